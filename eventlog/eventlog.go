@@ -14,6 +14,7 @@ import (
 	"iter"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -137,8 +138,8 @@ func Validate(s Stream, events []NewEvent) error {
 			return fmt.Errorf("%w: event %d needs a type and a schema version", ErrInvalid, i)
 		case len(e.Data)+len(e.Meta) > MaxEventSize:
 			return fmt.Errorf("%w: %s has %d bytes, at most %d", ErrInvalid, e.Type, len(e.Data)+len(e.Meta), MaxEventSize)
-		case !json.Valid(e.Data) || !json.Valid(e.Meta):
-			return fmt.Errorf("%w: %s is not JSON", ErrInvalid, e.Type)
+		case !json.Valid(e.Data) || !json.Valid(e.Meta) || !utf8.Valid(e.Data) || !utf8.Valid(e.Meta):
+			return fmt.Errorf("%w: %s is not JSON in UTF-8", ErrInvalid, e.Type)
 		case e.OccurredAt.Year() < 1 || e.OccurredAt.Year() > 9999:
 			return fmt.Errorf("%w: %s occurred in the year %d", ErrInvalid, e.Type, e.OccurredAt.Year())
 		}
