@@ -1,0 +1,134 @@
+package account
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+)
+
+// Category names the streams of accounts.
+const Category = "account"
+
+// Event is a fact about one account. Only this package can declare one.
+type Event interface{ accountEvent() }
+
+// Codec names every event for storage. A name is for ever; its Go type is not.
+var Codec = domain.NewCodec(map[string]Event{
+	"account.invited":           Invited{},
+	"account.activation_issued": ActivationIssued{},
+	"account.activated":         Activated{},
+	"account.logged_in":         LoggedIn{},
+	"account.login_failed":      LoginFailed{},
+	"account.login_refused":     LoginRefused{},
+	"account.locked":            Locked{},
+	"account.unlocked":          Unlocked{},
+	"account.logged_out":        LoggedOut{},
+	"account.password_changed":  PasswordChanged{},
+	"account.role_granted":      RoleGranted{},
+	"account.role_revoked":      RoleRevoked{},
+	"account.moved_to_team":     MovedToTeam{},
+	"account.deactivated":       Deactivated{},
+	"account.reactivated":       Reactivated{},
+})
+
+// Reasons, as stored.
+type (
+	FailureReason string
+	RefusalReason string
+	LockReason    string
+	UnlockCause   string
+	LogoutReason  string
+)
+
+const (
+	WrongPassword FailureReason = "wrong_password"
+
+	RefusedLocked       RefusalReason = "locked"
+	RefusedNotActivated RefusalReason = "not_activated"
+	RefusedDeactivated  RefusalReason = "deactivated"
+
+	LockedByFailures LockReason = "wrong_passwords"
+
+	UnlockedByTimer         UnlockCause = "timer"
+	UnlockedByAdministrator UnlockCause = "administrator"
+
+	LoggedOutByUser        LogoutReason = "logout"
+	LoggedOutEverywhere    LogoutReason = "everywhere"
+	LoggedOutExpired       LogoutReason = "expired"
+	LoggedOutByDeactivated LogoutReason = "deactivated"
+)
+
+// Device and address of each act stand in the event's [domain.Metadata].
+type (
+	Invited struct {
+		LoginName   string    `json:"loginName" pii:"seal"`
+		DisplayName string    `json:"displayName" pii:"seal"`
+		Email       string    `json:"email,omitempty" pii:"seal"`
+		Team        uuid.UUID `json:"team,omitzero"`
+		Roles       []string  `json:"roles,omitempty"`
+	}
+	// ActivationIssued hands out a one-time token; it makes the ones before it worthless.
+	ActivationIssued struct {
+		TokenHash domain.Hash `json:"tokenHash"`
+		ExpiresAt time.Time   `json:"expiresAt"`
+	}
+	// Activated sets the first password, or a new one after an administrator issued a token for it.
+	Activated struct {
+		Credential uuid.UUID `json:"credential"` // in the vault: no secret enters the log
+	}
+	LoggedIn struct {
+		Session   uuid.UUID   `json:"session"`
+		TokenHash domain.Hash `json:"tokenHash"`
+		At        time.Time   `json:"at"`
+	}
+	LoginFailed struct {
+		Reason FailureReason `json:"reason"`
+		At     time.Time     `json:"at"`
+	}
+	LoginRefused struct {
+		Reason RefusalReason `json:"reason"`
+	}
+	Locked struct {
+		Reason LockReason `json:"reason"`
+		Until  time.Time  `json:"until"`
+	}
+	Unlocked struct {
+		Cause UnlockCause `json:"cause"`
+	}
+	LoggedOut struct {
+		Session uuid.UUID    `json:"session"`
+		Reason  LogoutReason `json:"reason"`
+	}
+	PasswordChanged struct {
+		Credential uuid.UUID `json:"credential"`
+	}
+	RoleGranted struct {
+		Role string `json:"role"`
+	}
+	RoleRevoked struct {
+		Role string `json:"role"`
+	}
+	MovedToTeam struct {
+		Team uuid.UUID `json:"team,omitzero"` // zero: none
+	}
+	Deactivated struct{}
+	Reactivated struct{}
+)
+
+func (Invited) accountEvent()          {}
+func (ActivationIssued) accountEvent() {}
+func (Activated) accountEvent()        {}
+func (LoggedIn) accountEvent()         {}
+func (LoginFailed) accountEvent()      {}
+func (LoginRefused) accountEvent()     {}
+func (Locked) accountEvent()           {}
+func (Unlocked) accountEvent()         {}
+func (LoggedOut) accountEvent()        {}
+func (PasswordChanged) accountEvent()  {}
+func (RoleGranted) accountEvent()      {}
+func (RoleRevoked) accountEvent()      {}
+func (MovedToTeam) accountEvent()      {}
+func (Deactivated) accountEvent()      {}
+func (Reactivated) accountEvent()      {}

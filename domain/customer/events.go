@@ -1,0 +1,61 @@
+package customer
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+)
+
+// Category names the streams of customers.
+const Category = "customer"
+
+// Event is a fact about one customer.
+type Event interface{ customerEvent() }
+
+// Codec names every event for storage. A name is for ever; its Go type is not.
+var Codec = domain.NewCodec(map[string]Event{
+	"customer.registered": Registered{},
+	"customer.edited":     Edited{},
+	"customer.reassigned": Reassigned{},
+	"customer.archived":   Archived{},
+	"customer.restored":   Restored{},
+})
+
+// A customer may be a person, so its name, phone and e-mail are personal. Source names the import that an event came from;
+// empty: a person's act.
+type (
+	Registered struct {
+		Name       string            `json:"name" pii:"seal"`
+		Sector     string            `json:"sector,omitempty"`
+		Country    string            `json:"country,omitempty"`
+		Website    string            `json:"website,omitempty"`
+		Phone      string            `json:"phone,omitempty" pii:"seal"`
+		Email      string            `json:"email,omitempty" pii:"seal"`
+		Attributes map[string]string `json:"attributes,omitempty"`
+		Owner      uuid.UUID         `json:"owner,omitzero"` // an account; zero: none
+		Source     string            `json:"source,omitempty"`
+	}
+	// Edited holds the changed fields only.
+	Edited struct {
+		Name       *domain.Change           `json:"name,omitempty" pii:"seal"`
+		Sector     *domain.Change           `json:"sector,omitempty"`
+		Country    *domain.Change           `json:"country,omitempty"`
+		Website    *domain.Change           `json:"website,omitempty"`
+		Phone      *domain.Change           `json:"phone,omitempty" pii:"seal"`
+		Email      *domain.Change           `json:"email,omitempty" pii:"seal"`
+		Attributes map[string]domain.Change `json:"attributes,omitempty"`
+		Source     string                   `json:"source,omitempty"`
+	}
+	Reassigned struct {
+		From uuid.UUID `json:"from,omitzero"`
+		To   uuid.UUID `json:"to,omitzero"`
+	}
+	Archived struct{}
+	Restored struct{}
+)
+
+func (Registered) customerEvent() {}
+func (Edited) customerEvent()     {}
+func (Reassigned) customerEvent() {}
+func (Archived) customerEvent()   {}
+func (Restored) customerEvent()   {}

@@ -1,0 +1,85 @@
+package opportunity
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+)
+
+// Category names the streams of opportunities.
+const Category = "opportunity"
+
+// Event is a fact about one opportunity.
+type Event interface{ opportunityEvent() }
+
+// Codec names every event for storage. A name is for ever; its Go type is not.
+var Codec = domain.NewCodec(map[string]Event{
+	"opportunity.opened":     Opened{},
+	"opportunity.engaged":    Engaged{},
+	"opportunity.won":        Won{},
+	"opportunity.lost":       Lost{},
+	"opportunity.reopened":   Reopened{},
+	"opportunity.reassigned": Reassigned{},
+	"opportunity.edited":     Edited{},
+})
+
+// At is when it happened in the world: the event's occurredAt. Source names the import that an event came from; empty: a
+// person's act.
+type (
+	Opened struct {
+		Reference string    `json:"reference"`
+		Product   string    `json:"product,omitempty"`
+		Customer  uuid.UUID `json:"customer,omitzero"` // zero: none yet
+		Owner     uuid.UUID `json:"owner"`
+		At        time.Time `json:"at"`
+		Source    string    `json:"source,omitempty"`
+	}
+	Engaged struct {
+		At     time.Time `json:"at"`
+		Source string    `json:"source,omitempty"`
+	}
+	Won struct {
+		Value  domain.Decimal `json:"value"`
+		At     time.Time      `json:"at"`
+		Source string         `json:"source,omitempty"`
+	}
+	Lost struct {
+		At     time.Time `json:"at"`
+		Source string    `json:"source,omitempty"`
+	}
+	// Reopened takes a closed opportunity back to engaging.
+	Reopened struct {
+		At     time.Time `json:"at"`
+		Source string    `json:"source,omitempty"`
+	}
+	Reassigned struct {
+		From   uuid.UUID `json:"from,omitzero"`
+		To     uuid.UUID `json:"to"`
+		Source string    `json:"source,omitempty"`
+	}
+	// Edited holds the changed fields only. Customer changes from and to ids; empty: none.
+	Edited struct {
+		Reference *domain.Change `json:"reference,omitempty"`
+		Product   *domain.Change `json:"product,omitempty"`
+		Customer  *domain.Change `json:"customer,omitempty"`
+		Value     *domain.Change `json:"value,omitempty"` // of a won one
+		Source    string         `json:"source,omitempty"`
+	}
+)
+
+func (Opened) opportunityEvent()     {}
+func (Engaged) opportunityEvent()    {}
+func (Won) opportunityEvent()        {}
+func (Lost) opportunityEvent()       {}
+func (Reopened) opportunityEvent()   {}
+func (Reassigned) opportunityEvent() {}
+func (Edited) opportunityEvent()     {}
+
+// OccurredAt says when an event happened, if it says so itself.
+func (e Opened) OccurredAt() time.Time   { return e.At }
+func (e Engaged) OccurredAt() time.Time  { return e.At }
+func (e Won) OccurredAt() time.Time      { return e.At }
+func (e Lost) OccurredAt() time.Time     { return e.At }
+func (e Reopened) OccurredAt() time.Time { return e.At }

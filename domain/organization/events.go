@@ -1,0 +1,71 @@
+package organization
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+)
+
+// Category names the streams of organizations. An organization's stream has the organization's own id.
+const Category = "organization"
+
+// Event is a fact about one organization: its roles, its tree of teams, its rules.
+type Event interface{ organizationEvent() }
+
+// Codec names every event for storage. A name is for ever; its Go type is not.
+var Codec = domain.NewCodec(map[string]Event{
+	"organization.registered":             Registered{},
+	"organization.role_defined":           RoleDefined{},
+	"organization.permission_added":       PermissionAdded{},
+	"organization.permission_removed":     PermissionRemoved{},
+	"organization.team_created":           TeamCreated{},
+	"organization.team_moved":             TeamMoved{},
+	"organization.team_manager_set":       TeamManagerSet{},
+	"organization.lockout_policy_changed": LockoutPolicyChanged{},
+})
+
+type (
+	Registered struct {
+		Name string `json:"name"`
+	}
+	RoleDefined struct {
+		Role        string               `json:"role"`
+		Permissions map[Permission]Scope `json:"permissions"`
+	}
+	PermissionAdded struct {
+		Role       string     `json:"role"`
+		Permission Permission `json:"permission"`
+		Scope      Scope      `json:"scope"`
+	}
+	PermissionRemoved struct {
+		Role       string     `json:"role"`
+		Permission Permission `json:"permission"`
+	}
+	TeamCreated struct {
+		Team   uuid.UUID `json:"team"`
+		Name   string    `json:"name"`
+		Parent uuid.UUID `json:"parent,omitzero"` // zero: a team at the top
+	}
+	TeamMoved struct {
+		Team   uuid.UUID `json:"team"`
+		Parent uuid.UUID `json:"parent,omitzero"`
+	}
+	TeamManagerSet struct {
+		Team    uuid.UUID `json:"team"`
+		Manager uuid.UUID `json:"manager,omitzero"` // an account; zero: none
+	}
+	LockoutPolicyChanged struct {
+		Attempts int             `json:"attempts"`
+		Window   domain.Duration `json:"window"`
+		LockFor  domain.Duration `json:"lockFor"`
+	}
+)
+
+func (Registered) organizationEvent()           {}
+func (RoleDefined) organizationEvent()          {}
+func (PermissionAdded) organizationEvent()      {}
+func (PermissionRemoved) organizationEvent()    {}
+func (TeamCreated) organizationEvent()          {}
+func (TeamMoved) organizationEvent()            {}
+func (TeamManagerSet) organizationEvent()       {}
+func (LockoutPolicyChanged) organizationEvent() {}

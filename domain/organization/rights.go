@@ -1,0 +1,63 @@
+package organization
+
+// Permission names what a role allows.
+type Permission string
+
+// The permissions there are. A read permission's scope narrows what lists show; a write permission's scope decides which
+// records may be changed.
+const (
+	Manage          Permission = "organization.manage" // roles, teams, rules; all or nothing
+	ViewAccounts    Permission = "account.view"
+	ManageAccounts  Permission = "account.manage" // invite, activate, unlock, roles, teams, deactivate
+	ViewCustomers   Permission = "customer.view"
+	EditCustomers   Permission = "customer.edit" // register, edit, reassign, archive, restore
+	ViewOpportunity Permission = "opportunity.view"
+	EditOpportunity Permission = "opportunity.edit"
+	ViewReports     Permission = "report.view"
+	ViewActivity    Permission = "activity.view" // beyond what lies in one's scope: auditors and administrators
+	ViewPersonal    Permission = "personal.view" // names, e-mail, phone, address, device of people; without it they are masked
+)
+
+// Scope says on whose records a permission acts. A wider scope holds the narrower ones.
+type Scope string
+
+const (
+	None Scope = ""
+	Own  Scope = "own"  // records the account owns; itself
+	Team Scope = "team" // also those owned by members of its team, of teams it manages, and of all teams below these
+	All  Scope = "all"
+)
+
+var width = map[Scope]int{None: 0, Own: 1, Team: 2, All: 3}
+
+// Wider returns the wider of two scopes.
+func Wider(a, b Scope) Scope {
+	if width[a] >= width[b] {
+		return a
+	}
+	return b
+}
+
+// BuiltIn are the roles that every organization starts with.
+func BuiltIn() []RoleDefined {
+	return []RoleDefined{
+		{"administrator", map[Permission]Scope{
+			Manage: All, ViewAccounts: All, ManageAccounts: All, ViewCustomers: All, EditCustomers: All,
+			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
+		}},
+		{"manager", map[Permission]Scope{
+			ViewAccounts: Team, ViewCustomers: All, EditCustomers: Team, ViewOpportunity: Team, EditOpportunity: Team,
+			ViewReports: Team, ViewPersonal: All,
+		}},
+		{"sales", map[Permission]Scope{
+			ViewAccounts: Own, ViewCustomers: All, EditCustomers: Own, ViewOpportunity: Own, EditOpportunity: Own,
+			ViewReports: Own, ViewPersonal: All,
+		}},
+		{"auditor", map[Permission]Scope{
+			ViewAccounts: All, ViewCustomers: All, ViewOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
+		}},
+		{"analyst", map[Permission]Scope{
+			ViewCustomers: All, ViewOpportunity: All, ViewReports: All,
+		}},
+	}
+}
