@@ -1,0 +1,208 @@
+// Package pgtest gives a test a Postgres database of its own, in milliseconds, dropped when the test ends.
+//
+// All test binaries of all runs share one server in the temporary directory, started by the first that needs it. Its
+// writes are not durable: a test of crashes takes a server of its own from [Durable]. No test binary can know that it
+// is the last and none gets to run code when it ends, so the one that starts the server also starts itself a second
+// time as a watcher, which stops the server when nobody has it in use and ends with it.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annal-crm/annal/internal/embedded"
+)
+
+// New is a pool on a fresh database after the given migrations. The test fails when there is no Postgres.
+func New(t testing.TB, migrate ...func(context.Context, *pgx.Conn) error) *pgxpool.Pool {
+	t.Helper()
+	// t.Context ends before the cleanups run, but the pool is for them as well.
+	pool, err := pgxpool.New(context.Background(), URL(t, migrate...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// URL is the address of a fresh database after the given migrations, another one at each call.
+func URL(t testing.TB, migrate ...func(context.Context, *pgx.Conn) error) string {
+	t.Helper()
+	server, err := sharedServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
+	ctx := context.Background()
+	if err := execOn(ctx, server, "create database "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := execOn(ctx, server, "drop database if exists "+name+" with (force)"); err != nil {
+			t.Error(err)
+		}
+	})
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Path = "/" + name
+	for _, step := range migrate {
+		conn, err := pgx.Connect(ctx, address.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = step(ctx, conn)
+		conn.Close(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return address.String()
+}
+
+// Durable is a server of the test's own, with the settings that Annal serves with, and its data directory, in which a
+// test may kill it and start it again. It takes about a second.
+func Durable(t testing.TB) (server *embedded.Server, dataDir string) {
+	t.Helper()
+	// Not t.TempDir, into which only its owner may go: for root Postgres runs as somebody else.
+	dataDir, err := os.MkdirTemp("", "annal-durable-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dataDir) })
+	server, err = embedded.Start(t.Context(), dataDir, embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server, dataDir
+}
+
+var databases atomic.Int64
+
+// sharedServer is the address of a database that others are created from, on the server of all tests or that of
+// ANNAL_TEST_DATABASE_URL.
+var sharedServer = sync.OnceValues(func() (string, error) {
+	address := os.Getenv("ANNAL_TEST_DATABASE_URL")
+	if address == "" {
+		server, err := embedded.Start(context.Background(), dir(), embedded.Config{Settings: map[string]string{
+			"fsync":               "off",
+			"synchronous_commit":  "off",
+			"full_page_writes":    "off",
+			"max_connections":     "400", // a few packages at once, each with parallel tests that have a pool
+			"autovacuum_naptime":  "10min",
+			"max_wal_size":        "4GB",
+			"wal_level":           "minimal",
+			"max_wal_senders":     "0",
+			"log_min_messages":    "warning", // there is no personal data in tests
+			"log_error_verbosity": "default",
+		}})
+		if err != nil {
+			return "", err
+		}
+		// Never closed: the lock goes with this process.
+		address = server.URL()
+		if err := watch(); err != nil {
+			return "", err
+		}
+	}
+	return address, dropOrphans(context.Background(), address)
+})
+
+func dir() string {
+	return filepath.Join(os.TempDir(), "annal-pgtest-"+strconv.Itoa(os.Getuid()))
+}
+
+// dropOrphans drops the databases of test binaries that were killed.
+func dropOrphans(ctx context.Context, address string) error {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `select datname from pg_database where datname ~ '^test_\d+_\d+$'`)
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		pid, _ := strconv.Atoi(strings.Split(name, "_")[1])
+		if syscall.Kill(pid, 0) == syscall.ESRCH {
+			// Another binary may drop it at the same moment: both are content.
+			_, _ = conn.Exec(ctx, "drop database if exists "+name+" with (force)")
+		}
+	}
+	return nil
+}
+
+func execOn(ctx context.Context, address, sql string) error {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+const watchEnv = "ANNAL_PGTEST_WATCH"
+
+// watch starts this test binary again as the watcher. A second watcher ends when it finds the first.
+func watch() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self)
+	cmd.Dir = os.TempDir()
+	cmd.Env = append(os.Environ(), watchEnv+"="+dir())
+	// Its own session and no output: go test waits for whoever holds its pipes.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }()
+	return nil
+}
+
+// In a process started by watch this runs in place of the tests.
+func init() {
+	dir := os.Getenv(watchEnv)
+	if dir == "" {
+		return
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "watcher.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		os.Exit(1)
+	}
+	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		// A pause as long as go test takes to build the next package: most runs start the server once.
+		time.Sleep(20 * time.Second)
+		if stopped, err := embedded.StopIfUnused(dir); stopped || err != nil {
+			break
+		}
+	}
+	os.Exit(0)
+}
