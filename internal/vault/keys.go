@@ -1,0 +1,184 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Subject is the person, or the other bearer of personal data, that a key belongs to: an account, a customer, a source.
+type Subject struct{ Organization, ID uuid.UUID }
+
+// Key returns the key of a subject for sealing. A new subject's key is made, and durable before it is returned.
+// An erased subject gets none: [ErrErased].
+func (v *Vault) Key(ctx context.Context, s Subject) (*Key, error) {
+	keys, err := v.Keys(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	key := keys[s]
+	if key == nil {
+		raw := make([]byte, 32)
+		rand.Read(raw)
+		// Another process may make it at the same time: whichever row is there first is the key.
+		if _, err := v.pool.Exec(ctx, `insert into vault.keys (organization, subject, wrapped) values ($1, $2, $3) on conflict do nothing`,
+			s.Organization, s.ID, v.seal(raw, s.Organization, s.ID)); err != nil {
+			return nil, unavailable(err)
+		}
+		if keys, err = v.Keys(ctx, s); err != nil {
+			return nil, err
+		}
+		if key = keys[s]; key == nil {
+			return nil, fmt.Errorf("%w: %s was written but is not there", ErrNoKey, s.ID)
+		}
+	}
+	if key.Erased() {
+		return nil, ErrErased
+	}
+	return key, nil
+}
+
+// Keys returns the keys that subjects have, in one query for those it does not hold. An erased subject's is one that opens
+// nothing; a subject that never had one is missing from the map.
+func (v *Vault) Keys(ctx context.Context, subjects ...Subject) (map[Subject]*Key, error) {
+	keys, missing := v.cache.get(subjects)
+	if len(missing) == 0 {
+		return keys, nil
+	}
+	organizations, ids := make([]uuid.UUID, len(missing)), make([]uuid.UUID, len(missing))
+	for i, s := range missing {
+		organizations[i], ids[i] = s.Organization, s.ID
+	}
+	began := time.Now()
+	rows, err := v.pool.Query(ctx, `select organization, subject, wrapped from vault.keys
+		join unnest($1::uuid[], $2::uuid[]) as wanted (organization, subject) using (organization, subject)`, organizations, ids)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var s Subject
+	var wrapped []byte
+	var tampered error
+	loaded := make(map[Subject]*Key, len(missing))
+	if _, err := pgx.ForEachRow(rows, []any{&s.Organization, &s.ID, &wrapped}, func() error {
+		if wrapped == nil {
+			loaded[s] = &Key{}
+		} else if raw, err := v.open(wrapped, s.Organization, s.ID); err != nil {
+			tampered = fmt.Errorf("%w: the key of %s", ErrTampered, s.ID)
+		} else {
+			loaded[s] = &Key{newAEAD(raw)}
+		}
+		return nil
+	}); err != nil {
+		return nil, unavailable(err)
+	}
+	if tampered != nil {
+		return nil, tampered
+	}
+	v.cache.put(loaded, began)
+	for s, key := range loaded {
+		keys[s] = key
+	}
+	return keys, nil
+}
+
+// Erase deletes a subject's key and credentials, for good: what was sealed for it can never be opened again, and nothing can
+// be sealed for it. This process knows at once, others within [Config.KeyLife]. To erase again changes nothing.
+func (v *Vault) Erase(ctx context.Context, s Subject) error {
+	// What a person did outside of its organization is sealed under the zero organization.
+	subjects := []Subject{s, {ID: s.ID}}
+	err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
+		for _, s := range subjects {
+			if _, err := tx.Exec(ctx, `insert into vault.keys (organization, subject, erased_at) values ($1, $2, now())
+				on conflict (organization, subject) do update set wrapped = null, erased_at = coalesce(keys.erased_at, excluded.erased_at)`,
+				s.Organization, s.ID); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `delete from vault.credentials where account = $1`, s.ID)
+		return err
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	v.cache.drop(subjects)
+	return nil
+}
+
+// cache holds keys: at most two generations of half its size. A key in use moves to the young generation; when that is
+// full it becomes the old one, and the old one is gone. So hardly used keys leave first, at no cost per use.
+type cache struct {
+	half int
+	life time.Duration
+
+	mu         sync.Mutex
+	young, old map[Subject]*Key
+	born       time.Time // of the oldest key
+	erasedAt   time.Time // of the newest erasure
+}
+
+func newCache(size int, life time.Duration) *cache {
+	return &cache{half: max(size/2, 1), life: life, young: make(map[Subject]*Key), born: time.Now()}
+}
+
+// get returns the keys held and, once each, the subjects that are not.
+func (c *cache) get(subjects []Subject) (held map[Subject]*Key, missing []Subject) {
+	held = make(map[Subject]*Key, len(subjects))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.born) > c.life {
+		clear(c.young)
+		c.old, c.born = nil, time.Now()
+	}
+	for _, s := range subjects {
+		if _, seen := held[s]; seen {
+			continue
+		}
+		key := c.young[s]
+		if key == nil {
+			if key = c.old[s]; key != nil {
+				c.add(s, key)
+			}
+		}
+		if held[s] = key; key == nil {
+			missing = append(missing, s)
+		}
+	}
+	for _, s := range missing {
+		delete(held, s)
+	}
+	return held, missing
+}
+
+// put keeps keys that were asked for at a time, unless a subject was erased since: they may be its.
+func (c *cache) put(keys map[Subject]*Key, asked time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.erasedAt.After(asked) {
+		return
+	}
+	for s, key := range keys {
+		c.add(s, key)
+	}
+}
+
+func (c *cache) add(s Subject, key *Key) {
+	if len(c.young) >= c.half {
+		c.old, c.young = c.young, make(map[Subject]*Key, c.half)
+	}
+	c.young[s] = key
+}
+
+func (c *cache) drop(subjects []Subject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.erasedAt = time.Now()
+	for _, s := range subjects {
+		delete(c.young, s)
+		delete(c.old, s)
+	}
+}
