@@ -1,0 +1,52 @@
+package facts
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/source"
+)
+
+// entry is what there is to know about one type of event.
+type entry struct {
+	category string
+	schema   int // the newest version of its form
+	sealed   []string
+	form     form
+}
+
+// catalog holds every type of event that this program knows, by stored name.
+var catalog = func() map[string]*entry {
+	c := make(map[string]*entry)
+	enter(c, account.Category, account.Codec)
+	enter(c, customer.Category, customer.Codec)
+	enter(c, opportunity.Category, opportunity.Codec)
+	enter(c, organization.Category, organization.Codec)
+	enter(c, reservation.Category, reservation.Codec)
+	enter(c, source.Category, source.Codec)
+	return c
+}()
+
+func enter[E any](c map[string]*entry, category string, codec domain.Codec[E]) {
+	for name, zero := range codec.All() {
+		_, schema, _, err := codec.Encode(zero)
+		if err != nil || c[name] != nil {
+			panic(fmt.Sprintf("facts: %s twice, or %v", name, err))
+		}
+		c[name] = &entry{category, schema, codec.Sealed(name), formOf(reflect.TypeOf(zero), codec.Sealed(name))}
+	}
+}
+
+// Category returns the category of an event type, "" for one that this program does not know.
+func Category(eventType string) string {
+	if e := catalog[eventType]; e != nil {
+		return e.category
+	}
+	return ""
+}

@@ -1,0 +1,213 @@
+package facts
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/source"
+)
+
+// summary says in one line what happened. Who did it is told beside it.
+func summary(payload any) string {
+	switch e := payload.(type) {
+	case account.Event:
+		return accountSummary(e)
+	case customer.Event:
+		return customerSummary(e)
+	case opportunity.Event:
+		return opportunitySummary(e)
+	case organization.Event:
+		return organizationSummary(e)
+	case reservation.Claimed:
+		return plainWords(string(e.Kind)) + " reserved"
+	case reservation.Released:
+		return "reserved name released"
+	case source.LoginFailed:
+		return fmt.Sprintf("sign-in failed: unknown name %q", e.NameMasked)
+	case source.Muted:
+		return "too many failed sign-ins from one source: not recorded one by one until " + at(e.Until)
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", payload)) // a test walks every type through
+}
+
+func accountSummary(e account.Event) string {
+	switch e := e.(type) {
+	case account.Invited:
+		s := fmt.Sprintf("%s (%s) invited", e.LoginName, e.DisplayName)
+		if len(e.Roles) > 0 {
+			s += " as " + strings.Join(e.Roles, ", ")
+		}
+		return s
+	case account.ActivationIssued:
+		return "activation token issued, good until " + at(e.ExpiresAt)
+	case account.Activated:
+		return "account activated, password set"
+	case account.LoggedIn:
+		return "signed in"
+	case account.LoginFailed:
+		return "sign-in failed: " + plainWords(string(e.Reason))
+	case account.LoginRefused:
+		return "sign-in refused: account " + plainWords(string(e.Reason))
+	case account.Locked:
+		return fmt.Sprintf("locked until %s: %s", at(e.Until), plainWords(string(e.Reason)))
+	case account.Unlocked:
+		return "unlocked by " + map[account.UnlockCause]string{account.UnlockedByTimer: "time", account.UnlockedByAdministrator: "an administrator"}[e.Cause]
+	case account.LoggedOut:
+		switch e.Reason {
+		case account.LoggedOutByUser:
+			return "signed out"
+		case account.LoggedOutEverywhere:
+			return "signed out everywhere"
+		}
+		return "session ended: " + plainWords(string(e.Reason))
+	case account.PasswordChanged:
+		return "password changed"
+	case account.RoleGranted:
+		return "role granted: " + e.Role
+	case account.RoleRevoked:
+		return "role revoked: " + e.Role
+	case account.MovedToTeam:
+		if e.Team == uuid.Nil {
+			return "left the team"
+		}
+		return "moved to another team"
+	case account.Deactivated:
+		return "account deactivated"
+	case account.Reactivated:
+		return "account reactivated"
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+func customerSummary(e customer.Event) string {
+	switch e := e.(type) {
+	case customer.Registered:
+		return "registered " + e.Name
+	case customer.Edited:
+		var c changes
+		c.add("name", e.Name)
+		c.add("sector", e.Sector)
+		c.add("country", e.Country)
+		c.add("website", e.Website)
+		c.add("phone", e.Phone)
+		c.add("e-mail", e.Email)
+		for _, name := range slices.Sorted(maps.Keys(e.Attributes)) {
+			change := e.Attributes[name]
+			c.add(name, &change)
+		}
+		return c.String()
+	case customer.Reassigned:
+		return reassigned(e.From, e.To)
+	case customer.Archived:
+		return "archived"
+	case customer.Restored:
+		return "restored"
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+func opportunitySummary(e opportunity.Event) string {
+	switch e := e.(type) {
+	case opportunity.Opened:
+		if e.Product == "" {
+			return fmt.Sprintf("opportunity %s opened", e.Reference)
+		}
+		return fmt.Sprintf("opportunity %s opened for %s", e.Reference, e.Product)
+	case opportunity.Engaged:
+		return "engaged"
+	case opportunity.Won:
+		return fmt.Sprintf("won, worth %s", e.Value)
+	case opportunity.Lost:
+		return "lost"
+	case opportunity.Reopened:
+		return "reopened"
+	case opportunity.Reassigned:
+		return reassigned(e.From, e.To)
+	case opportunity.Edited:
+		var c changes
+		c.add("reference", e.Reference)
+		c.add("product", e.Product)
+		c.add("customer", e.Customer)
+		c.add("value", e.Value)
+		return c.String()
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+func organizationSummary(e organization.Event) string {
+	switch e := e.(type) {
+	case organization.Registered:
+		return fmt.Sprintf("organization %s registered", e.Name)
+	case organization.RoleDefined:
+		return fmt.Sprintf("role %s defined with %d permissions", e.Role, len(e.Permissions))
+	case organization.PermissionAdded:
+		return fmt.Sprintf("role %s may %s (%s)", e.Role, e.Permission, e.Scope)
+	case organization.PermissionRemoved:
+		return fmt.Sprintf("role %s may no longer %s", e.Role, e.Permission)
+	case organization.TeamCreated:
+		return fmt.Sprintf("team %s created", e.Name)
+	case organization.TeamMoved:
+		if e.Parent == uuid.Nil {
+			return "team moved to the top"
+		}
+		return "team moved below another"
+	case organization.TeamManagerSet:
+		if e.Manager == uuid.Nil {
+			return "team left without a manager"
+		}
+		return "team given a manager"
+	case organization.LockoutPolicyChanged:
+		return fmt.Sprintf("lockout: after %d wrong passwords within %s, for %s", e.Attempts, time.Duration(e.Window), time.Duration(e.LockFor))
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+func reassigned(from, to uuid.UUID) string {
+	switch {
+	case to == uuid.Nil:
+		return "left without an owner"
+	case from == uuid.Nil:
+		return "given an owner"
+	}
+	return "given another owner"
+}
+
+// changes collects sentences about edited fields.
+type changes []string
+
+func (c *changes) add(field string, change *domain.Change) {
+	switch {
+	case change == nil:
+	case change.From == change.To: // hidden or erased
+		*c = append(*c, fmt.Sprintf("%s changed (%s)", field, change.To))
+	case change.From == "":
+		*c = append(*c, fmt.Sprintf("%s set to %q", field, change.To))
+	case change.To == "":
+		*c = append(*c, fmt.Sprintf("%s %q cleared", field, change.From))
+	default:
+		*c = append(*c, fmt.Sprintf("%s changed from %q to %q", field, change.From, change.To))
+	}
+}
+
+func (c changes) String() string {
+	if len(c) == 0 {
+		return "nothing changed"
+	}
+	return strings.Join(c, ", ")
+}
+
+func at(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// plainWords makes "not_activated" readable.
+func plainWords(stored string) string { return strings.ReplaceAll(stored, "_", " ") }
