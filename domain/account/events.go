@@ -58,9 +58,11 @@ const (
 	LoggedOutEverywhere    LogoutReason = "everywhere"
 	LoggedOutExpired       LogoutReason = "expired"
 	LoggedOutByDeactivated LogoutReason = "deactivated"
+	LoggedOutByLimit       LogoutReason = "limit" // too many at once: see [MaxSessions]
 )
 
-// Device and address of each act stand in the event's [domain.Metadata].
+// Device and address of each act stand in the event's [domain.Metadata]. Source names the import that an event came from;
+// empty: a person's act. An import may say what is so already: a role granted twice is held once.
 type (
 	Invited struct {
 		LoginName   string    `json:"loginName" pii:"seal"`
@@ -68,6 +70,7 @@ type (
 		Email       string    `json:"email,omitempty" pii:"seal"`
 		Team        uuid.UUID `json:"team,omitzero"`
 		Roles       []string  `json:"roles,omitempty"`
+		Source      string    `json:"source,omitempty"`
 	}
 	// ActivationIssued hands out a one-time token; it makes the ones before it worthless.
 	ActivationIssued struct {
@@ -105,13 +108,16 @@ type (
 		Credential uuid.UUID `json:"credential"`
 	}
 	RoleGranted struct {
-		Role string `json:"role"`
+		Role   string `json:"role"`
+		Source string `json:"source,omitempty"`
 	}
 	RoleRevoked struct {
-		Role string `json:"role"`
+		Role   string `json:"role"`
+		Source string `json:"source,omitempty"`
 	}
 	MovedToTeam struct {
-		Team uuid.UUID `json:"team,omitzero"` // zero: none
+		Team   uuid.UUID `json:"team,omitzero"` // zero: none
+		Source string    `json:"source,omitempty"`
 	}
 	Deactivated struct{}
 	Reactivated struct{}

@@ -35,7 +35,8 @@ type (
 		Owner      uuid.UUID         `json:"owner,omitzero"` // an account; zero: none
 		Source     string            `json:"source,omitempty"`
 	}
-	// Edited holds the changed fields only.
+	// Edited holds the changed fields only. Imported is what an import says of fields that it leaves as they are, since
+	// people have made them so already; it is kept so that the same import cannot undo what people make of them next.
 	Edited struct {
 		Name       *domain.Change           `json:"name,omitempty" pii:"seal"`
 		Sector     *domain.Change           `json:"sector,omitempty"`
@@ -44,11 +45,13 @@ type (
 		Phone      *domain.Change           `json:"phone,omitempty" pii:"seal"`
 		Email      *domain.Change           `json:"email,omitempty" pii:"seal"`
 		Attributes map[string]domain.Change `json:"attributes,omitempty"`
+		Imported   map[string]string        `json:"imported,omitempty" pii:"seal"`
 		Source     string                   `json:"source,omitempty"`
 	}
 	Reassigned struct {
-		From uuid.UUID `json:"from,omitzero"`
-		To   uuid.UUID `json:"to,omitzero"`
+		From   uuid.UUID `json:"from,omitzero"`
+		To     uuid.UUID `json:"to,omitzero"`
+		Source string    `json:"source,omitempty"`
 	}
 	Archived struct{}
 	Restored struct{}

@@ -59,13 +59,16 @@ type (
 		To     uuid.UUID `json:"to"`
 		Source string    `json:"source,omitempty"`
 	}
-	// Edited holds the changed fields only. Customer changes from and to ids; empty: none.
+	// Edited holds the changed fields only. Customer changes from and to ids; empty: none. Imported is what an import says
+	// that it leaves as it is, since people have made it so already or the stage does not allow it; it is kept so that the
+	// same import cannot undo what people do next.
 	Edited struct {
-		Reference *domain.Change `json:"reference,omitempty"`
-		Product   *domain.Change `json:"product,omitempty"`
-		Customer  *domain.Change `json:"customer,omitempty"`
-		Value     *domain.Change `json:"value,omitempty"` // of a won one
-		Source    string         `json:"source,omitempty"`
+		Reference *domain.Change    `json:"reference,omitempty"`
+		Product   *domain.Change    `json:"product,omitempty"`
+		Customer  *domain.Change    `json:"customer,omitempty"`
+		Value     *domain.Change    `json:"value,omitempty"` // of a won one
+		Imported  map[string]string `json:"imported,omitempty"`
+		Source    string            `json:"source,omitempty"`
 	}
 )
 

@@ -24,6 +24,7 @@ var Codec = domain.NewCodec(map[string]Event{
 	"organization.lockout_policy_changed": LockoutPolicyChanged{},
 })
 
+// Source names the import that an event came from; empty: a person's act.
 type (
 	Registered struct {
 		Name string `json:"name"`
@@ -45,14 +46,17 @@ type (
 		Team   uuid.UUID `json:"team"`
 		Name   string    `json:"name"`
 		Parent uuid.UUID `json:"parent,omitzero"` // zero: a team at the top
+		Source string    `json:"source,omitempty"`
 	}
 	TeamMoved struct {
 		Team   uuid.UUID `json:"team"`
 		Parent uuid.UUID `json:"parent,omitzero"`
+		Source string    `json:"source,omitempty"`
 	}
 	TeamManagerSet struct {
 		Team    uuid.UUID `json:"team"`
 		Manager uuid.UUID `json:"manager,omitzero"` // an account; zero: none
+		Source  string    `json:"source,omitempty"`
 	}
 	LockoutPolicyChanged struct {
 		Attempts int             `json:"attempts"`

@@ -18,6 +18,13 @@ const (
 	ViewPersonal    Permission = "personal.view" // names, e-mail, phone, address, device of people; without it they are masked
 )
 
+// Permissions lists them all.
+func Permissions() []Permission {
+	return []Permission{
+		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports, ViewActivity, ViewPersonal,
+	}
+}
+
 // Scope says on whose records a permission acts. A wider scope holds the narrower ones.
 type Scope string
 
