@@ -12,8 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -114,30 +117,37 @@ type Counter interface {
 
 // Limits of one append. Commands write a few small events; a bound keeps one caller from filling a group or a page.
 const (
-	MaxEvents    = 1000    // events in one append
-	MaxEventSize = 1 << 20 // bytes of Data plus Meta of one event; EventStoreDB's own default limit is 16 MiB an append
+	MaxEvents     = 1000    // events in one append
+	MaxEventSize  = 1 << 20 // bytes of Data plus Meta of one event
+	MaxAppendSize = 8 << 20 // bytes of Data plus Meta of all; EventStoreDB's own default limit is 16 MiB an append
+	MaxNameSize   = 200     // bytes of a category or a type; Postgres cannot index a key of more than 2.7 kB
 )
 
 // Validate tells whether any log would take these events: a stream with a category, at least one and at most [MaxEvents]
 // events, each with an ID that differs from the others', a type, a schema version from 1, valid JSON of at most
-// [MaxEventSize] and a time in the years 1–9999. The error wraps [ErrInvalid].
+// [MaxEventSize] ([MaxAppendSize] together) and a time in the years 1–9999. Categories and types are printable UTF-8 of at
+// most [MaxNameSize]. The error wraps [ErrInvalid].
 func Validate(s Stream, events []NewEvent) error {
 	switch {
-	case s.Category == "" || s.ID == uuid.Nil:
+	case !validName(s.Category) || s.ID == uuid.Nil:
 		return fmt.Errorf("%w: a stream needs a category and an id", ErrInvalid)
 	case len(events) == 0:
 		return fmt.Errorf("%w: no events", ErrInvalid)
 	case len(events) > MaxEvents:
 		return fmt.Errorf("%w: %d events, at most %d", ErrInvalid, len(events), MaxEvents)
 	}
+	size := 0
 	for i, e := range events {
+		size += len(e.Data) + len(e.Meta)
 		switch {
 		case e.ID == uuid.Nil:
 			return fmt.Errorf("%w: event %d has no id", ErrInvalid, i)
-		case e.Type == "" || e.Schema < 1:
+		case !validName(e.Type) || e.Schema < 1 || e.Schema > math.MaxInt32:
 			return fmt.Errorf("%w: event %d needs a type and a schema version", ErrInvalid, i)
 		case len(e.Data)+len(e.Meta) > MaxEventSize:
 			return fmt.Errorf("%w: %s has %d bytes, at most %d", ErrInvalid, e.Type, len(e.Data)+len(e.Meta), MaxEventSize)
+		case size > MaxAppendSize:
+			return fmt.Errorf("%w: more than %d bytes", ErrInvalid, MaxAppendSize)
 		case !json.Valid(e.Data) || !json.Valid(e.Meta) || !utf8.Valid(e.Data) || !utf8.Valid(e.Meta):
 			return fmt.Errorf("%w: %s is not JSON in UTF-8", ErrInvalid, e.Type)
 		case e.OccurredAt.Year() < 1 || e.OccurredAt.Year() > 9999:
@@ -150,4 +160,9 @@ func Validate(s Stream, events []NewEvent) error {
 		}
 	}
 	return nil
+}
+
+// validName keeps out what not every log can store in a name: a zero byte, for one.
+func validName(s string) bool {
+	return s != "" && len(s) <= MaxNameSize && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

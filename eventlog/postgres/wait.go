@@ -1,0 +1,111 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/annal-crm/annal/eventlog"
+)
+
+// growth is how far this process knows the log to be.
+type growth struct {
+	mu     sync.Mutex
+	head   eventlog.Position
+	grown  chan struct{} // closed and replaced when head moves
+	closed bool
+}
+
+func (g *growth) init(head eventlog.Position) { g.head, g.grown = head, make(chan struct{}) }
+
+// reached wakes all who wait if head is news.
+func (g *growth) reached(head eventlog.Position) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if head > g.head && !g.closed {
+		g.head = head
+		close(g.grown)
+		g.grown = make(chan struct{})
+	}
+}
+
+func (g *growth) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.closed = true
+		close(g.grown)
+	}
+}
+
+// Wait implements [eventlog.Log]. Appends of this process wake it directly, those of others by NOTIFY or, at the latest,
+// after [Config.Poll]. While Postgres is away it goes on waiting.
+func (l *Log) Wait(ctx context.Context, after eventlog.Position) error {
+	g := &l.growth
+	for {
+		g.mu.Lock()
+		head, grown, closed := g.head, g.grown, g.closed
+		g.mu.Unlock()
+		switch {
+		case head > after:
+			return nil
+		case closed:
+			return errClosed
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// watch follows what other processes append, on one connection for all who wait.
+func (l *Log) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = l.listen(ctx) // the connection is lost; the next one begins by looking at the head
+		select {
+		case <-time.After(l.config.Poll):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Log) listen(ctx context.Context) error {
+	pooled, err := l.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	conn := pooled.Hijack() // one that listens must not serve others
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "listen eventlog"); err != nil {
+		return err
+	}
+	for {
+		var head int64
+		if err := conn.QueryRow(ctx, "select position from eventlog.head").Scan(&head); err != nil {
+			return err
+		}
+		l.growth.reached(eventlog.Position(head))
+		if err := l.hear(ctx, conn); err != nil {
+			return err
+		}
+	}
+}
+
+// hear returns when another process has rung, or when it is time to look without that.
+func (l *Log) hear(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, l.config.Poll)
+	defer cancel()
+	for {
+		rung, err := conn.WaitForNotification(ctx)
+		switch {
+		case err != nil && conn.IsClosed():
+			return err
+		case err != nil, rung.PID != l.sequencer.Load():
+			return nil
+		}
+	}
+}
