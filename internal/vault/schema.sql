@@ -4,7 +4,7 @@ create schema if not exists vault;
 
 -- The one row tells whether a master key is the right one; nothing follows from it about the key.
 create table if not exists vault.master (
-    only     boolean primary key default true check (only),
+    one      boolean primary key default true check (one),
     verifier bytea not null check (length(verifier) = 32)
 );
 
