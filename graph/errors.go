@@ -1,0 +1,184 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/projections"
+)
+
+// Code says, in `extensions.code`, what kind of error a client has to do with.
+type Code string
+
+const (
+	Unauthenticated    Code = "UNAUTHENTICATED"
+	Forbidden          Code = "FORBIDDEN"
+	InvalidCredentials Code = "INVALID_CREDENTIALS"
+	Locked             Code = "LOCKED"
+	RateLimited        Code = "RATE_LIMITED"
+	Invalid            Code = "INVALID"
+	NotFound           Code = "NOT_FOUND"
+	Conflict           Code = "CONFLICT"
+	TooComplex         Code = "TOO_COMPLEX"
+	Unavailable        Code = "UNAVAILABLE"
+	Internal           Code = "INTERNAL"
+)
+
+// table turns errors into codes; the first match counts. An empty message shows the error's own text: those are written
+// for callers. What is not in the table and not a rule of the domain is INTERNAL.
+var table = []struct {
+	err     error
+	code    Code
+	message string
+}{
+	{commands.ErrUnauthenticated, Unauthenticated, "sign in: there is no session, or it has ended"},
+	{commands.ErrForbidden, Forbidden, "none of your roles allows this"},
+	{commands.ErrInvalidCredentials, InvalidCredentials, "login name or password is wrong, or the account cannot sign in now"},
+	{commands.ErrRateLimited, RateLimited, "too many at once: try again in a moment"},
+	{account.ErrLocked, Locked, "the account is locked"},
+	{commands.ErrNotFound, NotFound, "there is no such object, or not for you"},
+	{projections.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
+	{eventlog.ErrUnavailable, Unavailable, "the log cannot be reached: try again in a moment"},
+	{context.DeadlineExceeded, Unavailable, "it took too long: try again, or ask for less"},
+	{context.Canceled, Unavailable, "the request was given up"},
+}
+
+// presenter turns any error into what a client may see of it.
+type presenter struct{ logger *slog.Logger }
+
+func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
+	e := gqlerror.WrapIfUnwrapped(err)
+	if e.Path == nil {
+		e = &gqlerror.Error{Err: e.Err, Message: e.Message, Path: graphql.GetPath(ctx), Locations: e.Locations, Extensions: e.Extensions}
+	}
+	if _, ours := e.Extensions["code"].(Code); ours {
+		return e
+	}
+	code, message, more := p.judge(ctx, e)
+	out := &gqlerror.Error{Message: message, Path: e.Path, Locations: e.Locations, Extensions: map[string]any{"code": code}}
+	maps.Copy(out.Extensions, more)
+	return out
+}
+
+func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, message string, more map[string]any) {
+	switch e.Extensions["code"] {
+	case errcode.ParseFailed, errcode.ValidationFailed: // of the document or its variables, in the parser's words
+		if len(e.Path) > 1 && e.Path[0] == ast.PathName("variable") {
+			return Invalid, e.Message, map[string]any{"fields": map[string]string{dotted(e.Path[1:]): e.Message}}
+		}
+		return Invalid, e.Message, nil
+	}
+	cause := e.Err
+	if cause == nil {
+		cause = errors.New(e.Message)
+	}
+	if argumentsRefused(ctx) {
+		field := dotted(e.Path[min(len(e.Path), len(graphql.GetFieldContext(ctx).Path())):])
+		return Invalid, cause.Error(), map[string]any{"fields": map[string]string{field: cause.Error()}}
+	}
+	if late, ok := errors.AsType[*notShown](cause); ok {
+		return Unavailable, "the act is done, but its result cannot be shown yet: ask again in a moment", map[string]any{"receipt": late.receipt}
+	}
+	if bad, ok := errors.AsType[domain.Invalid](cause); ok {
+		return Invalid, bad.Error(), map[string]any{"fields": bad}
+	}
+	if c, ok := errors.AsType[*commands.Conflict](cause); ok {
+		return Conflict, c.Error(), map[string]any{"currentVersion": c.CurrentVersion, "changedFields": c.ChangedFields}
+	}
+	for _, known := range table {
+		if errors.Is(cause, known.err) {
+			if known.message == "" {
+				return known.code, cause.Error(), nil
+			}
+			return known.code, known.message, nil
+		}
+	}
+	if rule, ok := errors.AsType[domain.Rule](cause); ok {
+		return Conflict, string(rule), nil
+	}
+	if unreachable(cause) {
+		p.logger.WarnContext(ctx, "the database cannot be reached", "path", e.Path.String(), "error", cause)
+		return Unavailable, "the database cannot be reached: try again in a moment", nil
+	}
+	reference := uuid.NewString()
+	p.logger.ErrorContext(ctx, "a request failed", "reference", reference, "path", e.Path.String(), "error", cause)
+	return Internal, "a fault of the server; the operator finds it in the log by its reference", map[string]any{"reference": reference}
+}
+
+// recovered makes an error of a panic. It is logged with its stack here, and shown as INTERNAL.
+func (p presenter) recovered(ctx context.Context, cause any) error {
+	p.logger.ErrorContext(ctx, "panic in a resolver", "path", graphql.GetPath(ctx).String(), "panic", cause, "stack", string(debug.Stack()))
+	return errors.New("panic in a resolver")
+}
+
+// argumentsRefused tells whether the error is about the arguments of the field being resolved: gqlgen has not set them yet.
+func argumentsRefused(ctx context.Context) bool {
+	fc := graphql.GetFieldContext(ctx)
+	return fc != nil && fc.Args == nil && fc.Field.Definition != nil && len(fc.Field.Definition.Arguments) > 0
+}
+
+// unreachable tells whether an error is Postgres being away, full or shutting down, rather than a mistake of ours.
+func unreachable(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code[:2] {
+		case "08", "53", "57": // connection, resources, operator intervention
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
+}
+
+// notShown reports a mutation that was done but whose read models have not come so far.
+type notShown struct {
+	receipt map[string]any
+	err     error
+}
+
+func (n *notShown) Error() string { return "done, not shown: " + n.err.Error() }
+func (n *notShown) Unwrap() error { return n.err }
+
+// invalid is an error about one argument.
+func invalid(field, reason string) error { return domain.Invalid{field: reason} }
+
+func tooComplex(message string, cost, limit int) *gqlerror.Error {
+	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": TooComplex, "cost": cost, "limit": limit}}
+}
+
+// dotted writes a path as input.roles.0.
+func dotted(path ast.Path) string {
+	parts := make([]string, len(path))
+	for i, p := range path {
+		switch p := p.(type) {
+		case ast.PathName:
+			parts[i] = string(p)
+		case ast.PathIndex:
+			parts[i] = strconv.Itoa(int(p))
+		}
+	}
+	return strings.Join(parts, ".")
+}

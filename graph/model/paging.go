@@ -1,0 +1,47 @@
+package model
+
+import "context"
+
+// PageInfo tells where a page stands in its list.
+type PageInfo struct {
+	HasNextPage, HasPreviousPage bool
+	StartCursor, EndCursor       Text
+}
+
+// Connection is a page of a list. The list is counted only when a client asks for it.
+type Connection[T any] struct {
+	Nodes    []*T
+	Cursors  []string // of the nodes
+	PageInfo *PageInfo
+	Count    func(context.Context) (int, error)
+}
+
+// Edges pairs the nodes with their cursors.
+func (c *Connection[T]) Edges() []*Edge[T] {
+	edges := make([]*Edge[T], len(c.Nodes))
+	for i, n := range c.Nodes {
+		edges[i] = &Edge[T]{n, c.Cursors[i]}
+	}
+	return edges
+}
+
+// TotalCount counts the whole list.
+func (c *Connection[T]) TotalCount(ctx context.Context) (int, error) { return c.Count(ctx) }
+
+// Edge is a node in its list.
+type Edge[T any] struct {
+	Node   *T
+	Cursor string
+}
+
+// gqlgen names a Go type by a name, which an instantiated one has by an alias only.
+type (
+	AccountConnection     = Connection[Account]
+	CustomerConnection    = Connection[Customer]
+	OpportunityConnection = Connection[Opportunity]
+	ActivityConnection    = Connection[Activity]
+	AccountEdge           = Edge[Account]
+	CustomerEdge          = Edge[Customer]
+	OpportunityEdge       = Edge[Opportunity]
+	ActivityEdge          = Edge[Activity]
+)
