@@ -42,12 +42,11 @@ func (c cluster) binariesFor(version string) (bin string, err error) {
 		}
 		others = append(others, fmt.Sprintf("%d in %s", major, bin))
 	}
-	has := "none"
-	if len(others) > 0 {
-		has = strings.Join(others, ", ")
+	if len(others) == 0 {
+		others = []string{"none"}
 	}
-	return "", fmt.Errorf("%w for %s: its files are of version %s and the machine has %s: install version %[3]s, or choose another directory with --data-dir",
-		ErrNoPostgres, c.dir, version, has)
+	return "", fmt.Errorf("the files in %s are of Postgres %s and this machine has Postgres %s: install version %[2]s, or choose another directory with --data-dir",
+		c.folder(), version, strings.Join(others, ", "))
 }
 
 // anyBinaries finds the binaries for new files, or downloads them.
@@ -57,7 +56,7 @@ func (c cluster) anyBinaries(ctx context.Context) (bin string, major int, err er
 			return bin, major, nil
 		}
 	}
-	bin, err = c.download(ctx, mavenCentral)
+	bin, err = c.download(ctx)
 	if err != nil {
 		return "", 0, fmt.Errorf("%w: looked for the programs postgres and initdb (version %d or later) in PATH and in %s, and the download failed (%w): "+
 			"install Postgres (apt install postgresql, brew install postgresql), or set ANNAL_DATABASE_URL to a server of your own", ErrNoPostgres, oldest, strings.Join(installs, ", "), err)
@@ -100,11 +99,12 @@ func (c cluster) majorOf(bin string) int {
 	return numberIn(string(out)) // postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
 }
 
-const mavenCentral = "https://repo1.maven.org/maven2"
+// repository is where the library finds the binaries: Maven Central.
+var repository = "https://repo1.maven.org/maven2"
 
 // download fetches the binaries into the data directory. The library has no call for that alone, and its own start
 // refuses root: it is given files that no server starts on, and all it does before its attempt is what we want.
-func (c cluster) download(ctx context.Context, repository string) (bin string, err error) {
+func (c cluster) download(ctx context.Context) (bin string, err error) {
 	half := c.binaries() + ".new"
 	if err := errors.Join(os.RemoveAll(half), os.MkdirAll(filepath.Join(half, "no-server"), 0o755)); err != nil {
 		return "", err

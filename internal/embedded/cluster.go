@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A data directory holds postgres.* files of Annal's own and the folder postgres, which belongs to the user that the
@@ -53,6 +54,9 @@ func openCluster(dataDir string) (cluster, error) {
 	c := cluster{dir: dir}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return c, fmt.Errorf("the data directory cannot be made, choose another with --data-dir: %w", err)
+	}
+	if c.dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return c, err
 	}
 	if err := c.findOwner(); err != nil {
 		return c, err
@@ -164,7 +168,7 @@ func (c cluster) postmaster() (p struct {
 // socketDir is empty when the path is too long for a socket address or cannot be written in the settings.
 func (c cluster) socketDir() string {
 	longest := len(syscall.RawSockaddrUnix{}.Path) - 1
-	if len(c.folder()+"/.s.PGSQL.65535") > longest || strings.ContainsAny(c.folder(), `,"'\`+"\n") {
+	if len(c.folder()+"/.s.PGSQL.65535") > longest || strings.ContainsAny(c.folder(), `,"\`+"\n") {
 		return ""
 	}
 	return c.folder()
@@ -173,7 +177,7 @@ func (c cluster) socketDir() string {
 // launch starts the server, with the lock running as its inheritance, and waits until it answers.
 func (s *Server) launch(ctx context.Context, running *os.File, settings map[string]string) error {
 	c := s.cluster
-	bin, err := c.initialised(ctx, running, settings)
+	bin, err := c.initialised(ctx, running)
 	if err != nil {
 		return err
 	}
@@ -222,6 +226,8 @@ func (s *Server) launchOn(ctx context.Context, bin string, running *os.File, set
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
 
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var silence error
 	for {
 		if p := c.postmaster(); p.pid == cmd.Process.Pid && p.status == "ready" {
@@ -239,16 +245,20 @@ func (s *Server) launchOn(ctx context.Context, bin string, running *os.File, set
 		default:
 		}
 		waited := pause(ctx)
-		if waited != nil || (silence != nil && wrongPassword(silence)) {
-			_ = cmd.Process.Signal(syscall.SIGINT)
-			<-exited
-			return fmt.Errorf("the Postgres of %s started but did not answer: %w, the last lines of its log:\n%s", c.dir, cmp.Or(silence, waited), c.lastLines())
+		if waited == nil && !wrongPassword(silence) {
+			continue
 		}
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		select {
+		case <-exited:
+		case <-time.After(10 * time.Second): // a disk that hangs: the lock stays with the server, the next start finds it
+		}
+		return fmt.Errorf("the Postgres of %s started but did not answer: %w, the last lines of its log:\n%s", c.dir, cmp.Or(silence, waited), c.lastLines())
 	}
 }
 
 // initialised returns the folder of the binaries that fit the server's files, which it makes if there are none.
-func (c cluster) initialised(ctx context.Context, running *os.File, settings map[string]string) (bin string, err error) {
+func (c cluster) initialised(ctx context.Context, running *os.File) (bin string, err error) {
 	version, err := os.ReadFile(c.data("PG_VERSION"))
 	if err == nil {
 		return c.binariesFor(strings.TrimSpace(string(version)))
@@ -281,9 +291,6 @@ func (c cluster) initialised(ctx context.Context, running *os.File, settings map
 	}
 	for i, locale := range locales {
 		args := append(locale, "-D", half, "-U", role, "--pwfile="+passwords, "--auth=scram-sha-256", "-E", "UTF8", "--data-checksums", "--no-instructions")
-		if settings["fsync"] == "off" {
-			args = append(args, "--no-sync")
-		}
 		cmd := c.command(filepath.Join(bin, "initdb"), args...)
 		cmd.ExtraFiles = []*os.File{running} // if we are killed now, the next start waits for initdb's end
 		out, err := cmd.CombinedOutput()

@@ -36,9 +36,11 @@ type Config struct {
 	// Settings are server settings added to Annal's own or put in their place, for tests and measurements. They count
 	// for the call that starts the server; a call that joins a running one does not change it.
 	Settings map[string]string
-	// StartTimeout bounds the wait for the server to answer, crash recovery included. Default: two minutes.
-	StartTimeout time.Duration
 }
+
+// patience bounds each wait for the server: to answer, crash recovery included, and to stop. Either takes seconds on a
+// slow disk with the two gigabytes of log between checkpoints that the settings allow.
+const patience = 2 * time.Minute
 
 // Server is one use of the Postgres of a data directory. Its methods may be called concurrently.
 type Server struct {
@@ -65,8 +67,6 @@ func DefaultDataDir() string {
 // when that cannot be done: [ErrNoPostgres] when the machine has no Postgres, a sentence about the directory, or the
 // last lines of the server's log. Calling it again in the same process is a second use with its own Close.
 func Start(ctx context.Context, dataDir string, config Config) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(config.StartTimeout, 2*time.Minute))
-	defer cancel()
 	c, err := openCluster(dataDir)
 	if err != nil {
 		return nil, err
@@ -102,6 +102,8 @@ func (s *Server) run(ctx context.Context, settings map[string]string) (err error
 	// Closing gives the lock up only if no server inherited it.
 	defer running.Close()
 
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var silence error
 	for {
 		free, err := tryLock(running, syscall.LOCK_EX)
@@ -116,13 +118,13 @@ func (s *Server) run(ctx context.Context, settings map[string]string) (err error
 			if s.password, err = s.cluster.readPassword(); err != nil {
 				return err
 			}
-			if silence = s.answer(ctx); silence == nil {
+			if silence = s.answer(patient); silence == nil {
 				return nil
 			} else if wrongPassword(silence) {
 				return fmt.Errorf("the Postgres of %s refuses the password in %s: %w", s.cluster.dir, s.cluster.path(passwordFile), silence)
 			}
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(patient); err != nil {
 			return fmt.Errorf("the Postgres of %s is running (process %d) but does not answer, see %s: %w",
 				s.cluster.dir, s.cluster.postmaster().pid, s.cluster.path(logFile), cmp.Or(silence, err))
 		}
@@ -131,14 +133,15 @@ func (s *Server) run(ctx context.Context, settings map[string]string) (err error
 
 // answer connects once and makes the database if the server has none yet.
 func (s *Server) answer(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.URL())
-	if missing, ok := errors.AsType[*pgconn.PgError](err); ok && missing.Code == "3D000" {
-		if conn, err = pgx.Connect(ctx, s.tcp("postgres")); err == nil {
-			_, err = conn.Exec(ctx, "create database "+database)
-		}
+	conn, err := pgx.Connect(ctx, s.tcp("postgres"))
+	if err != nil {
+		return err
 	}
-	if conn != nil {
-		conn.Close(ctx)
+	defer conn.Close(ctx)
+	var made bool
+	err = conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)", database).Scan(&made)
+	if err == nil && !made {
+		_, err = conn.Exec(ctx, "create database "+database)
 	}
 	return err
 }
@@ -165,8 +168,8 @@ func (s *Server) ServingURL() string {
 	if dir == "" {
 		return s.URL()
 	}
-	query := url.Values{"host": {dir}, "port": {strconv.Itoa(s.port)}, "user": {role}, "password": {s.password}}
-	return "postgres:///" + database + "?" + query.Encode()
+	// Postgres takes a plus sign in a query for itself, not for a space.
+	return fmt.Sprintf("postgres://%s:%s@/%s?host=%s&port=%d", role, s.password, database, url.PathEscape(dir), s.port)
 }
 
 // Pid is the process id of the server, 0 when there is none. A test of crashes kills it and calls [Start] again.
@@ -192,8 +195,7 @@ func StopIfUnused(dataDir string) (stopped bool, err error) {
 }
 
 func (c cluster) stopIfUnused() (stopped bool, err error) {
-	// A fast shutdown writes a checkpoint: seconds on a slow disk. Two minutes is far beyond it and not for ever.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	starting, err := c.lock(ctx)
 	if err != nil {

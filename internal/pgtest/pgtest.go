@@ -2,8 +2,8 @@
 //
 // All test binaries of all runs share one server in the temporary directory, started by the first that needs it. Its
 // writes are not durable: a test of crashes takes a server of its own from [Durable]. No test binary can know that it
-// is the last and none gets to run code when it ends, so the one that starts the server also starts itself a second
-// time as a watcher, which stops the server when nobody has it in use and ends with it.
+// is the last and none gets to run code when it ends, so each starts itself a second time as a watcher; the first one
+// stops the server within half a minute after the last use and ends with it, the others end at once.
 package pgtest
 
 import (
@@ -76,7 +76,7 @@ func URL(t testing.TB, migrate ...func(context.Context, *pgx.Conn) error) string
 }
 
 // Durable is a server of the test's own, with the settings that Annal serves with, and its data directory, in which a
-// test may kill it and start it again. It takes about a second.
+// test may kill it and start it again. It takes a second or two.
 func Durable(t testing.TB) (server *embedded.Server, dataDir string) {
 	t.Helper()
 	// Not t.TempDir, into which only its owner may go: for root Postgres runs as somebody else.
@@ -94,6 +94,9 @@ func Durable(t testing.TB) (server *embedded.Server, dataDir string) {
 			t.Error(err)
 		}
 	})
+	if err := watch(dataDir); err != nil {
+		t.Fatal(err)
+	}
 	return server, dataDir
 }
 
@@ -121,7 +124,7 @@ var sharedServer = sync.OnceValues(func() (string, error) {
 		}
 		// Never closed: the lock goes with this process.
 		address = server.URL()
-		if err := watch(); err != nil {
+		if err := watch(dir()); err != nil {
 			return "", err
 		}
 	}
@@ -169,15 +172,15 @@ func execOn(ctx context.Context, address, sql string) error {
 
 const watchEnv = "ANNAL_PGTEST_WATCH"
 
-// watch starts this test binary again as the watcher. A second watcher ends when it finds the first.
-func watch() error {
+// watch starts this test binary again as the watcher of a data directory. A second watcher ends when it finds the first.
+func watch(dataDir string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command(self)
 	cmd.Dir = os.TempDir()
-	cmd.Env = append(os.Environ(), watchEnv+"="+dir())
+	cmd.Env = append(os.Environ(), watchEnv+"="+dataDir)
 	// Its own session and no output: go test waits for whoever holds its pipes.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -189,20 +192,27 @@ func watch() error {
 
 // In a process started by watch this runs in place of the tests.
 func init() {
-	dir := os.Getenv(watchEnv)
-	if dir == "" {
+	dataDir := os.Getenv(watchEnv)
+	if dataDir == "" {
 		return
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "watcher.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dataDir, "watcher.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		os.Exit(1)
 	}
-	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-		// A pause as long as go test takes to build the next package: most runs start the server once.
-		time.Sleep(20 * time.Second)
-		if stopped, err := embedded.StopIfUnused(dir); stopped || err != nil {
+	// A watcher that has just stopped the server may not have ended yet: two seconds tell it from one at work.
+	for range 20 {
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			for stopped := false; !stopped && err == nil; {
+				// About as long as go test takes to build the next package: most runs start the server once.
+				time.Sleep(20 * time.Second)
+				if _, err = os.Stat(dataDir); err == nil { // a test removes its durable server's when it ends well
+					stopped, err = embedded.StopIfUnused(dataDir)
+				}
+			}
 			break
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	os.Exit(0)
 }
