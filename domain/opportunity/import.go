@@ -126,7 +126,7 @@ func (s State) restates(row Row) bool {
 	_, stage := changes["stage"]
 	_, engaged := changes["engagedAt"]
 	_, closed := changes["closedAt"]
-	return stage || s.Stage() == row.Stage && (engaged || closed)
+	return stage || s.Stage() == row.Stage && (engaged && !row.EngagedAt.IsZero() || closed)
 }
 
 // first returns the first time that is one.
