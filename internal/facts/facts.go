@@ -55,12 +55,11 @@ func Decode[E any](ctx context.Context, b *Book, codec domain.Codec[E], e eventl
 	var none E
 	f := Fact{Event: e, entry: catalog[e.Type]}
 	if f.hasSealedData() {
-		s := f.dataSubject()
-		keys, err := b.vault.Keys(ctx, s)
+		keys, err := b.vault.Keys(ctx, f.dataSubject())
 		if err != nil {
 			return none, err
 		}
-		f.dataKey = keys[s]
+		f.dataKey = keys[0]
 	}
 	payload, err := f.Payload()
 	if err != nil {
@@ -93,12 +92,15 @@ func (b *Book) Page(ctx context.Context, events []eventlog.Event) ([]*Fact, erro
 			subjects, into = append(subjects, s), append(into, &f.metaKey)
 		}
 	}
+	if len(subjects) == 0 { // facts in clear need no vault
+		return page, nil
+	}
 	keys, err := b.vault.Keys(ctx, subjects...)
 	if err != nil {
 		return nil, err
 	}
-	for i, key := range into {
-		*key = keys[subjects[i]]
+	for i, key := range keys {
+		*into[i] = key
 	}
 	return page, nil
 }

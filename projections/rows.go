@@ -1,0 +1,122 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/internal/facts"
+)
+
+// Rows are the rows of a read model's tables that a page of events needs, as they are when a fold looks at them. They are
+// reached through [Table]'s methods. Not safe for concurrent use.
+type Rows struct {
+	model   *ReadModel
+	stores  []store // in the order of model.Tables
+	peeked  bool    // Keys has looked at a row that is not loaded yet
+	unknown int     // events skipped because this program does not know them
+}
+
+// newRows returns rows that are all still in the database, or, if empty, of tables that have no rows yet.
+func newRows(m *ReadModel, empty bool) *Rows {
+	r := &Rows{model: m, stores: make([]store, len(m.Tables))}
+	for i, t := range m.Tables {
+		r.stores[i] = t.newStore(empty)
+	}
+	return r
+}
+
+func (r *Rows) store(t Relation) store {
+	for i, other := range r.model.Tables {
+		if other == t {
+			return r.stores[i]
+		}
+	}
+	panic(fmt.Sprintf("projections: table %q is not among those of %s", t.relation().table, r.model.Name))
+}
+
+// foldError reports the event that a fold cannot take.
+type foldError struct {
+	index int // in the page
+	fact  *facts.Fact
+	err   error
+}
+
+func (e *foldError) Error() string {
+	return fmt.Sprintf("projections: fold %s at position %d: %v", e.fact.Type, e.fact.Position, e.err)
+}
+func (e *foldError) Unwrap() error { return e.err }
+
+// keys collects what page needs. It returns a *foldError for an event whose keys cannot be told.
+func (r *Rows) keys(page []*facts.Fact) error {
+	if r.model.Keys == nil {
+		return nil
+	}
+	r.peeked = false
+	for i, f := range page {
+		if err := r.guard(f, r.model.Keys); err != nil && !errors.Is(err, domain.ErrUnknownEvent) {
+			return &foldError{i, f, err}
+		}
+	}
+	return nil
+}
+
+// fold folds page into the rows. It returns a *foldError for an event that cannot be folded; the rows are of no use then.
+func (r *Rows) fold(page []*facts.Fact) error {
+	for i, f := range page {
+		switch err := r.guard(f, r.model.Fold); {
+		case errors.Is(err, domain.ErrUnknownEvent):
+			r.unknown++
+		case err != nil:
+			return &foldError{i, f, err}
+		}
+	}
+	return nil
+}
+
+// guard turns a panic of a fold into an error: one read model's mistake must not take the others down.
+func (r *Rows) guard(f *facts.Fact, step func(*facts.Fact, *Rows) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if !r.model.folds(f.Type) {
+		return nil
+	}
+	if r.model.Events != nil {
+		if _, err := f.Payload(); err != nil {
+			return err
+		}
+	}
+	return step(f, r)
+}
+
+// NewRows returns rows of a read model in memory, with no database behind them: for tests of its fold.
+func NewRows(m ReadModel) *Rows { return newRows(&m, true) }
+
+// FoldPage folds a page into rows in memory. An error tells which event cannot be folded; the rows are of no use then.
+func (r *Rows) FoldPage(page []*facts.Fact) error {
+	if err := r.model.validate(); err != nil {
+		return err
+	}
+	if err := r.keys(page); err != nil {
+		return err
+	}
+	return r.fold(page)
+}
+
+// All returns the rows in memory by table, each table's in the order of its key.
+func (r *Rows) All() map[string][]any {
+	all := make(map[string][]any)
+	for i, t := range r.model.Tables {
+		rel := t.relation()
+		rows := r.stores[i].rows()
+		slices.SortFunc(rows, rel.compareKeys)
+		for _, row := range rows {
+			all[rel.table] = append(all[rel.table], row.Interface())
+		}
+	}
+	return all
+}
