@@ -126,14 +126,25 @@ var (
 	})
 )
 
-// usedDir is a data directory that has been started and stopped before. Copying one takes a tenth of making it.
+// usedDir is a data directory that was started and stopped before, the same for all tests that leave it so.
 func usedDir(t *testing.T) string {
 	t.Helper()
 	if err := prepare(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if _, err := StopIfUnused(preparedDir); err != nil {
+			t.Error(err)
+		}
+	})
+	return preparedDir
+}
+
+// copiedDir is one that a test may spoil.
+func copiedDir(t *testing.T) string {
+	t.Helper()
 	dir := openDir(t)
-	if out, err := exec.Command("cp", "-Rp", preparedDir+"/.", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-Rp", usedDir(t)+"/.", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return dir
@@ -255,7 +266,7 @@ func TestProcessesShareTheServerAndTheLastOneOutStopsIt(t *testing.T) {
 	if first.said != here.ServingURL() || again.URL() != here.URL() {
 		t.Fatalf("three users of one directory have the addresses %s, %s and %s", first.said, here.ServingURL(), again.ServingURL())
 	}
-	exec1(t, first.said, "create table kept (n int)")
+	exec1(t, first.said, "create table shared (n int)")
 
 	first.close(t) // the one that started the server
 	if err := here.Close(); err != nil {
@@ -267,7 +278,7 @@ func TestProcessesShareTheServerAndTheLastOneOutStopsIt(t *testing.T) {
 	if stopped, err := StopIfUnused(dir); stopped || err != nil {
 		t.Fatalf("a server in use was stopped (%v, %v)", stopped, err)
 	}
-	exec1(t, again.URL(), "insert into kept values (1)")
+	exec1(t, again.URL(), "insert into shared values (1)")
 
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
@@ -279,11 +290,11 @@ func TestProcessesShareTheServerAndTheLastOneOutStopsIt(t *testing.T) {
 	if next.port != port {
 		t.Errorf("the port was %d and is %d, though nobody took it", port, next.port)
 	}
-	exec1(t, next.URL(), "insert into kept values (2)")
+	exec1(t, next.URL(), "insert into shared values (2)")
 }
 
 func TestManyStartAtOnce(t *testing.T) {
-	dir := openDir(t)
+	dir := usedDir(t)
 	pids := make(chan int)
 	for range 4 {
 		go func() {
@@ -313,7 +324,6 @@ func TestManyStartAtOnce(t *testing.T) {
 func TestAServerLeftByAKillIsFoundAndReused(t *testing.T) {
 	dir := usedDir(t)
 	first := use(t, dir, nil)
-	exec1(t, first.said, "create table kept (n int)")
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +441,7 @@ func TestAFirstStartThatFailedHalfWayIsTriedAgain(t *testing.T) {
 
 func TestALongPathIsServedOverLoopback(t *testing.T) {
 	long := filepath.Join(openDir(t), strings.Repeat("long", 25))
-	if err := os.Rename(usedDir(t), long); err != nil {
+	if err := os.Rename(copiedDir(t), long); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, long)
@@ -476,11 +486,11 @@ func TestRefusals(t *testing.T) {
 		return nil
 	})
 	refused("a lost password", "restore it from a backup: open DIR/data/postgres.password", func(t *testing.T, dir string) error {
-		return errors.Join(os.Rename(usedDir(t), filepath.Join(dir, "data")), os.Remove(filepath.Join(dir, "data", passwordFile)))
+		return errors.Join(os.Rename(copiedDir(t), filepath.Join(dir, "data")), os.Remove(filepath.Join(dir, "data", passwordFile)))
 	})
 	refused("a broken setting", `unrecognized configuration parameter "nonsense"`, func(t *testing.T, dir string) error {
 		data := filepath.Join(dir, "data")
-		return errors.Join(os.Rename(usedDir(t), data), os.WriteFile(filepath.Join(data, "postgres", "data", "postgresql.conf"), []byte("nonsense = on\n"), 0o600))
+		return errors.Join(os.Rename(copiedDir(t), data), os.WriteFile(filepath.Join(data, "postgres", "data", "postgresql.conf"), []byte("nonsense = on\n"), 0o600))
 	})
 	if os.Geteuid() == 0 {
 		refused("root's directory that Postgres may not enter", `the user "`, func(t *testing.T, dir string) error { return os.Chmod(dir, 0o700) })
@@ -539,9 +549,9 @@ func TestAnotherUser(t *testing.T) {
 		return
 	}
 	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
-	dir := openDir(t)
-	if err := os.Chown(dir, 65534, 65534); err != nil {
-		t.Fatal(err)
+	dir := copiedDir(t)
+	if out, err := exec.Command("chown", "-R", "65534:65534", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	own := use(t, dir, nobody)
 	exec1(t, own.said, "create table t (n int)")
