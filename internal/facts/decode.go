@@ -34,6 +34,15 @@ func formOf(t reflect.Type, sealed []string) form {
 	for _, name := range sealed {
 		field := f.fields[name]
 		field.sealed = true
+		if t := t.Field(field.index).Type; t.Kind() != reflect.String && t != reflect.TypeFor[*domain.Change]() {
+			set := field.set
+			field.set = func(v reflect.Value, b []byte) error { // there is no way to say in a map that it is hidden
+				if b[0] == '"' {
+					return nil
+				}
+				return set(v, b)
+			}
+		}
 		f.fields[name] = field
 	}
 	return f

@@ -202,7 +202,7 @@ func (c *changes) add(field string, change *domain.Change) {
 
 func (c changes) String() string {
 	if len(c) == 0 {
-		return "nothing changed"
+		return "imported again, nothing changed" // see Imported in the Edited events
 	}
 	return strings.Join(c, ", ")
 }

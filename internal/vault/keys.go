@@ -21,8 +21,7 @@ func (v *Vault) Key(ctx context.Context, s Subject) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := keys[s]
-	if key == nil {
+	if keys[0] == nil {
 		raw := make([]byte, 32)
 		rand.Read(raw)
 		// Another process may make it at the same time: whichever row is there first is the key.
@@ -33,29 +32,30 @@ func (v *Vault) Key(ctx context.Context, s Subject) (*Key, error) {
 		if keys, err = v.Keys(ctx, s); err != nil {
 			return nil, err
 		}
-		if key = keys[s]; key == nil {
-			return nil, fmt.Errorf("%w: %s was written but is not there", ErrNoKey, s.ID)
-		}
 	}
-	if key.Erased() {
+	switch key := keys[0]; {
+	case key == nil:
+		return nil, fmt.Errorf("%w: %s was written but is not there", ErrNoKey, s.ID)
+	case key.Erased():
 		return nil, ErrErased
+	default:
+		return key, nil
 	}
-	return key, nil
 }
 
-// Keys returns the keys that subjects have, in one query for those it does not hold. An erased subject's is one that opens
-// nothing; a subject that never had one is missing from the map.
-func (v *Vault) Keys(ctx context.Context, subjects ...Subject) (map[Subject]*Key, error) {
+// Keys returns the keys of subjects, in their order, by one query for those it does not hold. An erased subject's is one that
+// opens nothing; that of a subject that never had one is nil.
+func (v *Vault) Keys(ctx context.Context, subjects ...Subject) ([]*Key, error) {
 	keys, missing := v.cache.get(subjects)
 	if len(missing) == 0 {
 		return keys, nil
 	}
 	organizations, ids := make([]uuid.UUID, len(missing)), make([]uuid.UUID, len(missing))
-	for i, s := range missing {
-		organizations[i], ids[i] = s.Organization, s.ID
+	for i, at := range missing {
+		organizations[i], ids[i] = subjects[at].Organization, subjects[at].ID
 	}
-	began := time.Now()
-	rows, err := v.pool.Query(ctx, `select organization, subject, wrapped from vault.keys
+	asked := time.Now()
+	rows, err := v.pool.Query(ctx, `select distinct organization, subject, wrapped from vault.keys
 		join unnest($1::uuid[], $2::uuid[]) as wanted (organization, subject) using (organization, subject)`, organizations, ids)
 	if err != nil {
 		return nil, unavailable(err)
@@ -79,9 +79,9 @@ func (v *Vault) Keys(ctx context.Context, subjects ...Subject) (map[Subject]*Key
 	if tampered != nil {
 		return nil, tampered
 	}
-	v.cache.put(loaded, began)
-	for s, key := range loaded {
-		keys[s] = key
+	v.cache.put(loaded, asked)
+	for _, at := range missing {
+		keys[at] = loaded[subjects[at]]
 	}
 	return keys, nil
 }
@@ -125,33 +125,28 @@ func newCache(size int, life time.Duration) *cache {
 	return &cache{half: max(size/2, 1), life: life, young: make(map[Subject]*Key), born: time.Now()}
 }
 
-// get returns the keys held and, once each, the subjects that are not.
-func (c *cache) get(subjects []Subject) (held map[Subject]*Key, missing []Subject) {
-	held = make(map[Subject]*Key, len(subjects))
+// get returns the keys that are held, in the order of subjects, and where one is missing.
+func (c *cache) get(subjects []Subject) (keys []*Key, missing []int) {
+	keys = make([]*Key, len(subjects))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.born) > c.life {
 		clear(c.young)
 		c.old, c.born = nil, time.Now()
 	}
-	for _, s := range subjects {
-		if _, seen := held[s]; seen {
-			continue
-		}
-		key := c.young[s]
-		if key == nil {
-			if key = c.old[s]; key != nil {
-				c.add(s, key)
+	for i, s := range subjects {
+		if i > 0 && s == subjects[i-1] { // one actor often does many things in a row
+			keys[i] = keys[i-1]
+		} else if keys[i] = c.young[s]; keys[i] == nil {
+			if keys[i] = c.old[s]; keys[i] != nil {
+				c.add(s, keys[i])
 			}
 		}
-		if held[s] = key; key == nil {
-			missing = append(missing, s)
+		if keys[i] == nil {
+			missing = append(missing, i)
 		}
 	}
-	for _, s := range missing {
-		delete(held, s)
-	}
-	return held, missing
+	return keys, missing
 }
 
 // put keeps keys that were asked for at a time, unless a subject was erased since: they may be its.
