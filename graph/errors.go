@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -123,10 +124,9 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 	return Internal, "a fault of the server; the operator finds it in the log by its reference", map[string]any{"reference": reference}
 }
 
-// recovered makes an error of a panic. It is logged with its stack here, and shown as INTERNAL.
-func (p presenter) recovered(ctx context.Context, cause any) error {
-	p.logger.ErrorContext(ctx, "panic in a resolver", "path", graphql.GetPath(ctx).String(), "panic", cause, "stack", string(debug.Stack()))
-	return errors.New("panic in a resolver")
+// recovered makes an error of a panic, with its stack for the log.
+func (presenter) recovered(_ context.Context, cause any) error {
+	return fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 }
 
 // argumentsRefused tells whether the error is about the arguments of the field being resolved: gqlgen has not set them yet.

@@ -1,0 +1,175 @@
+// Package graph serves the GraphQL schema: it turns a request into one command or one read, and holds no rule.
+//
+// [New] returns an [http.Handler] for /graphql. A resolver parses its arguments, calls package commands or a query of a
+// read model with the caller's principal or viewer, and maps what comes back to the objects of package model. Every error
+// passes the table in errors.go; limits.go weighs an operation before anything of it runs. Package generated is gqlgen's
+// work from schema/*.graphqls.
+package graph
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+)
+
+// Dependencies are what the graph resolves from. All are required.
+type Dependencies struct {
+	Commands *commands.Commands
+	Engine   *projections.Engine
+	DB       projections.DB // of the read models
+	Book     *facts.Book    // opens the personal fields of activity
+	Logger   *slog.Logger
+}
+
+// Config tunes a [Handler]; the zero value is fit to serve.
+type Config struct {
+	Cost           int            // of an operation, at most; default 10 000
+	Depth          int            // of an operation, at most; default 12
+	Timeout        time.Duration  // of a query or mutation; default 30 s
+	Recheck        time.Duration  // how often a subscription looks whether its session still holds; default 2 s
+	Sockets        int            // websockets open at once; default 1000
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; default none
+}
+
+// Handler answers GraphQL requests: POST, and GET for websockets. It is safe for concurrent use.
+type Handler struct {
+	server  *handler.Server
+	deps    Dependencies
+	config  Config
+	errors  presenter
+	sockets *sockets
+	stop    context.CancelFunc
+}
+
+// New returns a handler. [Handler.Shutdown] ends its websockets.
+func New(d Dependencies, c Config) *Handler {
+	c.Cost, c.Depth = cmp.Or(c.Cost, 10_000), cmp.Or(c.Depth, deepestQuery)
+	c.Timeout, c.Recheck = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.Recheck, 2*time.Second)
+	going, stop := context.WithCancel(context.Background())
+	h := &Handler{deps: d, config: c, errors: presenter{d.Logger}, stop: stop, sockets: &sockets{slots: make(chan struct{}, cmp.Or(c.Sockets, 1000)), going: going}}
+	h.sockets.init = h.connect
+
+	s := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver{d, c}}))
+	s.AddTransport(h.sockets)
+	s.AddTransport(post{})
+	s.SetErrorPresenter(h.errors.present)
+	s.SetRecoverFunc(h.errors.recovered)
+	s.SetQueryCache(lru.New[*ast.QueryDocument](1000)) // documents of programs; people's come and go
+	s.SetParserTokenLimit(maxTokens)
+	s.Use(extension.Introspection{}) // the schema is public: it is in the repository
+	s.Use(limits{c.Cost, c.Depth})
+	s.AroundOperations(h.operation)
+	h.server = s
+	return h
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost && r.Header.Get("Upgrade") == "" {
+		w.Header().Set("Allow", "POST")
+		http.Error(w, "GraphQL is spoken here by POST, and by websocket for subscriptions", http.StatusMethodNotAllowed)
+		return
+	}
+	c := &caller{commands: h.deps.Commands, token: bearer(r.Header.Get("Authorization")), origin: origin(r, h.config.TrustedProxies)}
+	h.server.ServeHTTP(w, r.WithContext(withCaller(r.Context(), c)))
+}
+
+// Shutdown closes every websocket, telling it that the server is going down, and waits until their work has ended or ctx has.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.stop()
+	done := make(chan struct{})
+	go func() { h.sockets.open.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// connect takes the token from connection_init. Strangers get no connection; each operation looks at the token anew.
+func (h *Handler) connect(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+	c := callerOf(ctx).again()
+	c.token = bearer(cmp.Or(payload.Authorization(), "Bearer "+c.token))
+	if _, err := c.who(ctx); err != nil {
+		ctx = transport.AppendCloseReason(transport.WithWebsocketCloseCode(ctx, unauthorized), "Unauthorized")
+		return ctx, nil, commands.ErrUnauthenticated
+	}
+	return context.WithValue(withCaller(ctx, c), connectionKey{}, &connection{slots: make(chan struct{}, perConnection)}), nil, nil
+}
+
+// connection bounds what runs at once on one websocket.
+type connection struct{ slots chan struct{} }
+
+type connectionKey struct{}
+
+// perConnection is how many operations may run at once on a websocket: a page has a few subscriptions.
+const perConnection = 16
+
+// operation runs around every operation: its time-out, and on a websocket its own caller and its place among the others.
+func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		select {
+		case c.slots <- struct{}{}:
+			context.AfterFunc(ctx, func() { <-c.slots }) // gqlgen ends ctx with the operation
+		default:
+			return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{h.errors.present(ctx, commands.ErrRateLimited)}})
+		}
+		ctx = withCaller(ctx, callerOf(ctx).again())
+	}
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
+		return next(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.config.Timeout)
+	respond := next(ctx)
+	return func(ctx context.Context) *graphql.Response {
+		defer cancel()
+		return respond(ctx)
+	}
+}
+
+// Operation is what is worth logging of a request to a [Handler]: never what it asked or was answered.
+type Operation struct {
+	Name string // as the client calls it
+	Kind string // query, mutation or subscription; empty if it was refused before
+}
+
+type operationKey struct{}
+
+// Observe returns a context under which a [Handler] notes in o what it was asked to do.
+func Observe(ctx context.Context, o *Operation) context.Context {
+	return context.WithValue(ctx, operationKey{}, o)
+}
+
+func observe(ctx context.Context, c *graphql.OperationContext) {
+	o, ok := ctx.Value(operationKey{}).(*Operation)
+	if !ok || c == nil || c.Operation == nil {
+		return
+	}
+	o.Name, o.Kind = c.Operation.Name[:min(len(c.Operation.Name), 64)], string(c.Operation.Operation)
+}
+
+// position of a minPosition argument that may be absent.
+func position(p *eventlog.Position) eventlog.Position {
+	if p == nil {
+		return 0
+	}
+	return *p
+}
