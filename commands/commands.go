@@ -1,0 +1,198 @@
+// Package commands holds the use cases, the only way to write: who may, load,
+// decide, append.
+//
+// A request authenticates ([Commands.Authenticate]) and calls one method with
+// its principal and an input. The method judges the principal's rights from
+// streams, folds the aggregate, asks its decider and appends what that answers
+// (see [decide]). No read model is ever read here. Every command may be sent
+// again under its id and answers with its first receipt.
+package commands
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/source"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/auth"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/vault"
+)
+
+// What a command may answer besides a wrong input ([domain.Invalid]), a rule of its aggregate (account.ErrNotActive, …), a
+// [Conflict], and a log or vault that cannot be reached (eventlog.ErrUnavailable, vault.ErrUnavailable).
+var (
+	ErrUnauthenticated    = errors.New("commands: not signed in, or not any more")
+	ErrForbidden          = errors.New("commands: no role of the account allows this")
+	ErrInvalidCredentials = errors.New("commands: name or password is wrong, or the account may not sign in now")
+	ErrRateLimited        = errors.New("commands: too many attempts, try again later")
+	ErrNotFound           = errors.New("commands: unknown, or out of reach")
+	ErrTooOld             = errors.New("commands: a newer program wrote to this stream, this one is too old to judge it")
+)
+
+// Conflict is the error of a command that met another version than the one it expected, or that lost to other writers too
+// often.
+type Conflict struct {
+	CurrentVersion eventlog.Version
+	ChangedFields  []string // since the version expected
+}
+
+func (c *Conflict) Error() string {
+	return fmt.Sprintf("commands: the version is %d now, changed: %s", c.CurrentVersion, strings.Join(c.ChangedFields, ", "))
+}
+
+// Home is the organization of a first start. Attempts to sign in with names that nobody has are recorded there.
+var Home = uuid.MustParse("a77a1000-0000-4000-8000-000000000001")
+
+// Config tunes [Commands]; the zero value is fit to serve.
+type Config struct {
+	CachedStreams int              // states kept in memory, of each aggregate; default 4096
+	LoginFloor    time.Duration    // a failed login takes at least this long; default 250 ms, negative: no floor
+	Clock         func() time.Time // default time.Now
+}
+
+// Commands is the write side. It is safe for concurrent use.
+type Commands struct {
+	log       eventlog.Log
+	book      *facts.Book
+	vault     *vault.Vault
+	passwords *auth.Passwords
+	uses      *auth.Uses
+	now       func() time.Time
+	floor     time.Duration
+	guesses   *limiter
+
+	accounts      aggregate[account.State, account.Event]
+	organizations aggregate[organization.State, organization.Event]
+	customers     aggregate[customer.State, customer.Event]
+	opportunities aggregate[opportunity.State, opportunity.Event]
+	reservations  aggregate[reservation.State, reservation.Event]
+	sources       aggregate[source.State, source.Event]
+}
+
+// New returns the write side of a log.
+func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth.Passwords, uses *auth.Uses, cfg Config) *Commands {
+	size := cmp.Or(cfg.CachedStreams, 4096)
+	c := &Commands{
+		log: log, book: book, vault: vault, passwords: passwords, uses: uses,
+		now: cfg.Clock, floor: cmp.Or(cfg.LoginFloor, 250*time.Millisecond), guesses: newLimiter(),
+
+		accounts:      newAggregate(account.Category, account.Codec, account.Evolve, size),
+		organizations: newAggregate(organization.Category, organization.Codec, organization.Evolve, size),
+		customers:     newAggregate(customer.Category, customer.Codec, customer.Evolve, size),
+		opportunities: newAggregate(opportunity.Category, opportunity.Codec, opportunity.Evolve, size),
+		reservations:  newAggregate(reservation.Category, reservation.Codec, reservation.Evolve, size),
+		sources:       newAggregate(source.Category, source.Codec, source.Evolve, size),
+	}
+	c.customers.changed = func(s customer.State, since int) []string { return s.ChangedSince(since) }
+	c.opportunities.changed = func(s opportunity.State, since int) []string { return s.ChangedSince(since) }
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}
+
+// Pepper returns the key that passwords are peppered with, derived from the vault's master key.
+func Pepper(v *vault.Vault) []byte {
+	key := v.NameHash("password pepper", "")
+	return key[:]
+}
+
+// Command is what every command may carry.
+type Command struct {
+	ID              uuid.UUID        // the same in a resend, which is answered with the first receipt; zero: made
+	ExpectedVersion eventlog.Version // of the object's stream; zero: whatever it is
+	Reason          string           // in the actor's words
+	Causation       uuid.UUID        // the event that an automation acts on
+	OccurredAt      time.Time        // of imports and automations, never of a request; zero: now
+}
+
+// Result says what a command has written where. Where there was nothing to write, the receipt is the one of the stream as
+// it is.
+type Result struct {
+	ID uuid.UUID // of the object
+	eventlog.Receipt
+}
+
+// Origin is where a request came from.
+type Origin struct {
+	IP, Device  string    // Device is the User-Agent
+	Correlation uuid.UUID // the request
+}
+
+// act is a command under way: its id, what is known about it, its time.
+type act struct {
+	id       uuid.UUID // of the command, as actor sent it
+	actor    uuid.UUID // who sent it; zero: the program, or nobody known
+	resent   bool      // the id came with the command, so it may be a resend
+	expected eventlog.Version
+	now      time.Time // of the world: an import's may be long ago
+	meta     domain.Metadata
+}
+
+const maxReason = 1000 // code points: some sentences
+
+// begin checks what every command carries. A command belongs to its actor: another one's of the same id is another command.
+func (c *Commands) begin(p *Principal, cmd Command) (*act, error) {
+	bad := domain.Invalid{}
+	reason := bad.Text("reason", cmd.Reason, maxReason)
+	a := &act{
+		id: cmd.ID, actor: p.Account, resent: cmd.ID != uuid.Nil, expected: cmd.ExpectedVersion, now: cmd.OccurredAt,
+		meta: domain.Metadata{
+			Actor: p.Account, Session: p.Session, IP: line(p.Origin.IP, 64), Device: line(p.Origin.Device, 300),
+			Reason: reason, Correlation: p.Origin.Correlation, Causation: cmd.Causation,
+		},
+	}
+	if a.now.IsZero() {
+		a.now = c.now()
+	}
+	if a.id == uuid.Nil {
+		a.id = uuid.New()
+	}
+	a.meta.Command = a.id
+	return a, bad.Err()
+}
+
+// object returns the id of what a command makes, of a kind.
+func (a *act) object(kind string) uuid.UUID { return uuid.NewSHA1(a.id, []byte(kind)) }
+
+// line makes one line of text out of what a client sent about itself: at most n characters, none of them a control.
+func line(s string, n int) string {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(s, "") {
+		if unicode.IsControl(r) {
+			continue
+		}
+		if n--; n < 0 {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// pause waits for d, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
