@@ -37,7 +37,7 @@ func (c cluster) path(name string) string { return filepath.Join(c.dir, name) }
 func (c cluster) folder() string          { return c.path("postgres") }
 func (c cluster) data(name string) string { return filepath.Join(c.folder(), "data", name) }
 func (c cluster) binaries() string        { return c.path("postgres-binaries") }
-func (c cluster) explain(err error) error { return fmt.Errorf("Postgres in %s: %w", c.dir, err) }
+func (c cluster) explain(err error) error { return fmt.Errorf("the Postgres of %s: %w", c.dir, err) }
 func (c cluster) own(path string) error {
 	if c.owner == nil {
 		return nil
@@ -93,7 +93,7 @@ func (c *cluster) findOwner() error {
 		}
 	}
 	if found == nil {
-		return errors.New("Postgres does not run as root and this machine has neither a user postgres nor nobody: start Annal as another user")
+		return errors.New("a Postgres does not run as root and this machine has neither a user postgres nor nobody: start Annal as another user")
 	}
 	u, err := strconv.ParseUint(found.Uid, 10, 32)
 	g, err2 := strconv.ParseUint(found.Gid, 10, 32)
@@ -116,7 +116,7 @@ func (c cluster) enterable() error {
 		}
 		if !c.mayEnter(info) {
 			if dir != c.dir {
-				return fmt.Errorf("Postgres does not run as root, and the user %q that it runs as instead may not enter %s: choose a directory elsewhere with --data-dir (or chmod o+x %[2]s)", c.name, dir)
+				return fmt.Errorf("the user %q, as whom Postgres runs because it refuses root, may not enter %s: choose a directory elsewhere with --data-dir (or chmod o+x %[2]s)", c.name, dir)
 			}
 			if err := os.Chmod(dir, info.Mode().Perm()|0o001); err != nil {
 				return err
@@ -213,6 +213,10 @@ func (s *Server) launchOn(ctx context.Context, bin string, running *os.File, set
 	defer log.Close()
 
 	cmd := c.command(filepath.Join(bin, "postgres"), "-D", c.data(""), "-c", "config_file="+c.path(settingsFile))
+	// On a full disk the server could not even say so.
+	if _, err := fmt.Fprintf(log, "Annal starts %s\n", cmd.Path); err != nil {
+		return c.explain(err)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{running}
 	// The lock is free, so whatever process has the id in a left postmaster.pid, it is not its server. Postgres ignores

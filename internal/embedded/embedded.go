@@ -1,9 +1,9 @@
 // Package embedded runs Annal's own Postgres inside its data directory, so that Annal needs no configuration.
 //
-// Any number of processes share one data directory and its server. Three lock files decide everything and the kernel
-// frees them however a process ends: postgres.lock serialises starting and stopping, postgres.users is held shared
-// by each [Server] so that the last one out can tell that it is the last, and postgres.running is inherited by the
-// server itself, which tells a living server from a stale postmaster.pid without trusting a process id.
+// Any number of processes share one data directory and its server. Two lock files decide everything, and the kernel
+// frees them however a process ends. postgres.users is held shared by each [Server], and exclusively by the last one
+// out while it stops the server. postgres.running belongs to whoever starts the server and is inherited by the server
+// itself: as long as it is held there is one, whatever a stale postmaster.pid says.
 package embedded
 
 import (
@@ -71,12 +71,6 @@ func Start(ctx context.Context, dataDir string, config Config) (*Server, error) 
 	if err != nil {
 		return nil, err
 	}
-	starting, err := c.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock(starting)
-
 	users, err := openLock(c.path("postgres.users"))
 	if err != nil {
 		return nil, err
@@ -84,7 +78,7 @@ func Start(ctx context.Context, dataDir string, config Config) (*Server, error) 
 	s := &Server{cluster: c, users: users}
 	if err := waitLock(ctx, users, syscall.LOCK_SH); err != nil {
 		users.Close()
-		return nil, err
+		return nil, fmt.Errorf("the Postgres of %s is being stopped: %w", c.dir, err)
 	}
 	if err := s.run(ctx, config.Settings); err != nil {
 		unlock(users)
@@ -195,13 +189,6 @@ func StopIfUnused(dataDir string) (stopped bool, err error) {
 }
 
 func (c cluster) stopIfUnused() (stopped bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	starting, err := c.lock(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer unlock(starting)
 	users, err := openLock(c.path("postgres.users"))
 	if err != nil {
 		return false, err
@@ -223,22 +210,12 @@ func (c cluster) stopIfUnused() (stopped bool, err error) {
 			return false, fmt.Errorf("stop Postgres (process %d): %w", pid, err)
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	if err := waitLock(ctx, running, syscall.LOCK_EX); err != nil {
 		return false, fmt.Errorf("the Postgres of %s has not stopped, see %s: %w", c.dir, c.path(logFile), err)
 	}
 	return true, nil
-}
-
-func (c cluster) lock(ctx context.Context) (*os.File, error) {
-	f, err := openLock(c.path("postgres.lock"))
-	if err != nil {
-		return nil, err
-	}
-	if err := waitLock(ctx, f, syscall.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another process is starting or stopping the Postgres of %s: %w", c.dir, err)
-	}
-	return f, nil
 }
 
 func openLock(path string) (*os.File, error) {

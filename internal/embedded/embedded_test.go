@@ -241,7 +241,7 @@ func TestFirstStart(t *testing.T) {
 func TestTheServerLogHoldsNoData(t *testing.T) {
 	dir := usedDir(t)
 	s := start(t, dir)
-	exec1(t, s.URL(), "create table people (name text primary key, age int)")
+	exec1(t, s.URL(), "drop table if exists people; create table people (name text primary key, age int)")
 	for _, args := range [][]any{{"ada lovelace", 36}, {"ada lovelace", 37}} {
 		_ = try(t, s.URL(), "insert into people values ($1, $2)", args...)
 	}
@@ -266,7 +266,7 @@ func TestProcessesShareTheServerAndTheLastOneOutStopsIt(t *testing.T) {
 	if first.said != here.ServingURL() || again.URL() != here.URL() {
 		t.Fatalf("three users of one directory have the addresses %s, %s and %s", first.said, here.ServingURL(), again.ServingURL())
 	}
-	exec1(t, first.said, "create table shared (n int)")
+	exec1(t, first.said, "drop table if exists shared; create table shared (n int)")
 
 	first.close(t) // the one that started the server
 	if err := here.Close(); err != nil {
@@ -348,7 +348,7 @@ func TestAServerLeftByAKillIsFoundAndReused(t *testing.T) {
 func TestAKilledServerStartsAgain(t *testing.T) {
 	dir := usedDir(t)
 	s := start(t, dir)
-	exec1(t, s.URL(), "create table kept as select generate_series(1, 1000)")
+	exec1(t, s.URL(), "drop table if exists kept; create table kept as select generate_series(1, 1000)")
 	if err := syscall.Kill(s.Pid(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ var sharedServer = sync.OnceValues(func() (string, error) {
 			"log_error_verbosity": "default",
 		}})
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("tests need a Postgres, here or at the URL in ANNAL_TEST_DATABASE_URL: %w", err)
 		}
 		// Never closed: the lock goes with this process.
 		address = server.URL()
