@@ -35,9 +35,11 @@ func (c *Commands) Invite(ctx context.Context, p *Principal, in Invite) (Result,
 	if err != nil {
 		return Result{}, err
 	}
-	return c.invite(ctx, p, act, act.object(account.Category), account.Invited{
+	id := act.object(account.Category)
+	done, err := c.invite(ctx, p, act, id, account.Invited{
 		LoginName: in.LoginName, DisplayName: in.DisplayName, Email: in.Email, Team: in.Team, Roles: in.Roles,
 	}, account.Invite)
+	return Result{id, done.receipt}, err
 }
 
 // inviteTime bounds the time between claim and invitation, far below [reservation.Patience].
@@ -46,13 +48,13 @@ const inviteTime = time.Minute
 // invite claims the names of an account that is not there yet, and then appends what choose makes of the wish.
 func (c *Commands) invite(ctx context.Context, p *Principal, act *act, id uuid.UUID, wish account.Invited,
 	choose func(account.State, account.Invited) ([]account.Event, error),
-) (Result, error) {
+) (outcome[account.Event], error) {
 	ctx, cancel := context.WithTimeout(ctx, inviteTime)
 	defer cancel()
 	wish.LoginName = LoginName(wish.LoginName)
 	switch scope := p.Scope(organization.ManageAccounts); {
 	case scope != organization.All && scope != organization.Team, !p.outranks(wish.Roles):
-		return Result{}, ErrForbidden
+		return outcome[account.Event]{}, ErrForbidden
 	}
 	bad := domain.Invalid{}
 	for _, role := range wish.Roles {
@@ -62,36 +64,35 @@ func (c *Commands) invite(ctx context.Context, p *Principal, act *act, id uuid.U
 	if _, err := choose(account.State{}, wish); err != nil { // what is wrong with the wish itself, before a name is claimed
 		var fields domain.Invalid
 		if !errors.As(err, &fields) {
-			return Result{}, err
+			return outcome[account.Event]{}, err
 		}
 		for field, reason := range fields {
 			bad[field] = reason
 		}
 	}
 	if err := bad.Err(); err != nil {
-		return Result{}, err
+		return outcome[account.Event]{}, err
 	}
 	stream := c.accounts.stream(p.Organization, id)
 	there, err := c.accounts.load(ctx, c, stream)
 	if err != nil {
-		return Result{}, err
+		return outcome[account.Event]{}, err
 	}
 	if !there.state.Invited {
 		fresh, err := c.claim(ctx, p, act, reservation.LoginName, "loginName", wish.LoginName, id)
 		if err != nil {
-			return Result{}, err
+			return outcome[account.Event]{}, err
 		}
 		if email := emailName(wish.Email); email != "" {
 			if _, err := c.claim(ctx, p, act, reservation.Email, "email", email, id); err != nil {
 				if fresh {
 					err = errors.Join(err, c.release(ctx, act, reservation.LoginName, wish.LoginName, id))
 				}
-				return Result{}, err
+				return outcome[account.Event]{}, err
 			}
 		}
 	}
-	done, err := decide(ctx, c, &c.accounts, stream, act, nil, func(s account.State) ([]account.Event, error) { return choose(s, wish) })
-	return Result{id, done.receipt}, err
+	return decide(ctx, c, &c.accounts, stream, act, nil, func(s account.State) ([]account.Event, error) { return choose(s, wish) })
 }
 
 // emailName is the form in which an e-mail address is unique.

@@ -139,7 +139,8 @@ type act struct {
 	actor    uuid.UUID // who sent it; zero: the program, or nobody known
 	resent   bool      // the id came with the command, so it may be a resend
 	expected eventlog.Version
-	now      time.Time // of the world: an import's may be long ago
+	judged   eventlog.Version // what choose is judging; set by decide
+	now      time.Time        // of the world: an import's may be long ago
 	meta     domain.Metadata
 }
 

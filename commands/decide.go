@@ -123,6 +123,7 @@ func decide[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], s ev
 			}
 			return outcome[E]{}, conflict
 		}
+		act.judged = current
 		events, err := choose(now.state)
 		if err != nil || len(events) == 0 {
 			return outcome[E]{receipt: now.receipt}, err

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"encoding/binary"
 
 	"github.com/google/uuid"
 
@@ -10,68 +11,127 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
 )
 
 // The commands of an import name the object by an id that derives from the row's key, and themselves by one that derives from
-// its content (see [Command.ID]): the same row again is the same command, a changed one brings just the change. They need
-// the permission for the whole organization.
+// its content (see [Command.ID]). The object remembers what the import said last, so a row that says the same again writes
+// nothing, and a changed one brings just the change. They need the permission for the whole organization.
+
+// Outcome is what the import of a row came to.
+type Outcome int
+
+const (
+	Unchanged Outcome = iota // the object has followed this row before
+	Added
+	Changed
+)
+
+// Imported is the result of importing a row.
+type Imported struct {
+	Result
+	Outcome Outcome
+}
+
+// importing lets choose judge a row. Its events' ids derive from the row and the version of the object that the row meets: a
+// row that goes back to what it said before is news once more.
+func importing[S, E any](act *act, choose func(S) ([]E, error)) func(S) ([]E, error) {
+	row := act.id
+	act.resent = false // choose itself knows a row that comes again
+	return func(s S) ([]E, error) {
+		act.id = uuid.NewSHA1(row, binary.BigEndian.AppendUint64(nil, uint64(act.judged)))
+		act.meta.Command = act.id
+		return choose(s)
+	}
+}
+
+func imported[E any](id uuid.UUID, done outcome[E]) Imported {
+	i := Imported{Result: Result{id, done.receipt}}
+	switch {
+	case len(done.events) == 0:
+	case eventlog.Version(len(done.events)) == done.receipt.Version:
+		i.Outcome = Added
+	default:
+		i.Outcome = Changed
+	}
+	return i
+}
 
 // ImportTeam creates or follows a team. Its manager need not be there yet: an account may need its team first.
-func (c *Commands) ImportTeam(ctx context.Context, p *Principal, cmd Command, row organization.TeamRow) (Result, error) {
-	result, err := c.govern(ctx, p, cmd, func(s organization.State, _ *act) ([]organization.Event, error) {
+func (c *Commands) ImportTeam(ctx context.Context, p *Principal, cmd Command, row organization.TeamRow) (Imported, error) {
+	if p.Scope(organization.Manage) != organization.All {
+		return Imported{}, ErrForbidden
+	}
+	act, err := c.begin(p, cmd)
+	if err != nil {
+		return Imported{}, err
+	}
+	stream := c.organizations.stream(p.Organization, p.Organization)
+	done, err := decide(ctx, c, &c.organizations, stream, act, nil, importing(act, func(s organization.State) ([]organization.Event, error) {
 		return organization.ImportTeam(s, row)
-	})
-	result.ID = row.Team
-	return result, err
+	}))
+	if err != nil {
+		return Imported{}, err
+	}
+	result := imported(row.Team, done)
+	if len(done.events) > 0 {
+		if _, created := done.events[0].(organization.TeamCreated); created {
+			result.Outcome = Added
+		}
+	}
+	return result, nil
 }
 
 // ImportAccount invites or follows an account. Its team and roles must be there.
-func (c *Commands) ImportAccount(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row account.Invited) (Result, error) {
+func (c *Commands) ImportAccount(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row account.Invited) (Imported, error) {
 	if p.Scope(organization.ManageAccounts) != organization.All {
-		return Result{}, ErrForbidden
+		return Imported{}, ErrForbidden
 	}
 	act, err := c.begin(p, cmd)
 	if err != nil {
-		return Result{}, err
+		return Imported{}, err
 	}
 	now, err := c.organizations.load(ctx, c, c.organizations.stream(p.Organization, p.Organization))
 	if err != nil {
-		return Result{}, err
+		return Imported{}, err
 	}
 	fresh := *p
 	fresh.organization = now.state // an import makes teams and uses them
-	return c.invite(ctx, &fresh, act, id, row, account.Import)
+	row.LoginName = LoginName(row.LoginName)
+	judge := importing(act, func(s account.State) ([]account.Event, error) { return account.Import(s, row) })
+	done, err := c.invite(ctx, &fresh, act, id, row, func(s account.State, _ account.Invited) ([]account.Event, error) { return judge(s) })
+	return imported(id, done), err
 }
 
 // ImportCustomer registers or follows a customer. Its owner, if any, must be there.
-func (c *Commands) ImportCustomer(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row customer.Registered) (Result, error) {
+func (c *Commands) ImportCustomer(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row customer.Registered) (Imported, error) {
 	if p.Scope(organization.EditCustomers) != organization.All {
-		return Result{}, ErrForbidden
+		return Imported{}, ErrForbidden
 	}
 	act, err := c.begin(p, cmd)
 	if err != nil {
-		return Result{}, err
+		return Imported{}, err
 	}
-	done, err := decide(ctx, c, &c.customers, c.customers.stream(p.Organization, id), act, nil, func(s customer.State) ([]customer.Event, error) {
+	done, err := decide(ctx, c, &c.customers, c.customers.stream(p.Organization, id), act, nil, importing(act, func(s customer.State) ([]customer.Event, error) {
 		if err := there(ctx, c, &c.accounts, p, "ownerId", row.Owner); err != nil {
 			return nil, err
 		}
 		return customer.Import(s, row)
-	})
-	return Result{id, done.receipt}, err
+	}))
+	return imported(id, done), err
 }
 
 // ImportOpportunity opens an opportunity and takes it to the row's stage at the row's dates, or follows the row. Its owner and
 // its customer, if any, must be there.
-func (c *Commands) ImportOpportunity(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row opportunity.Row) (Result, error) {
+func (c *Commands) ImportOpportunity(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row opportunity.Row) (Imported, error) {
 	if p.Scope(organization.EditOpportunity) != organization.All {
-		return Result{}, ErrForbidden
+		return Imported{}, ErrForbidden
 	}
 	act, err := c.begin(p, cmd)
 	if err != nil {
-		return Result{}, err
+		return Imported{}, err
 	}
-	done, err := decide(ctx, c, &c.opportunities, c.opportunities.stream(p.Organization, id), act, nil, func(s opportunity.State) ([]opportunity.Event, error) {
+	done, err := decide(ctx, c, &c.opportunities, c.opportunities.stream(p.Organization, id), act, nil, importing(act, func(s opportunity.State) ([]opportunity.Event, error) {
 		if err := there(ctx, c, &c.accounts, p, "ownerId", row.Owner); err != nil {
 			return nil, err
 		}
@@ -79,8 +139,8 @@ func (c *Commands) ImportOpportunity(ctx context.Context, p *Principal, cmd Comm
 			return nil, err
 		}
 		return opportunity.Import(s, row, act.now)
-	})
-	return Result{id, done.receipt}, err
+	}))
+	return imported(id, done), err
 }
 
 // there tells whether a row may refer to an object. A stream never goes away, so one that was seen is not read again.
