@@ -30,7 +30,7 @@ type Options struct {
 	NoCount bool
 }
 
-// Run demands the contract of a log, each part of a fresh one.
+// Run demands the contract of a log, each part of a fresh one, several at a time.
 func Run(t *testing.T, o Options) {
 	for _, part := range []struct {
 		name string
@@ -54,6 +54,7 @@ func Run(t *testing.T, o Options) {
 		{"two processes append to one log", (*suite).twoProcesses},
 	} {
 		t.Run(strings.ReplaceAll(part.name, " ", "_"), func(t *testing.T) {
+			t.Parallel() // making a database takes longer than most parts
 			part.test(&suite{T: t, options: o, log: o.New(t)})
 		})
 	}
@@ -160,25 +161,30 @@ func (s *suite) written(read []eventlog.Event, stream eventlog.Stream, after eve
 	}
 }
 
-// inOrder demands of a reading of the whole log that positions, versions and times follow each other and no event is
-// there twice.
 func (s *suite) inOrder(events []eventlog.Event) {
 	s.Helper()
+	InOrder(s.T, events, s.options.Gaps)
+}
+
+// InOrder demands of a reading of a whole log that positions, versions and times follow each other and that no event is
+// there twice.
+func InOrder(t testing.TB, events []eventlog.Event, gaps bool) {
+	t.Helper()
 	versions := make(map[eventlog.Stream]eventlog.Version)
 	ids := make(map[uuid.UUID]bool)
 	var last eventlog.Event
 	for _, e := range events {
 		switch {
 		case e.Position <= last.Position:
-			s.Fatalf("position %d after %d", e.Position, last.Position)
-		case e.Position != last.Position+1 && !s.options.Gaps:
-			s.Fatalf("a gap between positions %d and %d", last.Position, e.Position)
+			t.Fatalf("position %d after %d", e.Position, last.Position)
+		case e.Position != last.Position+1 && !gaps:
+			t.Fatalf("a gap between positions %d and %d", last.Position, e.Position)
 		case e.Version != versions[e.Stream]+1:
-			s.Fatalf("position %d: version %d after %d", e.Position, e.Version, versions[e.Stream])
+			t.Fatalf("position %d: version %d after %d", e.Position, e.Version, versions[e.Stream])
 		case ids[e.ID]:
-			s.Fatalf("position %d: event %s again", e.Position, e.ID)
+			t.Fatalf("position %d: event %s again", e.Position, e.ID)
 		case e.RecordedAt.Before(last.RecordedAt):
-			s.Fatalf("position %d: recorded at %v after %v", e.Position, e.RecordedAt, last.RecordedAt)
+			t.Fatalf("position %d: recorded at %v after %v", e.Position, e.RecordedAt, last.RecordedAt)
 		}
 		versions[e.Stream], ids[e.ID], last = e.Version, true, e
 	}

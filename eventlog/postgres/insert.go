@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/annal-crm/annal/eventlog"
 )
 
@@ -26,7 +24,7 @@ const insertGroup = `with h as (
 	from h, unnest($2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::uuid[], $7::text[], $8::integer[], $9::json[], $10::json[],
 		$11::timestamptz[]) with ordinality as g (organization, category, stream, version, id, type, schema, data, metadata, occurred_at, n)
 )
-select position, pg_notify('eventlog', '') from h`
+select position from h`
 
 // judgeGroup is what follows when that did not work: see eventlog.append.
 const judgeGroup = `select fresh, resent, last from eventlog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
@@ -206,7 +204,7 @@ func (l *Log) append(ctx context.Context, appends []*pending) ([]verdict, error)
 
 // execute runs a statement, which it prepares once a connection, with parameters and result in binary form.
 func (l *Log) execute(ctx context.Context, name, sql string, values [][]byte) ([][][]byte, error) {
-	conn, err := l.pool.Acquire(ctx)
+	conn, err := l.writing.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +212,6 @@ func (l *Log) execute(ctx context.Context, name, sql string, values [][]byte) ([
 	if _, err := conn.Conn().Prepare(ctx, name, sql); err != nil {
 		return nil, err
 	}
-	pg := conn.Conn().PgConn()
-	l.sequencer.Store(pg.PID())
-	var result *pgconn.Result = pg.ExecPrepared(ctx, name, values, []int16{1}, []int16{1}).Read()
+	result := conn.Conn().PgConn().ExecPrepared(ctx, name, values, []int16{1}, []int16{1}).Read()
 	return result.Rows, result.Err
 }

@@ -1,4 +1,4 @@
-// Package postgres is the default log: one table, eventlog.events, in any Postgres from 12 on.
+// Package postgres is the default log: one table, eventlog.events, in any Postgres from 13 on.
 //
 // Positions are gapless and in the order of commits, for any number of processes: whoever appends takes the lock of one
 // row, eventlog.head, first, and a transaction that fails gives its positions back. One goroutine per [Log] appends, all
@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,9 +24,8 @@ import (
 
 // Config tunes a [Log]. The zero value is a good one.
 type Config struct {
-	// Connections is the most that the log opens beside the pool it is given: one appends, one listens, the others read.
-	// Default 8, at least 3.
-	Connections int32
+	// Readers is how many connections read at once. Default 8. Three more append, listen and ring.
+	Readers int32
 	// Timeout bounds one group of appends; then their fate is unknown. Default 15 s: longer than a slow disk's checkpoint,
 	// shorter than the quarter of an hour after which TCP gives up a vanished server.
 	Timeout time.Duration
@@ -37,14 +35,16 @@ type Config struct {
 
 // Log is an [eventlog.Log] and an [eventlog.Counter]. Make it by [Open], end it by [Log.Close].
 type Log struct {
-	pool      *pgxpool.Pool
-	config    Config
-	identity  uuid.UUID
-	queue     queue
-	sequencer atomic.Uint32 // process id of the connection that appends
-	growth    growth
-	stop      context.CancelFunc // ends the watcher
-	running   sync.WaitGroup     // sequencer and watcher
+	writing, reading *pgxpool.Pool // apart, so that no reader keeps the sequencer waiting
+	config           Config
+	identity         uuid.UUID
+	id               string // of this client, so that it can tell its own ring
+	queue            queue
+	growth           growth
+	doorbell         doorbell
+	stop             context.CancelFunc // ends what listens and rings
+	sequencer        sync.WaitGroup
+	followers        sync.WaitGroup
 }
 
 var (
@@ -54,53 +54,68 @@ var (
 
 // Open opens the log that [Migrate] has made in the database of the given pool. The pool itself it leaves alone: it opens
 // a few connections of its own like the pool's, so that readers of other tables cannot keep an append or a check of
-// rights waiting, and so that the planner can be told to take the indexes even while statistics lag behind a burst.
+// rights waiting. They are sessions with settings of their own, which a proxy that pools transactions does not keep.
 // The error is [eventlog.ErrUnavailable] if Postgres does not answer or has no log.
 func Open(ctx context.Context, pool *pgxpool.Pool, config Config) (*Log, error) {
-	config.Connections = max(3, cmp.Or(config.Connections, 8))
+	config.Readers = cmp.Or(config.Readers, 8)
 	config.Timeout = cmp.Or(config.Timeout, 15*time.Second)
 	config.Poll = cmp.Or(config.Poll, 100*time.Millisecond)
-	own := pool.Config() // a copy
-	own.MaxConns, own.MinConns, own.MinIdleConns = config.Connections, 0, 0
-	own.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
-	for name, value := range map[string]string{
-		"application_name": "annal log",
-		"enable_seqscan":   "off", // a plan made for a small table is kept while the table grows
-		"jit":              "off", // else it compiles every statement that scans the head row
-		"plan_cache_mode":  "force_generic_plan",
-	} {
-		own.ConnConfig.RuntimeParams[name] = value
-	}
-	connections, err := pgxpool.NewWithConfig(ctx, own)
-	if err != nil {
+	l := &Log{config: config, id: uuid.NewString(), doorbell: make(doorbell, 1)}
+	var err error
+	if l.reading, err = sessions(ctx, pool, config.Readers); err != nil {
 		return nil, unavailable(err)
 	}
-	l := &Log{pool: connections, config: config}
+	if l.writing, err = sessions(ctx, pool, 3); err != nil {
+		l.reading.Close()
+		return nil, unavailable(err)
+	}
 	var head int64
-	if err := l.pool.QueryRow(ctx, "select identity, position from eventlog.head").Scan(&l.identity, &head); err != nil {
-		l.pool.Close()
+	if err := l.reading.QueryRow(ctx, "select identity, position from eventlog.head").Scan(&l.identity, &head); err != nil {
+		l.reading.Close()
+		l.writing.Close()
 		if code(err) == "42P01" { // undefined_table
-			return nil, fmt.Errorf("%w: database %q has no log; make it with Migrate", eventlog.ErrUnavailable, own.ConnConfig.Database)
+			return nil, fmt.Errorf("%w: the database has no log; make it with Migrate", eventlog.ErrUnavailable)
 		}
 		return nil, unavailable(err)
 	}
 	l.queue.init()
 	l.growth.init(eventlog.Position(head))
-	watching, stop := context.WithCancel(context.Background())
+	following, stop := context.WithCancel(context.Background())
 	l.stop = stop
-	l.running.Go(func() { l.watch(watching) })
-	l.running.Go(l.sequence)
+	l.sequencer.Go(l.sequence)
+	l.followers.Go(func() { l.listen(following) })
+	l.followers.Go(func() { l.ring(following) })
 	return l, nil
+}
+
+// sessions is a pool of connections like those of another, with what the log relies on.
+func sessions(ctx context.Context, pool *pgxpool.Pool, n int32) (*pgxpool.Pool, error) {
+	own := pool.Config() // a copy
+	own.MaxConns, own.MinConns, own.MinIdleConns = n, 0, 0
+	own.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	for name, value := range map[string]string{
+		"application_name":              "annal log",
+		"client_encoding":               "UTF8",
+		"default_transaction_isolation": "read committed", // who has waited for the head row must see what is new
+		"enable_seqscan":                "off",            // a plan made for a small table is kept while the table grows
+		"jit":                           "off",            // else it compiles every statement that scans the head row
+		"plan_cache_mode":               "force_generic_plan",
+	} {
+		own.ConnConfig.RuntimeParams[name] = value
+	}
+	return pgxpool.NewWithConfig(ctx, own)
 }
 
 // Close takes no more appends, waits until those that were taken have been answered, and ends all connections. Later calls
 // of any method fail with [eventlog.ErrUnavailable].
 func (l *Log) Close() {
 	l.queue.close()
+	l.sequencer.Wait()
 	l.stop()
-	l.running.Wait()
+	l.followers.Wait()
 	l.growth.close()
-	l.pool.Close()
+	l.writing.Close()
+	l.reading.Close()
 }
 
 // Identity implements [eventlog.Log].
@@ -109,7 +124,7 @@ func (l *Log) Identity(context.Context) (uuid.UUID, error) { return l.identity, 
 // Head implements [eventlog.Log].
 func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 	var head int64
-	if err := l.pool.QueryRow(ctx, "select position from eventlog.head").Scan(&head); err != nil {
+	if err := l.reading.QueryRow(ctx, "select position from eventlog.head").Scan(&head); err != nil {
 		return 0, unavailable(err)
 	}
 	l.growth.reached(eventlog.Position(head))

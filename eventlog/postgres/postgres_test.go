@@ -1,8 +1,18 @@
 package postgres_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annal-crm/annal/eventlog"
@@ -12,9 +22,9 @@ import (
 )
 
 // open returns a client of the log in the pool's database.
-func open(t *testing.T, pool *pgxpool.Pool) *postgres.Log {
+func open(t *testing.T, pool *pgxpool.Pool, config postgres.Config) *postgres.Log {
 	t.Helper()
-	log, err := postgres.Open(t.Context(), pool, postgres.Config{})
+	log, err := postgres.Open(t.Context(), pool, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,15 +32,455 @@ func open(t *testing.T, pool *pgxpool.Pool) *postgres.Log {
 	return log
 }
 
+// client is a log and how to get another client of it.
+type client struct {
+	*postgres.Log
+	pool *pgxpool.Pool
+}
+
 func TestContract(t *testing.T) {
-	pools := make(map[eventlog.Log]*pgxpool.Pool)
 	logtest.Run(t, logtest.Options{
 		New: func(t *testing.T) eventlog.Log {
 			pool := pgtest.New(t, postgres.Migrate)
-			log := open(t, pool)
-			pools[log] = pool
-			return log
+			return client{open(t, pool, postgres.Config{}), pool}
 		},
-		Second: func(t *testing.T, log eventlog.Log) eventlog.Log { return open(t, pools[log]) },
+		Second: func(t *testing.T, log eventlog.Log) eventlog.Log {
+			return open(t, log.(client).pool, postgres.Config{})
+		},
 	})
+}
+
+func newStream() eventlog.Stream {
+	return eventlog.Stream{Organization: uuid.New(), Category: "customer", ID: uuid.New()}
+}
+
+func newEvent() eventlog.NewEvent {
+	return eventlog.NewEvent{
+		ID: uuid.New(), Type: "customer.registered", Schema: 1,
+		Data: json.RawMessage(`{}`), Meta: json.RawMessage(`{}`), OccurredAt: time.Now(),
+	}
+}
+
+func mustAppend(t *testing.T, log eventlog.Log, s eventlog.Stream, expected eventlog.Version, events ...eventlog.NewEvent) eventlog.Receipt {
+	t.Helper()
+	receipt, err := log.Append(t.Context(), s, expected, events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipt
+}
+
+func readAll(t *testing.T, log eventlog.Log) []eventlog.Event {
+	t.Helper()
+	var all []eventlog.Event
+	for {
+		page, err := log.ReadAll(t.Context(), eventlog.Position(len(all)), 5000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+	}
+}
+
+func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hold takes the head row, so that appends wait, and returns how to let go.
+func hold(t *testing.T, pool *pgxpool.Pool) (release func()) {
+	t.Helper()
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "select from eventlog.head for update"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// blocked waits until an append of some log waits for the head row.
+func blocked(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for range 1000 {
+		var n int
+		if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("nobody waits for the head row")
+}
+
+// A group of right and wrong appends, of which the log knows none to be wrong before it tries: each gets its own answer.
+func TestWrongAppendsInAGroupCostOnlyThemselves(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	other := open(t, pool, postgres.Config{})
+	stale, resent, grown := newStream(), newStream(), newStream()
+	mustAppend(t, other, newStream(), 0, newEvent())
+	mustAppend(t, other, stale, 0, newEvent(), newEvent())
+	first := []eventlog.NewEvent{newEvent(), newEvent()}
+	receipt := mustAppend(t, other, resent, 0, first...)
+	mustAppend(t, other, grown, 0, newEvent())
+	// The document is valid, but deeper than this server is set up to parse; no check of ours knows.
+	config := pool.Config()
+	config.ConnConfig.RuntimeParams["max_stack_depth"] = "100kB"
+	shallow, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shallow.Close()
+	deep := newEvent()
+	deep.Data = json.RawMessage(strings.Repeat("[", 5000) + strings.Repeat("]", 5000))
+
+	for name, wrong := range map[string][]struct {
+		stream   eventlog.Stream
+		expected eventlog.Version
+		events   []eventlog.NewEvent
+		want     error
+	}{
+		"versions": {
+			{stale, 0, []eventlog.NewEvent{newEvent()}, eventlog.ErrConflict},
+			{newStream(), 3, []eventlog.NewEvent{newEvent()}, eventlog.ErrConflict},
+			{resent, 0, first, nil},
+		},
+		"ahead alone": {{newStream(), 3, []eventlog.NewEvent{newEvent()}, eventlog.ErrConflict}},
+		"data":        {{newStream(), 0, []eventlog.NewEvent{deep}, eventlog.ErrInvalid}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := open(t, shallow, postgres.Config{})
+			release := hold(t, pool)
+			var wg sync.WaitGroup
+			wg.Go(func() { mustAppend(t, log, newStream(), 0, newEvent()) }) // a group of its own, for which the others wait
+			blocked(t, pool)
+			var right []eventlog.Stream
+			for i := range 20 {
+				s := newStream()
+				right = append(right, s)
+				wg.Go(func() {
+					if r, err := log.Append(t.Context(), s, 0, newEvent(), newEvent()); err != nil || r.Version != 2 {
+						t.Errorf("right append: %+v, %v", r, err)
+					}
+				})
+				if i < len(wrong) {
+					w := wrong[i]
+					wg.Go(func() {
+						r, err := log.Append(t.Context(), w.stream, w.expected, w.events...)
+						if !errors.Is(err, w.want) || w.want == nil && (err != nil || r != receipt) {
+							t.Errorf("append at %d: %+v, %v", w.expected, r, err)
+						}
+					})
+				}
+			}
+			time.Sleep(50 * time.Millisecond) // until all of them are in the queue
+			release()
+			wg.Wait()
+			for _, s := range right {
+				if tails, err := log.ReadStreams(t.Context(), eventlog.Tail{Stream: s}); err != nil || len(tails[0]) != 2 {
+					t.Errorf("%d events of a right append, %v", len(tails[0]), err)
+				}
+			}
+			// The log goes on, and has learned nothing wrong.
+			mustAppend(t, log, right[0], 2, newEvent())
+			logtest.InOrder(t, readAll(t, log), false)
+		})
+	}
+	mustAppend(t, open(t, pool, postgres.Config{}), grown, 1, newEvent())
+}
+
+func TestAnotherProcessMovesARememberedStream(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	a, b := open(t, pool, postgres.Config{}), open(t, pool, postgres.Config{})
+	s, mine, theirs := newStream(), newEvent(), newEvent()
+	mustAppend(t, a, s, 0, mine)
+	mustAppend(t, b, s, 1, theirs)
+	if _, err := a.Append(t.Context(), s, 1, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+		t.Fatal(err)
+	}
+	if _, err := a.Append(t.Context(), s, 3, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+		t.Fatal(err)
+	}
+	if r := mustAppend(t, a, s, 1, theirs); r != (eventlog.Receipt{Position: 2, Version: 2}) {
+		t.Fatalf("their event again: %+v", r)
+	}
+	mustAppend(t, a, s, 2, newEvent())
+}
+
+func TestAnAppendThatIsLeftInTheQueueIsNotMade(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log := open(t, pool, postgres.Config{})
+	release := hold(t, pool)
+	underWay, queued := make(chan error), make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := newStream()
+	e := newEvent()
+	go func() { _, err := log.Append(ctx, s, 0, e); underWay <- err }()
+	blocked(t, pool)
+	go func() { _, err := log.Append(ctx, newStream(), 0, newEvent()); queued <- err }()
+	time.Sleep(20 * time.Millisecond) // until it is in the queue
+	cancel()
+	for _, answer := range []chan error{underWay, queued} {
+		if err := <-answer; !errors.Is(err, eventlog.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	release()
+	// Sending again tells the fate of the one that was under way.
+	if r := mustAppend(t, log, s, 0, e); r != (eventlog.Receipt{Position: 1, Version: 1}) {
+		t.Error(r)
+	}
+	if all := readAll(t, log); len(all) != 1 {
+		t.Errorf("%d events", len(all))
+	}
+}
+
+func TestCloseAnswersWhatIsWaiting(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log := open(t, pool, postgres.Config{})
+	release := hold(t, pool)
+	answers := make(chan error)
+	for range 50 {
+		go func() { _, err := log.Append(t.Context(), newStream(), 0, newEvent()); answers <- err }()
+	}
+	blocked(t, pool)
+	time.Sleep(50 * time.Millisecond) // until all are in the queue
+	go func() { time.Sleep(50 * time.Millisecond); release() }()
+	log.Close()
+	for range 50 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := log.Append(t.Context(), newStream(), 0, newEvent())
+	_, headErr := log.Head(t.Context())
+	if err := errors.Join(err, headErr, log.Wait(t.Context(), 1000)); strings.Count(fmt.Sprint(err), eventlog.ErrUnavailable.Error()) != 3 {
+		t.Error(err)
+	}
+	if all := readAll(t, open(t, pool, postgres.Config{})); len(all) != 50 {
+		t.Errorf("%d events", len(all))
+	}
+}
+
+func TestPostgresRefusesChanges(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log := open(t, pool, postgres.Config{})
+	mustAppend(t, log, newStream(), 0, newEvent(), newEvent())
+	exec(t, pool, `create role annal_log_test_server`)
+	t.Cleanup(func() {
+		_, err := pool.Exec(context.Background(), `drop owned by annal_log_test_server; drop role annal_log_test_server`)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	exec(t, pool, `grant usage on schema eventlog to annal_log_test_server; grant all on all tables in schema eventlog to annal_log_test_server`)
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if err := postgres.Grant(t.Context(), conn.Conn(), "annal_log_test_server"); err != nil {
+		t.Fatal(err)
+	}
+
+	const refused, forbidden = "23001", "42501" // restrict_violation, insufficient_privilege
+	serve := pool.Config()
+	serve.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, `set role annal_log_test_server`)
+		return err
+	}
+	server, err := pgxpool.NewWithConfig(t.Context(), serve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for _, test := range []struct{ sql, owner, server string }{
+		{`update eventlog.events set data = '{}'`, refused, forbidden},
+		{`update eventlog.events set data = '{}' where position = 77`, refused, forbidden},
+		{`delete from eventlog.events`, refused, forbidden},
+		{`truncate eventlog.events`, refused, forbidden},
+		{`delete from eventlog.head`, refused, forbidden},
+		{`truncate eventlog.head`, refused, forbidden},
+		{`update eventlog.head set identity = gen_random_uuid()`, refused, forbidden},
+		{`update eventlog.head set position = 1`, refused, refused},
+		{`alter table eventlog.events disable trigger immutable`, "", forbidden},
+		{`drop table eventlog.events`, "", forbidden},
+	} {
+		code := func(pool *pgxpool.Pool) string {
+			_, err := pool.Exec(t.Context(), test.sql)
+			if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
+				return answer.Code
+			}
+			return fmt.Sprint(err)
+		}
+		if got := code(server); got != test.server {
+			t.Errorf("server: %s: %s", test.sql, got)
+		}
+		if test.owner == "" {
+			continue
+		}
+		if got := code(pool); got != test.owner {
+			t.Errorf("owner: %s: %s", test.sql, got)
+		}
+	}
+	// Yet the server can serve, the way round by the function included.
+	served := open(t, server, postgres.Config{})
+	s := newStream()
+	mustAppend(t, served, s, 0, newEvent())
+	if _, err := served.Append(t.Context(), newStream(), 2, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+		t.Error(err)
+	}
+	logtest.InOrder(t, readAll(t, served), false)
+}
+
+// A plan that scans the table works in a test and fails in production. The statistics of a small table, for which a scan
+// would be the better plan, must not lead there.
+func TestEveryAccessGoesByAnIndex(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log := open(t, pool, postgres.Config{})
+	known := newStream()
+	mustAppend(t, log, known, 0, newEvent())
+	log.Close()
+	exec(t, pool, `vacuum analyze eventlog.events`)
+	var before, after int
+	const scans = `select coalesce(sum(seq_scan), 0) from pg_stat_user_tables where schemaname = 'eventlog' and relname = 'events'`
+	if err := pool.QueryRow(t.Context(), scans).Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	log = open(t, pool, postgres.Config{})
+	for range 10 { // more often than the five times for which Postgres makes a plan anew
+		s := newStream()
+		mustAppend(t, log, s, 0, newEvent())
+		mustAppend(t, log, s, 1, newEvent())
+		if _, err := log.Append(t.Context(), known, 0, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+			t.Fatal(err)
+		}
+		if _, err := log.Append(t.Context(), newStream(), 3, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+			t.Fatal(err)
+		}
+		if _, err := log.ReadStreams(t.Context(), eventlog.Tail{Stream: s}, eventlog.Tail{Stream: known}); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range log.ReadStream(t.Context(), s, 1) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		readAll(t, log)
+	}
+	log.Close() // a session reports its counts when it ends
+	time.Sleep(100 * time.Millisecond)
+	if err := pool.QueryRow(t.Context(), scans).Scan(&after); err != nil {
+		t.Fatal(err)
+	}
+	if after != before {
+		t.Errorf("%d scans of the whole table", after-before)
+	}
+}
+
+func TestTheRecordingClockNeverRunsBack(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log := open(t, pool, postgres.Config{})
+	mustAppend(t, log, newStream(), 0, newEvent())
+	exec(t, pool, `update eventlog.head set recorded_at = now() + interval '1 hour'`) // as if the clock had been ahead
+	mustAppend(t, log, newStream(), 0, newEvent())
+	if _, err := log.Append(t.Context(), newStream(), 5, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+		t.Fatal(err)
+	}
+	mustAppend(t, open(t, pool, postgres.Config{}), newStream(), 0, newEvent())
+	all := readAll(t, log)
+	logtest.InOrder(t, all, false)
+	if ahead := time.Until(all[1].RecordedAt); ahead < 50*time.Minute {
+		t.Errorf("the second event is recorded %v ahead of the clock, the first had been an hour", ahead)
+	}
+}
+
+// Wait must hear of another process by the bell: the clock that it also looks by is set to a minute here.
+func TestTheDoorbellRings(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	writer, follower := open(t, pool, postgres.Config{}), open(t, pool, postgres.Config{Poll: time.Minute})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	mustAppend(t, writer, newStream(), 0, newEvent())
+	if err := follower.Wait(ctx, 0); err != nil { // when it returns the follower listens
+		t.Fatal(err)
+	}
+	var head eventlog.Position = 1
+	for range 20 {
+		woken := make(chan error)
+		go func() { woken <- follower.Wait(ctx, head) }()
+		r := mustAppend(t, writer, newStream(), 0, newEvent())
+		if err := <-woken; err != nil {
+			t.Fatal(err)
+		}
+		head = r.Position
+	}
+}
+
+func TestAFullDiskIsSaidClearlyAndGoesAway(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log := open(t, pool, postgres.Config{})
+	exec(t, pool, `create function full_disk() returns trigger language plpgsql as $$
+		begin raise exception 'could not extend file: No space left on device' using errcode = 'disk_full'; end $$;
+		create trigger full_disk before insert on eventlog.events for each statement execute function full_disk()`)
+	s, e := newStream(), newEvent()
+	_, err := log.Append(t.Context(), s, 0, e)
+	if !errors.Is(err, eventlog.ErrUnavailable) || !strings.Contains(err.Error(), "disk of the database is full") {
+		t.Fatal(err)
+	}
+	exec(t, pool, `drop trigger full_disk on eventlog.events`)
+	if r := mustAppend(t, log, s, 0, e); r != (eventlog.Receipt{Position: 1, Version: 1}) {
+		t.Fatal(r)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	url := pgtest.URL(t)
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := postgres.Open(t.Context(), pool, postgres.Config{}); !errors.Is(err, eventlog.ErrUnavailable) || !strings.Contains(err.Error(), "no log") {
+		t.Fatal(err)
+	}
+	migrate := func() error {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(t.Context())
+		return postgres.Migrate(t.Context(), conn)
+	}
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			if err := migrate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	log := open(t, pool, postgres.Config{})
+	mustAppend(t, log, newStream(), 0, newEvent())
+	if err := migrate(); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, pool, `insert into eventlog.migrations (number) values (1000)`)
+	if err := migrate(); err == nil || !strings.Contains(err.Error(), "use a newer one") {
+		t.Fatal(err)
+	}
 }

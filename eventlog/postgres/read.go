@@ -74,7 +74,7 @@ func (l *Log) ReadStreams(ctx context.Context, tails ...eventlog.Tail) ([][]even
 		organizations[i], categories[i], streams[i] = t.Stream.Organization, t.Stream.Category, t.Stream.ID
 		after[i] = int64(min(t.After, math.MaxInt64))
 	}
-	rows, err := l.pool.Query(ctx, selectStreams, pgx.QueryResultFormats{pgx.BinaryFormatCode}, organizations, categories, streams, after)
+	rows, err := l.reading.Query(ctx, selectStreams, pgx.QueryResultFormats{pgx.BinaryFormatCode}, organizations, categories, streams, after)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -93,7 +93,7 @@ func (l *Log) ReadStreams(ctx context.Context, tails ...eventlog.Tail) ([][]even
 
 // query appends the events that sql selects.
 func (l *Log) query(ctx context.Context, events []eventlog.Event, sql string, args ...any) ([]eventlog.Event, error) {
-	rows, err := l.pool.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
+	rows, err := l.reading.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
 	if err != nil {
 		return nil, unavailable(err)
 	}

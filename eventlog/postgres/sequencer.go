@@ -200,7 +200,7 @@ func (l *Log) commit(g *group, known *versions) {
 	switch {
 	case err == nil && ok:
 		position := newest - eventlog.Position(g.events)
-		l.growth.reached(newest)
+		l.grown(newest)
 		for _, p := range g.appends {
 			position += eventlog.Position(p.rows.count)
 			version := p.expected + eventlog.Version(p.rows.count)
@@ -244,7 +244,7 @@ func (l *Log) judge(ctx context.Context, appends []*pending, known *versions) {
 	for i, p := range appends {
 		v, version := verdicts[i], p.expected+eventlog.Version(p.rows.count)
 		if v.fresh {
-			l.growth.reached(v.last)
+			l.grown(v.last)
 		}
 		switch {
 		case v.fresh || v.resent:
@@ -257,6 +257,12 @@ func (l *Log) judge(ctx context.Context, appends []*pending, known *versions) {
 			p.answer(eventlog.Receipt{}, eventlog.ErrConflict)
 		}
 	}
+}
+
+// grown tells those who wait, here and elsewhere.
+func (l *Log) grown(head eventlog.Position) {
+	l.growth.reached(head)
+	l.doorbell.push()
 }
 
 // lost reports whether err is the connection's end and not Postgres' answer to the statement.
