@@ -108,6 +108,9 @@ func comesBack[E any](t *testing.T, b *facts.Book, category string, codec domain
 			if got, err := f.Metadata(); err != nil || got != meta {
 				t.Fatalf("%s: metadata %+v of %+v: %v", name, got, meta, err)
 			}
+			if got, err := f.Actor(); err != nil || got != meta.Actor {
+				t.Fatalf("%s: actor %s of %s: %v", name, got, meta.Actor, err)
+			}
 			view, err := f.Display()
 			if err != nil || !bytes.Equal(view.Data, clear) || view.Meta != meta || view.Erased || view.Summary == "" {
 				t.Fatalf("%s: displayed as %s %+v of %s: %v", name, view.Data, view.Meta, clear, err)

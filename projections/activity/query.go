@@ -1,0 +1,247 @@
+package activity
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/where"
+)
+
+// Filter narrows the list: all that is given must hold.
+type Filter struct {
+	Account  uuid.UUID // as actor or as subject; zero: any
+	Customer uuid.UUID // zero: any
+	Types    []string  // any of them; nil: any at all
+	From, To time.Time // by when it happened, From <= t < To; zero: no bound
+}
+
+// Sight says on whose records a viewer may look at each kind. It matters to viewers whose own scope, that of all activity, is
+// not [organization.All]: they see what they did, what happened to their account, and the events of what they may look at.
+type Sight struct {
+	Accounts, Customers, Opportunities organization.Scope
+}
+
+// Activity is an event as a viewer sees it.
+type Activity struct {
+	Position   eventlog.Position
+	ID         uuid.UUID
+	Type       string
+	Category   string
+	Stream     uuid.UUID // what it happened to
+	Version    eventlog.Version
+	Actor      uuid.UUID // zero: the system, or nobody known
+	OccurredAt time.Time
+	RecordedAt time.Time
+	facts.View
+}
+
+// List returns a page of the events that the viewer may see, in log order. Personal fields are opened for those who may see
+// them.
+func List(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, s Sight, f Filter, request projections.PageRequest) (page projections.Page[Activity], err error) {
+	backward := request.Last > 0 && request.First == 0
+	limit, order := request.First, "asc"
+	if backward {
+		limit, order = request.Last, "desc"
+	} else if limit == 0 {
+		limit = projections.DefaultPage
+	}
+	c := f.clause(v, s)
+	for _, bound := range []struct{ cursor, condition string }{{request.After, "t.position > ?"}, {request.Before, "t.position < ?"}} {
+		if bound.cursor == "" {
+			continue
+		}
+		position, err := parseCursor(bound.cursor)
+		if err != nil {
+			return page, err
+		}
+		c.And(bound.condition, int64(position))
+	}
+	// The newest or oldest of each way are read along its index; of these, the newest or oldest are the page.
+	end := fmt.Sprintf("order by t.position %s limit %d", order, limit+1) // one too many, to learn whether there are more
+	ways, organization := f.ways(c), c.Arg(v.Organization)
+	for i, way := range ways {
+		ways[i] = fmt.Sprintf("(select t.position from %s t where %s and %s %s)", events, c.SQL(), way, end)
+	}
+	rows, err := events.Find(ctx, db, fmt.Sprintf("t.organization = %s and t.position in (%s) %s", organization, strings.Join(ways, " union all "), end), c.Args()...)
+	if err != nil {
+		return page, err
+	}
+	more := len(rows) > limit
+	rows = rows[:min(limit, len(rows))]
+	if page.HasNext, page.HasPrevious = more, request.After != ""; backward {
+		page.HasNext, page.HasPrevious = request.Before != "", more
+		slices.Reverse(rows)
+	}
+	for _, row := range rows {
+		page.Cursors = append(page.Cursors, Cursor(row.Position))
+	}
+	page.Rows, err = open(ctx, book, v, rows)
+	return page, err
+}
+
+// Count returns how many events List has in all its pages.
+func Count(ctx context.Context, db projections.DB, v projections.Viewer, s Sight, f Filter) (n int, err error) {
+	c := f.clause(v, s)
+	ways := f.ways(c)
+	for i, way := range ways {
+		ways[i] = fmt.Sprintf("(select count(*) from %s t where %s and %s)", events, c.SQL(), way)
+	}
+	err = db.QueryRow(ctx, "select "+strings.Join(ways, " + "), c.Args()...).Scan(&n)
+	return n, err
+}
+
+// clause is all of the filter but what [Filter.ways] has.
+func (f Filter) clause(v projections.Viewer, s Sight) *where.Clause {
+	c := new(where.Clause)
+	c.And("t.organization = ?", v.Organization)
+	if v.Scope != organization.All {
+		c.And(visible(c, v, s))
+	}
+	if f.Customer != uuid.Nil {
+		c.And("t.stream = ? and t.category = ?", f.Customer, customer.Category)
+	}
+	if f.Types != nil && !f.typesAreWays() {
+		c.Text("t.type", &where.Text{In: f.Types})
+	}
+	if !f.From.IsZero() {
+		c.And("t.occurred_at >= ?", f.From)
+	}
+	if !f.To.IsZero() {
+		c.And("t.occurred_at < ?", f.To)
+	}
+	return c
+}
+
+// ways splits the list into conditions of which each row meets one only, and each of which an index serves in log order. One
+// condition with an OR in it would be served by none.
+func (f Filter) ways(c *where.Clause) []string {
+	switch {
+	case f.Account != uuid.Nil:
+		account := c.Arg(f.Account)
+		return []string{"t.stream = " + account, "t.actor = " + account + " and t.stream <> " + account}
+	case f.typesAreWays():
+		var ways []string
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(f.Types))) {
+			ways = append(ways, "t.type = "+c.Arg(name))
+		}
+		return ways
+	}
+	return []string{"true"}
+}
+
+// typesAreWays tells whether a page is read along the index on types: not if another one narrows more, nor for so many types
+// that most of what is read would be for nothing.
+func (f Filter) typesAreWays() bool {
+	return f.Account == uuid.Nil && f.Customer == uuid.Nil && len(f.Types) > 0 && len(f.Types) <= 10 &&
+		!slices.ContainsFunc(f.Types, func(name string) bool { return !where.Storable(name) })
+}
+
+// visible is the condition on what a viewer sees who does not see everything.
+func visible(c *where.Clause, v projections.Viewer, s Sight) string {
+	me := c.Arg(v.Account)
+	conditions := []string{"t.actor = " + me, fmt.Sprintf("t.category = '%s' and t.stream = %s", account.Category, me)}
+	teamMembers := func() string {
+		return fmt.Sprintf("(select account from %s where team = any(%s))", team, c.Arg(v.Teams))
+	}
+	see := func(category string, scope organization.Scope, streams func() string) {
+		switch scope {
+		case organization.All:
+			conditions = append(conditions, fmt.Sprintf("t.category = '%s'", category))
+		case organization.Own, organization.Team:
+			if streams := streams(); streams != "" {
+				conditions = append(conditions, fmt.Sprintf("t.category = '%s' and t.stream in %s", category, streams))
+			}
+		}
+	}
+	owned := func(scope organization.Scope) func() string {
+		return func() string {
+			owners := "owner = " + me
+			if scope == organization.Team {
+				owners += " or owner in " + teamMembers()
+			}
+			return fmt.Sprintf("(select id from %s where %s)", records, owners)
+		}
+	}
+	see(account.Category, s.Accounts, func() string {
+		if s.Accounts == organization.Team {
+			return teamMembers()
+		}
+		return ""
+	})
+	see(customer.Category, s.Customers, owned(s.Customers))
+	see(opportunity.Category, s.Opportunities, owned(s.Opportunities))
+	return "(" + strings.Join(conditions, ") or (") + ")"
+}
+
+// open returns rows as the viewer sees them; all keys are one query of the vault.
+func open(ctx context.Context, book *facts.Book, v projections.Viewer, rows []Event) ([]Activity, error) {
+	stored := make([]eventlog.Event, len(rows))
+	for i, row := range rows {
+		stored[i] = row.event()
+	}
+	page, err := book.Page(ctx, stored)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Activity, len(rows))
+	for i, row := range rows {
+		view, err := page[i].Masked()
+		if v.Personal {
+			view, err = page[i].Display()
+		}
+		if err != nil {
+			return nil, err
+		}
+		all[i] = Activity{
+			Position: row.Position, ID: row.ID, Type: row.Type, Category: row.Category, Stream: row.Stream, Version: row.Version,
+			Actor: row.Actor, OccurredAt: row.OccurredAt, RecordedAt: row.RecordedAt, View: view,
+		}
+	}
+	return all, nil
+}
+
+// event is the event as the log holds it.
+func (e Event) event() eventlog.Event {
+	s := eventlog.Stream{Organization: e.Organization, Category: e.Category, ID: e.Stream}
+	if e.Global {
+		s.Organization = uuid.Nil
+	}
+	return eventlog.Event{
+		NewEvent: eventlog.NewEvent{ID: e.ID, Type: e.Type, Schema: e.Schema, Data: e.Data, Meta: e.Meta, OccurredAt: e.OccurredAt},
+		Stream:   s, Version: e.Version, Position: e.Position, RecordedAt: e.RecordedAt,
+	}
+}
+
+// The list is of positions: that is all a cursor needs.
+const cursorPrefix = "activity:"
+
+// Cursor returns the cursor of the event at a position, whether or not there is one: a list goes on after it.
+func Cursor(p eventlog.Position) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorPrefix + p.String()))
+}
+
+func parseCursor(cursor string) (eventlog.Position, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil {
+		return 0, projections.ErrCursor
+	}
+	number, ok := strings.CutPrefix(string(b), cursorPrefix)
+	position, err := eventlog.ParsePosition(number)
+	if !ok || err != nil {
+		return 0, projections.ErrCursor
+	}
+	return position, nil
+}

@@ -1,0 +1,64 @@
+// Package members keeps who is in which team, as a small table of its own in each
+// read model that shows records by their owner's team: a read model reads no other
+// one's tables, which may stand elsewhere in the log.
+package members
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/where"
+)
+
+// Member is an account and its team; zero: none.
+type Member struct {
+	Account uuid.UUID `db:"account,key"`
+	Team    uuid.UUID `db:"team,null"`
+}
+
+// Table holds the members of all teams.
+type Table = projections.Table[uuid.UUID, Member]
+
+// New returns the table of a read model.
+func New(schema projections.Schema) *Table {
+	return projections.NewTable[uuid.UUID, Member](schema, "members", projections.TableConfig{Indexes: []string{"(team)"}})
+}
+
+// Events are the types of the events that [Fold] takes.
+var Events = []string{"account.invited", "account.moved_to_team"}
+
+// Keys asks for the row of an event among [Events].
+func Keys(t *Table, f *facts.Fact, rows *projections.Rows) {
+	if slices.Contains(Events, f.Type) {
+		t.Touch(rows, f.Stream.ID)
+	}
+}
+
+// Fold folds an event, of whatever type.
+func Fold(t *Table, f *facts.Fact, rows *projections.Rows, payload any) {
+	switch e := payload.(type) {
+	case account.Invited:
+		t.Put(rows, Member{f.Stream.ID, e.Team})
+	case account.MovedToTeam:
+		t.Put(rows, Member{f.Stream.ID, e.Team})
+	}
+}
+
+// Visible narrows a clause to the rows of a viewer's organization whose owner, an account in a column, lies in the viewer's scope.
+func Visible(t *Table, c *where.Clause, v projections.Viewer, owner string) {
+	c.And("t.organization = ?", v.Organization)
+	switch v.Scope {
+	case organization.All:
+	case organization.Team:
+		c.And(owner+" = ? or "+owner+" in (select account from "+t.String()+" where team = any(?))", v.Account, v.Teams)
+	case organization.Own:
+		c.And(owner+" = ?", v.Account)
+	default:
+		c.And("false")
+	}
+}
