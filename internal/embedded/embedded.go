@@ -53,6 +53,10 @@ type Server struct {
 	closed  error
 }
 
+// held keeps the lock of a server that is never closed until the process ends: the garbage collector closes a file that
+// nobody can reach.
+var held sync.Map
+
 // DefaultDataDir is /var/lib/annal for root, because the user that Postgres runs as cannot enter /root, and .annal
 // in the working directory for everybody else.
 func DefaultDataDir() string {
@@ -84,6 +88,7 @@ func Start(ctx context.Context, dataDir string, config Config) (*Server, error) 
 		unlock(users)
 		return nil, err
 	}
+	held.Store(users, nil)
 	return s, nil
 }
 
@@ -173,6 +178,7 @@ func (s *Server) Pid() int { return s.cluster.postmaster().pid }
 // Closing again returns the first result.
 func (s *Server) Close() error {
 	s.closing.Do(func() {
+		held.Delete(s.users)
 		unlock(s.users)
 		_, s.closed = s.cluster.stopIfUnused()
 	})

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,15 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			fmt.Println(strings.ReplaceAll(err.Error(), "\n", " "))
 			os.Exit(1)
+		}
+		if os.Getenv("ANNAL_EMBEDDED_TEST_FORGET") != "" {
+			runtime.GC()
+			time.Sleep(100 * time.Millisecond) // for the cleanups that the collection has found
+			if stopped, err := StopIfUnused(dir); stopped || err != nil {
+				fmt.Println("the server was stopped under its user", err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
 		fmt.Println(s.ServingURL())
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -291,6 +301,15 @@ func TestProcessesShareTheServerAndTheLastOneOutStopsIt(t *testing.T) {
 		t.Errorf("the port was %d and is %d, though nobody took it", port, next.port)
 	}
 	exec1(t, next.URL(), "insert into shared values (2)")
+}
+
+func TestAServerThatIsNeverClosedStaysInUse(t *testing.T) {
+	// Another process, because this one must not keep the directory in use for the tests that follow.
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), useEnv+"="+usedDir(t), "ANNAL_EMBEDDED_TEST_FORGET=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 func TestManyStartAtOnce(t *testing.T) {

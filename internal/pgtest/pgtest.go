@@ -102,9 +102,6 @@ func Durable(t testing.TB) (server *embedded.Server, dataDir string) {
 
 var databases atomic.Int64
 
-// inUse keeps the server reachable: the garbage collector closes a file that is not, and with it goes the lock.
-var inUse *embedded.Server
-
 // sharedServer is the address of a database that others are created from, on the server of all tests or that of
 // ANNAL_TEST_DATABASE_URL.
 var sharedServer = sync.OnceValues(func() (string, error) {
@@ -126,7 +123,6 @@ var sharedServer = sync.OnceValues(func() (string, error) {
 			return "", fmt.Errorf("tests need a Postgres, here or at the URL in ANNAL_TEST_DATABASE_URL: %w", err)
 		}
 		// Never closed: the lock goes with this process.
-		inUse = server
 		address = server.URL()
 		if err := watch(dir()); err != nil {
 			return "", err
