@@ -27,23 +27,31 @@ import (
 
 // With useEnv set the test binary is another process that uses a data directory: it starts, prints the address or
 // the refusal, and closes when its input ends.
-const useEnv = "ANNAL_EMBEDDED_TEST_USE"
+// With forgetEnv set it starts, forgets that it did, and looks whether it still counts.
+const (
+	useEnv    = "ANNAL_EMBEDDED_TEST_USE"
+	forgetEnv = "ANNAL_EMBEDDED_TEST_FORGET"
+)
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(forgetEnv); dir != "" {
+		if _, err := Start(context.Background(), dir, Config{}); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		runtime.GC()
+		time.Sleep(100 * time.Millisecond) // for the cleanups that the collection has found
+		if stopped, err := StopIfUnused(dir); stopped || err != nil {
+			fmt.Println("the server was stopped under its user", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if dir := os.Getenv(useEnv); dir != "" {
 		s, err := Start(context.Background(), dir, Config{})
 		if err != nil {
 			fmt.Println(strings.ReplaceAll(err.Error(), "\n", " "))
 			os.Exit(1)
-		}
-		if os.Getenv("ANNAL_EMBEDDED_TEST_FORGET") != "" {
-			runtime.GC()
-			time.Sleep(100 * time.Millisecond) // for the cleanups that the collection has found
-			if stopped, err := StopIfUnused(dir); stopped || err != nil {
-				fmt.Println("the server was stopped under its user", err)
-				os.Exit(1)
-			}
-			os.Exit(0)
 		}
 		fmt.Println(s.ServingURL())
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -306,7 +314,7 @@ func TestProcessesShareTheServerAndTheLastOneOutStopsIt(t *testing.T) {
 func TestAServerThatIsNeverClosedStaysInUse(t *testing.T) {
 	// Another process, because this one must not keep the directory in use for the tests that follow.
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), useEnv+"="+usedDir(t), "ANNAL_EMBEDDED_TEST_FORGET=1")
+	cmd.Env = append(os.Environ(), forgetEnv+"="+usedDir(t))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
