@@ -83,8 +83,18 @@ func viewer(p *commands.Principal, permission organization.Permission) (projecti
 	}
 	return projections.Viewer{
 		Organization: p.Organization, Account: p.Account, Scope: scope, Teams: p.Teams(),
-		Personal: p.Scope(organization.ViewPersonal) != organization.None,
+		Personal: personal(p),
 	}, nil
+}
+
+func personal(p *commands.Principal) bool {
+	return p.Scope(organization.ViewPersonal) != organization.None
+}
+
+// everything is how the principal sees what it has just changed: commands have judged that it may, and what it gave away
+// would be out of its scope by now.
+func everything(p *commands.Principal) projections.Viewer {
+	return projections.Viewer{Organization: p.Organization, Account: p.Account, Scope: organization.All, Personal: personal(p)}
 }
 
 // bearer takes the token out of an Authorization header. A header of another kind is no token, and opens nothing.

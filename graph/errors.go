@@ -22,8 +22,14 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/where"
 )
 
 // Code says, in `extensions.code`, what kind of error a client has to do with.
@@ -33,7 +39,6 @@ const (
 	Unauthenticated    Code = "UNAUTHENTICATED"
 	Forbidden          Code = "FORBIDDEN"
 	InvalidCredentials Code = "INVALID_CREDENTIALS"
-	Locked             Code = "LOCKED"
 	RateLimited        Code = "RATE_LIMITED"
 	Invalid            Code = "INVALID"
 	NotFound           Code = "NOT_FOUND"
@@ -43,8 +48,8 @@ const (
 	Internal           Code = "INTERNAL"
 )
 
-// table turns errors into codes; the first match counts. An empty message shows the error's own text: those are written
-// for callers. What is not in the table and not a rule of the domain is INTERNAL.
+// table turns errors into codes and what is said of them; the first match counts. What is not in it, or above it in judge, is
+// INTERNAL.
 var table = []struct {
 	err     error
 	code    Code
@@ -52,18 +57,50 @@ var table = []struct {
 }{
 	{commands.ErrUnauthenticated, Unauthenticated, "sign in: there is no session, or it has ended"},
 	{commands.ErrForbidden, Forbidden, "none of your roles allows this"},
+	{commands.ErrOwnRights, Forbidden, "nobody takes away their own administration or account"},
 	{commands.ErrInvalidCredentials, InvalidCredentials, "login name or password is wrong, or the account cannot sign in now"},
-	{commands.ErrRateLimited, RateLimited, "too many at once: try again in a moment"},
-	{account.ErrLocked, Locked, "the account is locked"},
-	{commands.ErrNotFound, NotFound, "there is no such object, or not for you"},
+	{commands.ErrRateLimited, RateLimited, "too much at once: try again in a moment"},
+	{commands.ErrNotFound, NotFound, notThere},
+	{commands.ErrTooOld, Unavailable, "a newer version of the program wrote this: it must be updated here too"},
+
+	{account.ErrNotFound, NotFound, notThere},
+	{account.ErrExists, Conflict, "the account exists"},
+	{account.ErrNotActive, Conflict, "the account is not active"},
+	{account.ErrDeactivated, Conflict, "the account is deactivated"},
+	{account.ErrActivation, Invalid, "the activation token is unknown, used or expired"},
+	{organization.ErrNotFound, NotFound, notThere},
+	{organization.ErrExists, Conflict, "the organization exists"},
+	{organization.ErrRoleExists, Conflict, "the role exists with other permissions"},
+	{organization.ErrUnknownRole, NotFound, "there is no such role"},
+	{organization.ErrTeamExists, Conflict, "the team exists"},
+	{organization.ErrUnknownTeam, NotFound, "there is no such team"},
+	{organization.ErrCycle, Conflict, "a team cannot stand below itself"},
+	{organization.ErrLastManage, Conflict, "no role would be left that may manage the organization"},
+	{customer.ErrNotFound, NotFound, notThere},
+	{customer.ErrExists, Conflict, "the customer exists"},
+	{customer.ErrArchived, Conflict, "the customer is archived: restore it first"},
+	{opportunity.ErrNotFound, NotFound, notThere},
+	{opportunity.ErrExists, Conflict, "the opportunity exists"},
+	{opportunity.ErrNotEngaged, Conflict, "the opportunity is not engaged yet"},
+	{opportunity.ErrClosed, Conflict, "the opportunity is closed: reopen it first"},
+	{reservation.ErrTaken, Conflict, "the name is taken"},
+	{vault.ErrErased, Conflict, "the person was erased"},
+
+	{where.ErrHidden, Invalid, "this asks for personal data, which are hidden from you"},
 	{projections.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
 	{eventlog.ErrUnavailable, Unavailable, "the log cannot be reached: try again in a moment"},
+	{vault.ErrUnavailable, Unavailable, "the vault cannot be reached: try again in a moment"},
 	{context.DeadlineExceeded, Unavailable, "it took too long: try again, or ask for less"},
 	{context.Canceled, Unavailable, "the request was given up"},
 }
 
+const notThere = "there is no such object, or not for you"
+
 // presenter turns any error into what a client may see of it.
-type presenter struct{ logger *slog.Logger }
+type presenter struct {
+	logger *slog.Logger
+	schema *ast.Schema
+}
 
 func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	e := gqlerror.WrapIfUnwrapped(err)
@@ -96,24 +133,20 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 		return Invalid, cause.Error(), map[string]any{"fields": map[string]string{field: cause.Error()}}
 	}
 	if late, ok := errors.AsType[*notShown](cause); ok {
-		return Unavailable, "the act is done, but its result cannot be shown yet: ask again in a moment", map[string]any{"receipt": late.receipt}
+		return Unavailable, "the act is done, but its result cannot be shown yet: ask again in a moment", map[string]any{"receipt": map[string]any{
+			"position": late.receipt.Position.String(), "version": late.receipt.Version,
+		}}
 	}
 	if bad, ok := errors.AsType[domain.Invalid](cause); ok {
-		return Invalid, bad.Error(), map[string]any{"fields": bad}
+		return Invalid, bad.Error(), map[string]any{"fields": p.paths(ctx, bad)}
 	}
 	if c, ok := errors.AsType[*commands.Conflict](cause); ok {
 		return Conflict, c.Error(), map[string]any{"currentVersion": c.CurrentVersion, "changedFields": c.ChangedFields}
 	}
 	for _, known := range table {
 		if errors.Is(cause, known.err) {
-			if known.message == "" {
-				return known.code, cause.Error(), nil
-			}
 			return known.code, known.message, nil
 		}
-	}
-	if rule, ok := errors.AsType[domain.Rule](cause); ok {
-		return Conflict, string(rule), nil
 	}
 	if unreachable(cause) {
 		p.logger.WarnContext(ctx, "the database cannot be reached", "path", e.Path.String(), "error", cause)
@@ -122,6 +155,26 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 	reference := uuid.NewString()
 	p.logger.ErrorContext(ctx, "a request failed", "reference", reference, "path", e.Path.String(), "error", cause)
 	return Internal, "a fault of the server; the operator finds it in the log by its reference", map[string]any{"reference": reference}
+}
+
+// paths names the arguments that wrong fields came in: the domain's team is input.teamId here.
+func (p presenter) paths(ctx context.Context, bad domain.Invalid) map[string]string {
+	fc := graphql.GetFieldContext(ctx)
+	if fc == nil || fc.Field.Definition == nil {
+		return bad
+	}
+	input := fc.Field.Definition.Arguments.ForName("input")
+	if input == nil {
+		return bad
+	}
+	fields := make(map[string]string, len(bad))
+	for name, reason := range bad {
+		if of := p.schema.Types[input.Type.Name()].Fields; of.ForName(name) == nil && of.ForName(name+"Id") != nil {
+			name += "Id"
+		}
+		fields["input."+name] = reason
+	}
+	return fields
 }
 
 // recovered makes an error of a panic, with its stack for the log.
@@ -155,7 +208,7 @@ func unreachable(err error) bool {
 
 // notShown reports a mutation that was done but whose read models have not come so far.
 type notShown struct {
-	receipt map[string]any
+	receipt eventlog.Receipt
 	err     error
 }
 

@@ -15,8 +15,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/handler"
-	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -33,6 +32,7 @@ import (
 type Dependencies struct {
 	Commands *commands.Commands
 	Engine   *projections.Engine
+	Log      eventlog.Log
 	DB       projections.DB // of the read models
 	Book     *facts.Book    // opens the personal fields of activity
 	Logger   *slog.Logger
@@ -50,7 +50,7 @@ type Config struct {
 
 // Handler answers GraphQL requests: POST, and GET for websockets. It is safe for concurrent use.
 type Handler struct {
-	server  *handler.Server
+	exec    *executor.Executor
 	deps    Dependencies
 	config  Config
 	errors  presenter
@@ -63,32 +63,37 @@ func New(d Dependencies, c Config) *Handler {
 	c.Cost, c.Depth = cmp.Or(c.Cost, 10_000), cmp.Or(c.Depth, deepestQuery)
 	c.Timeout, c.Recheck = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.Recheck, 2*time.Second)
 	going, stop := context.WithCancel(context.Background())
-	h := &Handler{deps: d, config: c, errors: presenter{d.Logger}, stop: stop, sockets: &sockets{slots: make(chan struct{}, cmp.Or(c.Sockets, 1000)), going: going}}
+	h := &Handler{deps: d, config: c, stop: stop, sockets: &sockets{slots: make(chan struct{}, cmp.Or(c.Sockets, 1000)), going: going}}
 	h.sockets.init = h.connect
 
-	s := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: &resolver{d, c}}))
-	s.AddTransport(h.sockets)
-	s.AddTransport(post{})
-	s.SetErrorPresenter(h.errors.present)
-	s.SetRecoverFunc(h.errors.recovered)
-	s.SetQueryCache(lru.New[*ast.QueryDocument](1000)) // documents of programs; people's come and go
-	s.SetParserTokenLimit(maxTokens)
-	s.Use(extension.Introspection{}) // the schema is public: it is in the repository
-	s.Use(limits{c.Cost, c.Depth})
-	s.AroundOperations(h.operation)
-	h.server = s
+	resolver := &resolver{Dependencies: d, config: c}
+	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})
+	h.errors = presenter{d.Logger, schema.Schema()}
+	resolver.errors = h.errors
+	h.exec = executor.New(schema)
+	h.exec.SetErrorPresenter(h.errors.present)
+	h.exec.SetRecoverFunc(h.errors.recovered)
+	h.exec.SetQueryCache(lru.New[*ast.QueryDocument](1000)) // those of programs stay, people's come and go
+	h.exec.SetParserTokenLimit(maxTokens)
+	h.exec.Use(limits{c.Cost, c.Depth})
+	h.exec.AroundOperations(h.operation)
 	return h
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost && r.Header.Get("Upgrade") == "" {
+	if r.Method != http.MethodPost && (r.Method != http.MethodGet || r.Header.Get("Upgrade") == "") {
 		w.Header().Set("Allow", "POST")
 		http.Error(w, "GraphQL is spoken here by POST, and by websocket for subscriptions", http.StatusMethodNotAllowed)
 		return
 	}
 	c := &caller{commands: h.deps.Commands, token: bearer(r.Header.Get("Authorization")), origin: origin(r, h.config.TrustedProxies)}
-	h.server.ServeHTTP(w, r.WithContext(withCaller(r.Context(), c)))
+	r = r.WithContext(withCaller(graphql.StartOperationTrace(r.Context()), c))
+	if r.Method == http.MethodPost {
+		h.post(w, r)
+		return
+	}
+	h.sockets.Do(w, r, h.exec)
 }
 
 // Shutdown closes every websocket, telling it that the server is going down, and waits until their work has ended or ctx has.
@@ -164,12 +169,4 @@ func observe(ctx context.Context, c *graphql.OperationContext) {
 		return
 	}
 	o.Name, o.Kind = c.Operation.Name[:min(len(c.Operation.Name), 64)], string(c.Operation.Operation)
-}
-
-// position of a minPosition argument that may be absent.
-func position(p *eventlog.Position) eventlog.Position {
-	if p == nil {
-		return 0
-	}
-	return *p
 }

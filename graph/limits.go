@@ -35,6 +35,7 @@ func (limits) ExtensionName() string                   { return "Limits" }
 func (limits) Validate(graphql.ExecutableSchema) error { return nil }
 
 func (l limits) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
+	op.DisableIntrospection = false // the schema is public: it is in the repository
 	m := meter{variables: op.Variables, fragments: make(map[string]weight)}
 	w := m.selection(op.Operation.SelectionSet, 1)
 	if w.depth > l.depth {

@@ -20,19 +20,17 @@ const (
 
 // post serves one operation in a JSON body: GraphQL over HTTP, without batches, GET and uploads. gqlgen's own transport
 // answers a body that it cannot read with that body; people's passwords are in there.
-type post struct{}
-
-var _ graphql.Transport = post{}
-
-func (post) Supports(r *http.Request) bool {
-	return r.Method == http.MethodPost && r.Header.Get("Upgrade") == ""
-}
-
-func (p post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	ctx := r.Context()
-	params, status, err := p.read(w, r)
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
+	ctx, exec := r.Context(), h.exec
+	defer func() {
+		if cause := recover(); cause != nil { // outside of any field
+			err, _ := errors.AsType[*gqlerror.Error](exec.PresentRecoveredError(ctx, cause))
+			write(w, http.StatusInternalServerError, jsonType, &graphql.Response{Errors: gqlerror.List{err}})
+		}
+	}()
+	params, status, err := read(w, r)
 	if err != nil {
-		p.write(w, status, jsonType, exec.DispatchError(ctx, gqlerror.List{refusal(err.Error())}))
+		write(w, status, jsonType, exec.DispatchError(ctx, gqlerror.List{refusal(err.Error())}))
 		return
 	}
 	contentType := jsonType
@@ -47,11 +45,11 @@ func (p post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 		if contentType == responseType {
 			status = http.StatusBadRequest
 		}
-		p.write(w, status, contentType, exec.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
+		write(w, status, contentType, exec.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
 		return
 	}
 	if operation.Operation.Operation == "subscription" {
-		p.write(w, http.StatusOK, contentType, exec.DispatchError(graphql.WithOperationContext(ctx, operation),
+		write(w, http.StatusOK, contentType, exec.DispatchError(graphql.WithOperationContext(ctx, operation),
 			gqlerror.List{refusal("a subscription needs a websocket with the subprotocol " + subprotocol)}))
 		return
 	}
@@ -60,10 +58,10 @@ func (p post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 	if answer == nil { // the client has gone
 		return
 	}
-	p.write(w, http.StatusOK, contentType, answer)
+	write(w, http.StatusOK, contentType, answer)
 }
 
-func (post) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, error) {
+func read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != jsonType {
 		return nil, http.StatusUnsupportedMediaType, errors.New("send the operation as " + jsonType)
 	}
@@ -93,7 +91,7 @@ func (post) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, in
 	return &params, 0, nil
 }
 
-func (post) write(w http.ResponseWriter, status int, contentType string, answer *graphql.Response) {
+func write(w http.ResponseWriter, status int, contentType string, answer *graphql.Response) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -36,10 +36,7 @@ type sockets struct {
 	open  sync.WaitGroup
 }
 
-var _ graphql.Transport = (*sockets)(nil)
-
-func (*sockets) Supports(r *http.Request) bool { return r.Header.Get("Upgrade") != "" }
-
+// Do serves one websocket until it is closed.
 func (s *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	select {
 	case s.slots <- struct{}{}:

@@ -18,6 +18,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections/where"
 	"github.com/google/uuid"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -306,8 +307,6 @@ type Account {
   team: Team
   "While ` + "`" + `status` + "`" + ` is ` + "`" + `LOCKED` + "`" + `: when the lock ends by itself."
   lockedUntil: Time
-  "The account's open sessions, the newest first: its own, or for who may manage accounts."
-  sessions: [Session!]!
 }
 
 enum AccountStatus {
@@ -350,6 +349,7 @@ input AccountFilter {
   loginName: StringFilter
   displayName: StringFilter
   status: AccountStatus
+  team: ID
 }
 
 input LogInInput {
@@ -402,6 +402,7 @@ input IssueActivationInput {
 }
 
 type IssueActivationPayload {
+  "Empty in the answer to a resend: it was shown the first time."
   token: String!
   expiresAt: Time!
   receipt: Receipt!
@@ -508,7 +509,6 @@ Every error carries ` + "`" + `extensions.code` + "`" + `:
 | ` + "`" + `UNAUTHENTICATED` + "`" + ` | no session, or one that has ended: sign in again | |
 | ` + "`" + `FORBIDDEN` + "`" + ` | none of your roles allows this | |
 | ` + "`" + `INVALID_CREDENTIALS` + "`" + ` | login name or password is wrong, or the account cannot sign in now; on purpose it does not say which | |
-| ` + "`" + `LOCKED` + "`" + ` | the account is locked | |
 | ` + "`" + `RATE_LIMITED` + "`" + ` | too much at once: wait and try again | |
 | ` + "`" + `INVALID` + "`" + ` | the request cannot be right as it stands | ` + "`" + `fields` + "`" + `: path → reason |
 | ` + "`" + `NOT_FOUND` + "`" + ` | the object of a mutation does not exist, or not for you | |
@@ -659,8 +659,8 @@ input RegisterCustomerInput {
 }
 
 """
-Only the fields present are edited; ` + "`" + `null` + "`" + ` clears a field. With ` + "`" + `expectedVersion` + "`" + ` it is a ` + "`" + `CONFLICT` + "`" + ` if one of these fields
-has been changed since that version; changes of other fields are not in the way.
+Only the fields present are edited; ` + "`" + `null` + "`" + ` clears a field. With ` + "`" + `expectedVersion` + "`" + ` it is a ` + "`" + `CONFLICT` + "`" + `, which names the fields that
+have changed, if the customer is at another version.
 """
 input EditCustomerInput {
   commandId: ID
@@ -763,10 +763,15 @@ input OpportunityStageFilter {
   in: [OpportunityStage!]
 }
 
+"All that are given must hold."
 input OpportunityFilter {
   stage: OpportunityStageFilter
   owner: ID
   customer: ID
+  "Of lists, not of reports."
+  reference: StringFilter
+  "Of lists, not of reports."
+  product: StringFilter
 }
 
 input OpenOpportunityInput {
@@ -825,7 +830,7 @@ type OpportunityPayload {
 }
 
 extend type Mutation {
-  "Adds a role, or gives the one of this name exactly these permissions."
+  "Adds a role. ` + "`" + `CONFLICT` + "`" + ` if there is one of this name with other permissions: add and remove those one by one."
   defineRole(input: DefineRoleInput!): OrganizationPayload!
   "Adds a permission to a role, or changes its scope."
   addPermission(input: AddPermissionInput!): OrganizationPayload!
@@ -1000,7 +1005,7 @@ type ReadModel {
   "Events parked with an error."
   parked: Int!
   status: ReadModelStatus!
-  "Why it has ` + "`" + `FAILED` + "`" + `."
+  "Why it has ` + "`" + `FAILED` + "`" + `; for who may manage the organization."
   error: String
   "The event it failed at."
   errorPosition: Position
@@ -1041,8 +1046,6 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_team(ctx, field)
 	case "lockedUntil":
 		return ec.fieldContext_Account_lockedUntil(ctx, field)
-	case "sessions":
-		return ec.fieldContext_Account_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Account", field.Name)
 }
@@ -2614,38 +2617,6 @@ func (ec *executionContext) fieldContext_Account_lockedUntil(_ context.Context, 
 	return graphql.NewScalarFieldContext("Account", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _Account_sessions(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Account_sessions(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Sessions(ctx)
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*model.Session) graphql.Marshaler {
-			return ec.marshalNSession2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐSessionᚄ(ctx, selections, v)
-		},
-		true,
-		true,
-	)
-}
-func (ec *executionContext) fieldContext_Account_sessions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	fc = &graphql.FieldContext{
-		Object:     "Account",
-		Field:      field,
-		IsMethod:   true,
-		IsResolver: false,
-		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Session(ctx, field)
-		},
-	}
-	return fc, nil
-}
-
 func (ec *executionContext) _AccountConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.Account]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2832,8 +2803,8 @@ func (ec *executionContext) _AccountPayload_account(ctx context.Context, field g
 			return obj.Account, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Account) graphql.Marshaler {
-			return ec.marshalNAccount2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalNAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2864,8 +2835,8 @@ func (ec *executionContext) _AccountPayload_receipt(ctx context.Context, field g
 			return obj.Receipt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-			return ec.marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3745,8 +3716,8 @@ func (ec *executionContext) _CustomerPayload_customer(ctx context.Context, field
 			return obj.Customer, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Customer) graphql.Marshaler {
-			return ec.marshalNCustomer2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐCustomer(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Customer) graphql.Marshaler {
+			return ec.marshalNCustomer2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐCustomer(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3777,8 +3748,8 @@ func (ec *executionContext) _CustomerPayload_receipt(ctx context.Context, field 
 			return obj.Receipt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-			return ec.marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3855,8 +3826,8 @@ func (ec *executionContext) _IssueActivationPayload_receipt(ctx context.Context,
 			return obj.Receipt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-			return ec.marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3979,8 +3950,8 @@ func (ec *executionContext) _LogInPayload_viewer(ctx context.Context, field grap
 			return obj.Viewer, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Viewer) graphql.Marshaler {
-			return ec.marshalNViewer2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐViewer(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Viewer) graphql.Marshaler {
+			return ec.marshalNViewer2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐViewer(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5907,8 +5878,8 @@ func (ec *executionContext) _OpportunityPayload_opportunity(ctx context.Context,
 			return obj.Opportunity, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Opportunity) graphql.Marshaler {
-			return ec.marshalNOpportunity2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOpportunity(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Opportunity) graphql.Marshaler {
+			return ec.marshalNOpportunity2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOpportunity(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5939,8 +5910,8 @@ func (ec *executionContext) _OpportunityPayload_receipt(ctx context.Context, fie
 			return obj.Receipt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-			return ec.marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
 		},
 		true,
 		true,
@@ -6113,8 +6084,8 @@ func (ec *executionContext) _OrganizationPayload_organization(ctx context.Contex
 			return obj.Organization, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Organization) graphql.Marshaler {
-			return ec.marshalNOrganization2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOrganization(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Organization) graphql.Marshaler {
+			return ec.marshalNOrganization2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOrganization(ctx, selections, v)
 		},
 		true,
 		true,
@@ -6145,8 +6116,8 @@ func (ec *executionContext) _OrganizationPayload_receipt(ctx context.Context, fi
 			return obj.Receipt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-			return ec.marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7572,8 +7543,8 @@ func (ec *executionContext) _TeamPayload_team(ctx context.Context, field graphql
 			return obj.Team, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Team) graphql.Marshaler {
-			return ec.marshalNTeam2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐTeam(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Team) graphql.Marshaler {
+			return ec.marshalNTeam2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐTeam(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7604,8 +7575,8 @@ func (ec *executionContext) _TeamPayload_receipt(ctx context.Context, field grap
 			return obj.Receipt, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-			return ec.marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8781,7 +8752,7 @@ func (ec *executionContext) unmarshalInputAccountFilter(ctx context.Context, obj
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"loginName", "displayName", "status"}
+	fieldsInOrder := [...]string{"loginName", "displayName", "status", "team"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -8790,14 +8761,14 @@ func (ec *executionContext) unmarshalInputAccountFilter(ctx context.Context, obj
 		switch k {
 		case "loginName":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("loginName"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐStringFilter(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.LoginName = data
 		case "displayName":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("displayName"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐStringFilter(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -8809,6 +8780,13 @@ func (ec *executionContext) unmarshalInputAccountFilter(ctx context.Context, obj
 				return it, err
 			}
 			it.Status = data
+		case "team":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("team"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Team = data
 		}
 	}
 	return it, nil
@@ -9191,21 +9169,21 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 		switch k {
 		case "name":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐStringFilter(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Name = data
 		case "sector":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sector"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐStringFilter(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Sector = data
 		case "country":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("country"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐStringFilter(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -9841,7 +9819,7 @@ func (ec *executionContext) unmarshalInputOpportunityFilter(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"stage", "owner", "customer"}
+	fieldsInOrder := [...]string{"stage", "owner", "customer", "reference", "product"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -9869,6 +9847,20 @@ func (ec *executionContext) unmarshalInputOpportunityFilter(ctx context.Context,
 				return it, err
 			}
 			it.Customer = data
+		case "reference":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reference"))
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reference = data
+		case "product":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("product"))
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Product = data
 		}
 	}
 	return it, nil
@@ -10361,8 +10353,8 @@ func (ec *executionContext) unmarshalInputSetTeamManagerInput(ctx context.Contex
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputStringFilter(ctx context.Context, obj any) (StringFilter, error) {
-	var it StringFilter
+func (ec *executionContext) unmarshalInputStringFilter(ctx context.Context, obj any) (where.Text, error) {
+	var it where.Text
 	if obj == nil {
 		return it, nil
 	}
@@ -10551,81 +10543,43 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 		case "id":
 			out.Values[i] = ec._Account_id(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "loginName":
 			out.Values[i] = ec._Account_loginName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "displayName":
 			out.Values[i] = ec._Account_displayName(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "email":
 			out.Values[i] = ec._Account_email(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "status":
 			out.Values[i] = ec._Account_status(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "roles":
 			out.Values[i] = ec._Account_roles(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "team":
 			out.Values[i] = ec._Account_team(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "lockedUntil":
 			out.Values[i] = ec._Account_lockedUntil(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
-		case "sessions":
-			field := field
-
-			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
-				defer func() {
-					if r := recover(); r != nil {
-						ec.Error(ctx, ec.Recover(ctx, r))
-					}
-				}()
-				res = ec._Account_sessions(ctx, field, obj)
-				if res == graphql.Null {
-					atomic.AddUint32(&fs.Invalids, 1)
-				}
-				return res
-			}
-
-			if field.IsDeferred() {
-				deferredFieldSet.AddField(field)
-				fieldIndex := len(deferredFieldSet.Values) - 1
-				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
-					return innerFunc(ctx, deferredFieldSet)
-				})
-
-				for _, deferrable := range field.Deferrables {
-					view, ok := deferLabelToView[deferrable.Label]
-					if !ok {
-						view = deferredFieldSet.NewView()
-						deferLabelToView[deferrable.Label] = view
-					}
-					view.AddIndices(fieldIndex)
-				}
-
-				// don't run the out.Concurrently() call below
-				out.Values[i] = graphql.Null
-				continue
-			}
-
-			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -13597,10 +13551,6 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 
 // region    ***************************** type.gotpl *****************************
 
-func (ec *executionContext) marshalNAccount2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx context.Context, sel ast.SelectionSet, v model.Account) graphql.Marshaler {
-	return ec._Account(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNAccount2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccountᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Account) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -13805,10 +13755,6 @@ func (ec *executionContext) unmarshalNChangePasswordInput2githubᚗcomᚋannal�
 func (ec *executionContext) unmarshalNCreateTeamInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐCreateTeamInput(ctx context.Context, v any) (CreateTeamInput, error) {
 	res, err := ec.unmarshalInputCreateTeamInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalNCustomer2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐCustomer(ctx context.Context, sel ast.SelectionSet, v model.Customer) graphql.Marshaler {
-	return ec._Customer(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNCustomer2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐCustomerᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Customer) graphql.Marshaler {
@@ -14079,10 +14025,6 @@ func (ec *executionContext) unmarshalNOpenOpportunityInput2githubᚗcomᚋannal�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNOpportunity2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOpportunity(ctx context.Context, sel ast.SelectionSet, v model.Opportunity) graphql.Marshaler {
-	return ec._Opportunity(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNOpportunity2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOpportunityᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Opportunity) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -14298,8 +14240,14 @@ func (ec *executionContext) unmarshalNReassignOpportunityInput2githubᚗcomᚋan
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNReceipt2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx context.Context, sel ast.SelectionSet, v model.Receipt) graphql.Marshaler {
-	return ec._Receipt(ctx, sel, &v)
+func (ec *executionContext) marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx context.Context, sel ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Receipt(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRegisterCustomerInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRegisterCustomerInput(ctx context.Context, v any) (RegisterCustomerInput, error) {
@@ -14521,10 +14469,6 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	}
 
 	return ret
-}
-
-func (ec *executionContext) marshalNTeam2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐTeam(ctx context.Context, sel ast.SelectionSet, v model.Team) graphql.Marshaler {
-	return ec._Team(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNTeam2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐTeamᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Team) graphql.Marshaler {
@@ -15069,7 +15013,7 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐStringFilter(ctx context.Context, v any) (*StringFilter, error) {
+func (ec *executionContext) unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx context.Context, v any) (*where.Text, error) {
 	if v == nil {
 		return nil, nil
 	}

@@ -9,13 +9,15 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections/where"
 	"github.com/google/uuid"
 )
 
 type AccountFilter struct {
-	LoginName   *StringFilter `json:"loginName,omitempty"`
-	DisplayName *StringFilter `json:"displayName,omitempty"`
-	Status      *model.Enum   `json:"status,omitempty"`
+	LoginName   *where.Text `json:"loginName,omitempty"`
+	DisplayName *where.Text `json:"displayName,omitempty"`
+	Status      *model.Enum `json:"status,omitempty"`
+	Team        *uuid.UUID  `json:"team,omitempty"`
 }
 
 type AccountInput struct {
@@ -25,8 +27,8 @@ type AccountInput struct {
 }
 
 type AccountPayload struct {
-	Account model.Account `json:"account"`
-	Receipt model.Receipt `json:"receipt"`
+	Account *model.Account `json:"account"`
+	Receipt *model.Receipt `json:"receipt"`
 }
 
 type ActivateAccountInput struct {
@@ -83,10 +85,10 @@ type CreateTeamInput struct {
 }
 
 type CustomerFilter struct {
-	Name    *StringFilter `json:"name,omitempty"`
-	Sector  *StringFilter `json:"sector,omitempty"`
-	Country *StringFilter `json:"country,omitempty"`
-	Owner   *uuid.UUID    `json:"owner,omitempty"`
+	Name    *where.Text `json:"name,omitempty"`
+	Sector  *where.Text `json:"sector,omitempty"`
+	Country *where.Text `json:"country,omitempty"`
+	Owner   *uuid.UUID  `json:"owner,omitempty"`
 	// By default both: archived or not.
 	Archived *bool `json:"archived,omitempty"`
 }
@@ -99,8 +101,8 @@ type CustomerInput struct {
 }
 
 type CustomerPayload struct {
-	Customer model.Customer `json:"customer"`
-	Receipt  model.Receipt  `json:"receipt"`
+	Customer *model.Customer `json:"customer"`
+	Receipt  *model.Receipt  `json:"receipt"`
 }
 
 type DefineRoleInput struct {
@@ -110,8 +112,8 @@ type DefineRoleInput struct {
 	Permissions []*PermissionInput `json:"permissions"`
 }
 
-// Only the fields present are edited; `null` clears a field. With `expectedVersion` it is a `CONFLICT` if one of these fields
-// has been changed since that version; changes of other fields are not in the way.
+// Only the fields present are edited; `null` clears a field. With `expectedVersion` it is a `CONFLICT`, which names the fields that
+// have changed, if the customer is at another version.
 type EditCustomerInput struct {
 	CommandID       *uuid.UUID                 `json:"commandId,omitempty"`
 	ID              uuid.UUID                  `json:"id"`
@@ -158,9 +160,10 @@ type IssueActivationInput struct {
 }
 
 type IssueActivationPayload struct {
-	Token     string        `json:"token"`
-	ExpiresAt time.Time     `json:"expiresAt"`
-	Receipt   model.Receipt `json:"receipt"`
+	// Empty in the answer to a resend: it was shown the first time.
+	Token     string         `json:"token"`
+	ExpiresAt time.Time      `json:"expiresAt"`
+	Receipt   *model.Receipt `json:"receipt"`
 }
 
 type LogInInput struct {
@@ -169,8 +172,8 @@ type LogInInput struct {
 }
 
 type LogInPayload struct {
-	Token  string       `json:"token"`
-	Viewer model.Viewer `json:"viewer"`
+	Token  string        `json:"token"`
+	Viewer *model.Viewer `json:"viewer"`
 }
 
 type LogOutPayload struct {
@@ -205,10 +208,15 @@ type OpenOpportunityInput struct {
 	OwnerID    *uuid.UUID `json:"ownerId,omitempty"`
 }
 
+// All that are given must hold.
 type OpportunityFilter struct {
 	Stage    *OpportunityStageFilter `json:"stage,omitempty"`
 	Owner    *uuid.UUID              `json:"owner,omitempty"`
 	Customer *uuid.UUID              `json:"customer,omitempty"`
+	// Of lists, not of reports.
+	Reference *where.Text `json:"reference,omitempty"`
+	// Of lists, not of reports.
+	Product *where.Text `json:"product,omitempty"`
 }
 
 type OpportunityInput struct {
@@ -219,8 +227,8 @@ type OpportunityInput struct {
 }
 
 type OpportunityPayload struct {
-	Opportunity model.Opportunity `json:"opportunity"`
-	Receipt     model.Receipt     `json:"receipt"`
+	Opportunity *model.Opportunity `json:"opportunity"`
+	Receipt     *model.Receipt     `json:"receipt"`
 }
 
 type OpportunityStageFilter struct {
@@ -229,8 +237,8 @@ type OpportunityStageFilter struct {
 }
 
 type OrganizationPayload struct {
-	Organization model.Organization `json:"organization"`
-	Receipt      model.Receipt      `json:"receipt"`
+	Organization *model.Organization `json:"organization"`
+	Receipt      *model.Receipt      `json:"receipt"`
 }
 
 type PermissionInput struct {
@@ -292,20 +300,9 @@ type SetTeamManagerInput struct {
 	ManagerID *uuid.UUID `json:"managerId,omitempty"`
 }
 
-// Tests of a text. All that are given must hold; letter case is told apart.
-type StringFilter struct {
-	Eq         *string  `json:"eq,omitempty"`
-	Neq        *string  `json:"neq,omitempty"`
-	In         []string `json:"in,omitempty"`
-	Contains   *string  `json:"contains,omitempty"`
-	StartsWith *string  `json:"startsWith,omitempty"`
-	// true: has no value; false: has one.
-	IsNull *bool `json:"isNull,omitempty"`
-}
-
 type TeamPayload struct {
-	Team    model.Team    `json:"team"`
-	Receipt model.Receipt `json:"receipt"`
+	Team    *model.Team    `json:"team"`
+	Receipt *model.Receipt `json:"receipt"`
 }
 
 type UnlockAccountInput struct {

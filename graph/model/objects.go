@@ -59,12 +59,7 @@ type Account struct {
 	Roles       []string
 	Team        *Team
 	LockedUntil *time.Time
-
-	OpenSessions func(context.Context) ([]*Session, error)
 }
-
-// Sessions lists the account's open sessions, the newest first.
-func (a *Account) Sessions(ctx context.Context) ([]*Session, error) { return a.OpenSessions(ctx) }
 
 // Session is one signed-in device.
 type Session struct {

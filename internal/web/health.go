@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/annal-crm/annal/projections"
 )
 
 // health says that the process is alive, and nothing of what it depends on: a restart would not mend that.
@@ -43,9 +46,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		problem("it cannot be told how far the read models are")
 	} else {
 		for _, m := range statuses {
-			answer.ReadModels = append(answer.ReadModels, readModel{m.Name, string(m.State), m.Behind})
+			answer.ReadModels = append(answer.ReadModels, readModel{m.Name, strings.ToLower(string(m.State)), m.Behind})
 			switch {
-			case m.State == "failed":
+			case m.State == projections.Failed:
 				problem("the read model %s has failed", m.Name)
 			case m.Behind != nil && *m.Behind > s.config.Behind:
 				problem("the read model %s is %d events behind", m.Name, *m.Behind)

@@ -1,0 +1,144 @@
+package graph
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/accounts"
+)
+
+func (q query) Viewer(ctx context.Context) (*model.Viewer, error) {
+	p, err := callerOf(ctx).who(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return q.self(p, 0), nil
+}
+
+// self is who is signed in. Its account is read when the read model has come to a position.
+func (r *resolver) self(p *commands.Principal, at eventlog.Position) *model.Viewer {
+	v := &model.Viewer{Permissions: p.Permissions(), Sessions: []*model.Session{}}
+	for id, s := range p.AccountState().Sessions {
+		v.Sessions = append(v.Sessions, &model.Session{ID: id, OpenedAt: s.Opened, ExpiresAt: s.Opened.Add(account.SessionMax), Current: id == p.Session})
+	}
+	slices.SortFunc(v.Sessions, func(a, b *model.Session) int { return b.OpenedAt.Compare(a.OpenedAt) })
+	v.Self = func(ctx context.Context) (*model.Account, error) {
+		if err := r.Engine.Wait(ctx, at, accounts.Model.Name); err != nil {
+			return nil, err
+		}
+		return r.ownAccount(ctx, p)
+	}
+	return v
+}
+
+// ownAccount needs no permission.
+func (r *resolver) ownAccount(ctx context.Context, p *commands.Principal) (*model.Account, error) {
+	a, err := r.oneAccount(ctx, p, projections.Viewer{Organization: p.Organization, Account: p.Account, Scope: organization.Own, Personal: true}, p.Account)
+	if err == nil && a == nil {
+		err = projections.ErrBehind // it is there, but not in the read model yet
+	}
+	return a, err
+}
+
+func (r *resolver) oneAccount(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID) (*model.Account, error) {
+	found, err := accounts.Get(ctx, r.DB, v, []uuid.UUID{id})
+	if row, ok := found[id]; ok && err == nil {
+		return accountObject(row, r.teams(p)), nil
+	}
+	return nil, err
+}
+
+func accountObject(a accounts.Account, teams *teams) *model.Account {
+	now := time.Now()
+	object := &model.Account{
+		ID: a.ID, LoginName: a.LoginName, DisplayName: a.DisplayName, Email: model.Text(a.Email), Status: model.Enum(a.Status(now)),
+		Roles: a.Roles, Team: teams.get(a.Team),
+	}
+	if object.Roles == nil {
+		object.Roles = []string{}
+	}
+	if now.Before(a.LockedUntil) {
+		object.LockedUntil = &a.LockedUntil
+	}
+	return object
+}
+
+// people returns a batch of the accounts that records name: who may see a record may see whose it is.
+func (r *resolver) people(p *commands.Principal) *model.Batch[model.Account] {
+	return model.NewBatch(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Account, error) {
+		v, err := viewer(p, organization.ViewAccounts)
+		if err != nil { // no right to look at accounts leaves their names
+			v = projections.Viewer{Organization: p.Organization, Account: p.Account, Personal: personal(p)}
+		}
+		found, err := accounts.Named(ctx, r.DB, v, ids)
+		if err != nil {
+			return nil, err
+		}
+		teams, objects := r.teams(p), make(map[uuid.UUID]*model.Account, len(found))
+		for id, a := range found {
+			objects[id] = accountObject(a, teams)
+		}
+		return objects, nil
+	})
+}
+
+func (q query) Account(ctx context.Context, id *uuid.UUID, loginName *string, at *eventlog.Position) (*model.Account, error) {
+	if (id == nil) == (loginName == nil) {
+		return nil, invalid("id", "or loginName must be given, and not both")
+	}
+	p, v, err := q.read(ctx, organization.ViewAccounts, at, accounts.Model.Name)
+	if err != nil {
+		return nil, err
+	}
+	if id != nil {
+		return q.oneAccount(ctx, p, v, *id)
+	}
+	a, found, err := accounts.ByLoginName(ctx, q.DB, v, *loginName)
+	if err != nil || !found {
+		return nil, err
+	}
+	return accountObject(a, q.teams(p)), nil
+}
+
+func (q query) Accounts(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.AccountFilter, at *eventlog.Position) (*model.AccountConnection, error) {
+	request, err := paging(first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	p, v, err := q.read(ctx, organization.ViewAccounts, at, accounts.Model.Name)
+	if err != nil {
+		return nil, err
+	}
+	var f accounts.Filter
+	if filter != nil {
+		f = accounts.Filter{LoginName: filter.LoginName, DisplayName: filter.DisplayName, Status: accounts.Status(value(filter.Status)), Team: value(filter.Team)}
+	}
+	page, err := accounts.List(ctx, q.DB, v, f, request)
+	teams := q.teams(p)
+	return listed(page, err, func(a accounts.Account) *model.Account { return accountObject(a, teams) },
+		func(ctx context.Context) (int, error) { return accounts.Count(ctx, q.DB, v, f) })
+}
+
+// account answers a command on an account with what that is now.
+func (m mutation) account(ctx context.Context, p *commands.Principal, done commands.Result, err error) (*generated.AccountPayload, error) {
+	if err != nil {
+		return nil, err
+	}
+	a, err := shown(ctx, m.resolver, done.Receipt, []string{accounts.Model.Name}, func() (*model.Account, error) {
+		return m.oneAccount(ctx, p, everything(p), done.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &generated.AccountPayload{Account: a, Receipt: receipt(done.Receipt)}, nil
+}

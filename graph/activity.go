@@ -1,0 +1,61 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/activity"
+)
+
+func (q query) Activity(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.ActivityFilter, at *eventlog.Position) (*model.ActivityConnection, error) {
+	request, err := paging(first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	p, err := callerOf(ctx).who(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if at != nil {
+		if err := q.Engine.Wait(ctx, *at, activity.Model.Name); err != nil {
+			return nil, err
+		}
+	}
+	f := activityFilter(filter)
+	v, sight := onlooker(p)
+	page, err := activity.List(ctx, q.DB, q.Book, v, sight, f, request)
+	people := q.people(p)
+	return listed(page, err, func(a activity.Activity) *model.Activity { return activityObject(a, people) },
+		func(ctx context.Context) (int, error) { return activity.Count(ctx, q.DB, v, sight, f) })
+}
+
+// onlooker is how the principal may look at activity: everybody at that of what they may see.
+func onlooker(p *commands.Principal) (projections.Viewer, activity.Sight) {
+	v := projections.Viewer{
+		Organization: p.Organization, Account: p.Account, Scope: p.Scope(organization.ViewActivity), Teams: p.Teams(), Personal: personal(p),
+	}
+	return v, activity.Sight{
+		Accounts: p.Scope(organization.ViewAccounts), Customers: p.Scope(organization.ViewCustomers), Opportunities: p.Scope(organization.ViewOpportunity),
+	}
+}
+
+func activityFilter(f *generated.ActivityFilter) activity.Filter {
+	if f == nil {
+		return activity.Filter{}
+	}
+	return activity.Filter{Account: value(f.Account), Customer: value(f.Customer), Types: f.Types, From: value(f.From), To: value(f.To)}
+}
+
+func activityObject(a activity.Activity, people *model.Batch[model.Account]) *model.Activity {
+	people.Want(a.Actor)
+	return &model.Activity{
+		Position: a.Position, Type: a.Type, OccurredAt: a.OccurredAt, RecordedAt: a.RecordedAt,
+		IP: model.Text(a.Meta.IP), Device: model.Text(a.Meta.Device), Reason: model.Text(a.Meta.Reason),
+		Summary: a.Summary, Data: a.View.Data, ActorID: a.Actor, Accounts: people,
+	}
+}

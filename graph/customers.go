@@ -1,0 +1,92 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/customers"
+)
+
+func (q query) Customer(ctx context.Context, id uuid.UUID, at *eventlog.Position) (*model.Customer, error) {
+	p, v, err := q.read(ctx, organization.ViewCustomers, at, customers.Model.Name)
+	if err != nil {
+		return nil, err
+	}
+	return q.oneCustomer(ctx, p, v, id)
+}
+
+func (r *resolver) oneCustomer(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID) (*model.Customer, error) {
+	found, err := customers.Get(ctx, r.DB, v, []uuid.UUID{id})
+	if row, ok := found[id]; ok && err == nil {
+		return customerObject(row, r.people(p)), nil
+	}
+	return nil, err
+}
+
+func (q query) Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.CustomerFilter, at *eventlog.Position) (*model.CustomerConnection, error) {
+	request, err := paging(first, after, last, before)
+	if err != nil {
+		return nil, err
+	}
+	p, v, err := q.read(ctx, organization.ViewCustomers, at, customers.Model.Name)
+	if err != nil {
+		return nil, err
+	}
+	var f customers.Filter
+	if filter != nil {
+		f = customers.Filter{Name: filter.Name, Sector: filter.Sector, Country: filter.Country, Owner: value(filter.Owner), Archived: filter.Archived}
+	}
+	page, err := customers.List(ctx, q.DB, v, f, request)
+	people := q.people(p)
+	return listed(page, err, func(c customers.Customer) *model.Customer { return customerObject(c, people) },
+		func(ctx context.Context) (int, error) { return customers.Count(ctx, q.DB, v, f) })
+}
+
+func customerObject(c customers.Customer, people *model.Batch[model.Account]) *model.Customer {
+	people.Want(c.Owner)
+	return &model.Customer{
+		ID: c.ID, Version: int(c.Version), Name: c.Name, Sector: model.Text(c.Sector), Country: model.Text(c.Country),
+		Website: model.Text(c.Website), Phone: model.Text(c.Phone), Email: model.Text(c.Email), Attributes: c.Attributes,
+		Archived: c.Archived, OwnerID: c.Owner, Accounts: people,
+	}
+}
+
+// clients returns a batch of the customers that records name, as far as the principal may see customers.
+func (r *resolver) clients(p *commands.Principal) *model.Batch[model.Customer] {
+	return model.NewBatch(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Customer, error) {
+		v, err := viewer(p, organization.ViewCustomers)
+		if err != nil {
+			return nil, nil
+		}
+		found, err := customers.Get(ctx, r.DB, v, ids)
+		if err != nil {
+			return nil, err
+		}
+		people, objects := r.people(p), make(map[uuid.UUID]*model.Customer, len(found))
+		for id, c := range found {
+			objects[id] = customerObject(c, people)
+		}
+		return objects, nil
+	})
+}
+
+// customer answers a command on a customer with what that is now.
+func (m mutation) customer(ctx context.Context, p *commands.Principal, done commands.Result, err error) (*generated.CustomerPayload, error) {
+	if err != nil {
+		return nil, err
+	}
+	c, err := shown(ctx, m.resolver, done.Receipt, []string{customers.Model.Name}, func() (*model.Customer, error) {
+		return m.oneCustomer(ctx, p, everything(p), done.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &generated.CustomerPayload{Customer: c, Receipt: receipt(done.Receipt)}, nil
+}

@@ -1,0 +1,88 @@
+package graph
+
+import (
+	"context"
+	"errors"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/where"
+)
+
+// resolver resolves the roots of the schema; the fields below them are methods of package model.
+type resolver struct {
+	Dependencies
+	config Config
+	errors presenter
+}
+
+var _ generated.ResolverRoot = (*resolver)(nil)
+
+// Query implements [generated.ResolverRoot].
+func (r *resolver) Query() generated.QueryResolver { return query{r} }
+
+// Mutation implements [generated.ResolverRoot].
+func (r *resolver) Mutation() generated.MutationResolver { return mutation{r} }
+
+// Subscription implements [generated.ResolverRoot].
+func (r *resolver) Subscription() generated.SubscriptionResolver { return subscription{r} }
+
+// query resolves the fields of Query.
+type query struct{ *resolver }
+
+// read begins a query: who asks, with which scope of a permission, and not before the read models have come to a position.
+func (r *resolver) read(ctx context.Context, permission organization.Permission, at *eventlog.Position, models ...string) (*commands.Principal, projections.Viewer, error) {
+	p, err := callerOf(ctx).who(ctx)
+	if err != nil {
+		return nil, projections.Viewer{}, err
+	}
+	v, err := viewer(p, permission)
+	if err != nil {
+		return nil, v, err
+	}
+	if at != nil {
+		err = r.Engine.Wait(ctx, *at, models...)
+	}
+	return p, v, err
+}
+
+// paging reads the arguments that every connection has.
+func paging(first *int, after *string, last *int, before *string) (projections.PageRequest, error) {
+	if first != nil && last != nil {
+		return projections.PageRequest{}, invalid("last", "cannot be given together with first")
+	}
+	for name, n := range map[string]*int{"first": first, "last": last} {
+		if n != nil && (*n < 1 || *n > maxPageSize) {
+			return projections.PageRequest{}, invalid(name, "must be 1 to 200")
+		}
+	}
+	return projections.PageRequest{First: value(first), Last: value(last), After: value(after), Before: value(before)}, nil
+}
+
+// listed makes the answer of a page.
+func listed[R, T any](page projections.Page[R], err error, object func(R) *T, count func(context.Context) (int, error)) (*model.Connection[T], error) {
+	if errors.Is(err, projections.ErrCursor) {
+		return nil, invalid("after", "or before is not a cursor of this list")
+	}
+	if errors.Is(err, where.ErrHidden) {
+		return nil, invalid("filter", "asks for personal data, which are hidden from you")
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &model.Connection[T]{
+		Nodes: make([]*T, len(page.Rows)), Cursors: page.Cursors, Count: count,
+		PageInfo: &model.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: page.HasPrevious},
+	}
+	for i, row := range page.Rows {
+		c.Nodes[i] = object(row)
+	}
+	if n := len(page.Cursors); n > 0 {
+		c.PageInfo.StartCursor, c.PageInfo.EndCursor = model.Text(page.Cursors[0]), model.Text(page.Cursors[n-1])
+	}
+	return c, nil
+}
