@@ -61,6 +61,7 @@ var Home = uuid.MustParse("a77a1000-0000-4000-8000-000000000001")
 type Config struct {
 	CachedStreams int              // states kept in memory, of each aggregate; default 4096
 	LoginFloor    time.Duration    // a failed login takes at least this long; default 250 ms, negative: no floor
+	Guesses       int              // failed logins of one source (an address) in 15 minutes; default 60
 	Clock         func() time.Time // default time.Now
 }
 
@@ -88,7 +89,7 @@ func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth
 	size := cmp.Or(cfg.CachedStreams, 4096)
 	c := &Commands{
 		log: log, book: book, vault: vault, passwords: passwords, uses: uses,
-		now: cfg.Clock, floor: cmp.Or(cfg.LoginFloor, 250*time.Millisecond), guesses: newLimiter(),
+		now: cfg.Clock, floor: cmp.Or(cfg.LoginFloor, 250*time.Millisecond), guesses: newLimiter(cmp.Or(cfg.Guesses, guesses)),
 
 		accounts:      newAggregate(account.Category, account.Codec, account.Evolve, size),
 		organizations: newAggregate(organization.Category, organization.Codec, organization.Evolve, size),

@@ -11,6 +11,7 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
 )
 
@@ -101,6 +102,37 @@ func (c *Commands) ImportAccount(ctx context.Context, p *Principal, cmd Command,
 	judge := importing(act, func(s account.State) ([]account.Event, error) { return account.Import(s, row) })
 	done, err := c.invite(ctx, &fresh, act, id, row, func(s account.State, _ account.Invited) ([]account.Event, error) { return judge(s) })
 	return imported(id, done), err
+}
+
+// CheckAccount tells what is wrong with the row of an account, as a [domain.Invalid], without writing: its roles must be
+// there and its names free. Whether its team is there is not looked at.
+func (c *Commands) CheckAccount(ctx context.Context, p *Principal, id uuid.UUID, row account.Invited) error {
+	if p.Scope(organization.ManageAccounts) != organization.All {
+		return ErrForbidden
+	}
+	bad := domain.Invalid{}
+	for _, role := range row.Roles {
+		p.checkRole(bad, "roles", role)
+	}
+	for field, stream := range map[string]eventlog.Stream{
+		"loginName": c.reservation(reservation.LoginName, LoginName(row.LoginName)), "email": c.reservation(reservation.Email, emailName(row.Email)),
+	} {
+		now, err := c.reservations.load(ctx, c, stream)
+		if err != nil {
+			return err
+		}
+		if now.state.Holder == uuid.Nil || now.state.Holder == id {
+			continue
+		}
+		holder, err := c.accounts.load(ctx, c, c.accounts.stream(now.state.Organization, now.state.Holder))
+		if err != nil {
+			return err
+		}
+		if holder.state.Invited {
+			bad[field] = "is taken"
+		}
+	}
+	return bad.Err()
 }
 
 // ImportCustomer registers or follows a customer. Its owner, if any, must be there.

@@ -11,13 +11,14 @@ import (
 // The bound on guessing from one source: an office behind one address mistypes less often, and one who tries many names slowly
 // is stopped by it where no account's lock would be. It is kept in the process: a restart forgives.
 const (
-	guessesPerWindow = 60
-	guessWindow      = 15 * time.Minute
-	guessSources     = 1 << 16 // sources remembered, about 100 bytes each; with more the one unseen longest is forgiven
+	guesses      = 60 // by default, in a window
+	guessWindow  = 15 * time.Minute
+	guessSources = 1 << 16 // sources remembered, about 100 bytes each; with more the one unseen longest is forgiven
 )
 
 // limiter counts the failed attempts of each source in a bucket that fills up again evenly.
 type limiter struct {
+	size    float64
 	mu      sync.Mutex
 	buckets *lru.Cache[string, bucket]
 }
@@ -27,9 +28,9 @@ type bucket struct {
 	at   time.Time
 }
 
-func newLimiter() *limiter {
+func newLimiter(size int) *limiter {
 	buckets, _ := lru.New[string, bucket](guessSources) // fails for sizes below one only
-	return &limiter{buckets: buckets}
+	return &limiter{size: float64(size), buckets: buckets}
 }
 
 // take counts an attempt in advance, so that attempts at once cannot slip through together. It tells whether one was left.
@@ -46,15 +47,15 @@ func (l *limiter) add(source string, now time.Time, n float64) bool {
 	defer l.mu.Unlock()
 	b, ok := l.buckets.Get(source)
 	if !ok {
-		b = bucket{guessesPerWindow, now}
+		b = bucket{l.size, now}
 	}
-	refilled := b.left + max(0, now.Sub(b.at).Seconds())*guessesPerWindow/guessWindow.Seconds()
-	b = bucket{min(refilled, guessesPerWindow), now}
+	refilled := b.left + max(0, now.Sub(b.at).Seconds())*l.size/guessWindow.Seconds()
+	b = bucket{min(refilled, l.size), now}
 	if b.left+n < 0 {
 		l.buckets.Add(source, b)
 		return false
 	}
-	b.left = min(b.left+n, guessesPerWindow)
+	b.left = min(b.left+n, l.size)
 	l.buckets.Add(source, b)
 	return true
 }

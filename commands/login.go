@@ -41,11 +41,10 @@ func (c *Commands) LogIn(ctx context.Context, origin Origin, in LogIn) (LoggedIn
 		return LoggedIn{}, ErrRateLimited
 	}
 	session, err := c.logIn(ctx, origin, in)
-	switch {
-	case err == nil:
-		c.guesses.giveBack(from, c.now())
-	case errors.Is(err, ErrInvalidCredentials):
+	if errors.Is(err, ErrInvalidCredentials) {
 		pause(ctx, c.floor-time.Since(began))
+	} else { // done, or not judged
+		c.guesses.giveBack(from, c.now())
 	}
 	return session, err
 }

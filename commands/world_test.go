@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w.hasher = auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{})
+	w.hasher = auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{Wait: time.Minute})
 	w.Commands = w.another(commands.Config{})
 	w.system = must(w.System(t.Context(), commands.Home))
 	must(w.RegisterOrganization(t.Context(), w.system, commands.RegisterOrganization{Name: "Analytical Engines"}))
