@@ -43,12 +43,12 @@ func Evolve(s State, e Event) State {
 }
 
 // Claim takes a name that nobody holds, or whose holder does not exist though it had [Patience] to. holderExists is about
-// the present holder. Claiming what one holds changes nothing.
+// the present holder. Claiming what one holds changes nothing, unless others could soon take it: then the time starts anew.
 func Claim(s State, wish Claimed, holderExists bool) ([]Event, error) {
 	switch {
-	case s.Holder == wish.Holder:
+	case s.Holder == wish.Holder && (holderExists || wish.At.Sub(s.Since) < Patience/2):
 		return nil, nil
-	case s.Holder == uuid.Nil, !holderExists && wish.At.Sub(s.Since) > Patience:
+	case s.Holder == uuid.Nil, s.Holder == wish.Holder, !holderExists && wish.At.Sub(s.Since) > Patience:
 		return []Event{wish}, nil
 	}
 	return nil, ErrTaken

@@ -34,6 +34,8 @@ func TestClaim(t *testing.T) {
 	domaintest.Run(t, Codec, Evolve,
 		story{Name: "a free name", When: claim(by(ada, now), false), Then: hers},
 		story{Name: "one's own", Given: hers, When: claim(by(ada, now.Add(time.Hour)), true)},
+		story{Name: "one's own, still to come", Given: hers, When: claim(by(ada, now.Add(Patience/2-1)), false)},
+		story{Name: "one's own, soon to be another's", Given: hers, When: claim(by(ada, now.Add(Patience/2)), false), Then: events{by(ada, now.Add(Patience/2))}},
 		story{Name: "another's", Given: hers, When: claim(late, true), Err: ErrTaken},
 		story{Name: "of a holder still to come", Given: hers, When: claim(by(grace, now.Add(Patience)), false), Err: ErrTaken},
 		story{Name: "of a holder that never came", Given: hers, When: claim(late, false), Then: events{late}},
