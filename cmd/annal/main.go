@@ -1,0 +1,94 @@
+// Command annal is Annal: an event-sourced CRM core in one program.
+//
+// Each subcommand is one file of this package. All but version open an instance (package instance) on the same data, beside
+// others that may be running on it, and close it when they are done.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/annal-crm/annal/internal/instance"
+)
+
+type cli struct {
+	Up          upCmd          `cmd:"" help:"Serve, with everything made that is missing: the way to start."`
+	Serve       serveCmd       `cmd:"" help:"Serve what is there, configured by flags and environment: the way to run in production."`
+	Import      importCmd      `cmd:"" help:"Import CSV files as a mapping says. Importing again adds just what has changed in the files."`
+	Replay      replayCmd      `cmd:"" help:"Tell the whole life of an account or a customer, from the log itself."`
+	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
+	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
+	Log         logCmd         `cmd:"" help:"Look at the log."`
+	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+// place says where the data is; nearly every subcommand has it.
+type place struct {
+	DataDir     string `help:"Directory of Annal's own Postgres and the master key. Default: /var/lib/annal for root, else .annal." env:"ANNAL_DATA_DIR" type:"path" placeholder:"DIR"`
+	DatabaseURL string `help:"A Postgres of your own instead: postgres://…" name:"database-url" env:"ANNAL_DATABASE_URL" placeholder:"URL"`
+	MasterKey   string `help:"The master key, base64 of 32 bytes; best given by the environment. Default: the file master.key in the data directory, made on the first start." env:"ANNAL_MASTER_KEY" placeholder:"KEY"`
+	LogLevel    string `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"warn" env:"ANNAL_LOG_LEVEL"`
+	LogFormat   string `help:"How to log: ${enum}." enum:"text,json" default:"text" env:"ANNAL_LOG_FORMAT"`
+}
+
+func (p place) config() instance.Config {
+	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, MasterKey: p.MasterKey}
+}
+
+func (p place) open(ctx context.Context) (*instance.Instance, error) {
+	return instance.Open(ctx, p.config())
+}
+
+// AfterApply sets up logging before a subcommand runs.
+func (p place) AfterApply() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(p.LogLevel)); err != nil {
+		return err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(os.Stderr, options)
+	if p.LogFormat == "json" {
+		handler = slog.NewJSONHandler(os.Stderr, options)
+	}
+	slog.SetDefault(slog.New(handler))
+	return nil
+}
+
+// exit is an error with an exit status of its own, for what scripts want to tell apart.
+type exit struct {
+	status int
+	error
+}
+
+// Unwrap returns the reason.
+func (e exit) Unwrap() error { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed := kong.Parse(&cli{},
+		kong.Name("annal"),
+		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	err := parsed.Run()
+	if err == nil {
+		return
+	}
+	status := 1
+	if e, ok := errors.AsType[exit](err); ok {
+		status = e.status
+	}
+	fmt.Fprintln(os.Stderr, "annal:", err)
+	stop()
+	os.Exit(status)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/annal-crm/annal/automations"
+	"github.com/annal-crm/annal/graph"
+	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/internal/web"
+)
+
+// front is how Annal is reached.
+type front struct {
+	Listen         string         `help:"Address to listen on." default:"127.0.0.1:8420" env:"ANNAL_LISTEN"`
+	TrustedProxies []netip.Prefix `help:"Networks of proxies whose X-Forwarded-For is believed: 10.0.0.0/8,…" env:"ANNAL_TRUSTED_PROXIES" placeholder:"CIDR"`
+	MaxCost        int            `help:"The most that one GraphQL operation may cost." default:"10000" env:"ANNAL_MAX_COST"`
+	MaxDepth       int            `help:"The deepest that one GraphQL operation may be." default:"12" env:"ANNAL_MAX_DEPTH"`
+	Grace          time.Duration  `help:"What running requests get to finish at the end." default:"15s" env:"ANNAL_GRACE"`
+}
+
+type serveCmd struct {
+	place
+	front
+}
+
+// Run serves what is there. Unlike up it makes neither organization nor administrator nor sample.
+func (c serveCmd) Run(ctx context.Context) error {
+	return c.front.serve(ctx, c.place.config(), func(_ context.Context, _ *instance.Instance, url string) error {
+		fmt.Println("ready", url)
+		return nil
+	})
+}
+
+// listen takes the port before anything else is done, so that a port in use is told at once.
+func (f front) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", f.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program; choose another address with --listen", f.Listen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", f.Listen, err)
+	}
+	return l, nil
+}
+
+// serve opens the instance and answers until ctx ends; then it stops in the order that loses nothing: requests first, then
+// the read models and automations, then the log and the database. ready runs once every read model has reached the head of
+// the log.
+func (f front) serve(ctx context.Context, config instance.Config, ready func(ctx context.Context, i *instance.Instance, url string) error) (err error) {
+	listener, err := f.listen()
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	config.Projections.Metrics = registry
+	i, err := instance.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+
+	logger := slog.Default()
+	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Logger: logger},
+		graph.Config{Cost: f.MaxCost, Depth: f.MaxDepth, TrustedProxies: f.TrustedProxies})
+	server := web.New(web.Dependencies{Graph: handler, Readers: i.Engine, Database: i.Pool, Metrics: registry, Logger: logger},
+		web.Config{Version: version, Grace: f.Grace})
+
+	// Folding and automations outlive the requests that wait for them.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var behind errgroup.Group
+	behind.Go(func() error { return i.Engine.Run(background) })
+	behind.Go(func() error {
+		automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)
+		return nil
+	})
+
+	serving, stopServing := context.WithCancel(ctx)
+	var work errgroup.Group
+	work.Go(func() error { defer stopServing(); return server.Serve(serving, listener) })
+	work.Go(func() error {
+		err := i.CaughtUp(serving)
+		if err == nil {
+			err = ready(serving, i, fmt.Sprintf("http://%s/graphql", listener.Addr()))
+		}
+		if err != nil {
+			stopServing()
+			if ctx.Err() != nil { // stopped while starting: nothing is wrong
+				return nil
+			}
+		}
+		return err
+	})
+	err = work.Wait()
+	stop()
+	return errors.Join(err, behind.Wait())
+}

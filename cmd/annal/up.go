@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/internal/sample"
+)
+
+type upCmd struct {
+	place
+	front
+	founding
+	NoSample bool `help:"Start empty: without the sample of the last 30 days."`
+}
+
+// founding is what the first start makes.
+type founding struct {
+	Organization string `help:"Name of the organization that the first start makes." default:"Annal" env:"ANNAL_ORGANIZATION"`
+}
+
+// found makes the organization and its administrator, if they are not there, and tells a password that it has made.
+func (f founding) found(ctx context.Context, i *instance.Instance) (commands.Started, error) {
+	started, err := i.Commands.FirstStart(ctx, commands.FirstStart{Organization: f.Organization, Password: os.Getenv("ANNAL_ADMIN_PASSWORD")})
+	if err != nil {
+		return started, fmt.Errorf("the first start: %w", err)
+	}
+	return started, nil
+}
+
+// Run makes what is missing, serves, and says when it is ready.
+func (c upCmd) Run(ctx context.Context) error {
+	var lines []string // about the first start: printed when what they say is true
+	return c.front.serve(ctx, c.place.config(), func(ctx context.Context, i *instance.Instance, url string) error {
+		started, err := c.found(ctx, i)
+		if err != nil {
+			return err
+		}
+		password := started.Password
+		switch {
+		case password != "":
+			lines = append(lines, "", "Sign in as (these passwords are shown once):", fmt.Sprintf("  %-14s %-13s %s", "administrator", commands.AdministratorName, password))
+		case started.Made:
+			lines = append(lines, "", "Sign in as:", fmt.Sprintf("  %-14s %-13s %s", "administrator", commands.AdministratorName, "(the password in ANNAL_ADMIN_PASSWORD)"))
+			password = os.Getenv("ANNAL_ADMIN_PASSWORD")
+		}
+		if started.Made && !c.NoSample {
+			told, err := sample.Tell(ctx, i.Commands, started.Administrator, time.Now())
+			if err != nil {
+				return err
+			}
+			for _, l := range told.Logins {
+				lines = append(lines, fmt.Sprintf("  %-14s %-13s %s", l.Role, l.Name, l.Password))
+			}
+			show, err := worthSeeing(ctx, i, told, url)
+			if err != nil {
+				return err
+			}
+			lines = append(lines, "", "The story of a lock, as the auditor sees it, from a shell:", show)
+		}
+		if err := i.CaughtUp(ctx); err != nil {
+			return err
+		}
+		fmt.Println("ready", url)
+		fmt.Println("      " + strings.TrimSuffix(url, "graphql") + "   in a browser: what runs here, and queries to try")
+		for _, l := range lines {
+			fmt.Println(l)
+		}
+		return nil
+	})
+}
+
+// worthSeeing returns a command to paste into a shell: it asks, as the auditor, for the story of the sample's lock.
+func worthSeeing(ctx context.Context, i *instance.Instance, told sample.Told, url string) (string, error) {
+	auditor := told.Logins[0]
+	in, err := i.Commands.LogIn(ctx, commands.Origin{IP: "127.0.0.1", Device: "annal up"}, commands.LogIn{LoginName: auditor.Name, Password: auditor.Password})
+	if err != nil {
+		return "", err
+	}
+	query := fmt.Sprintf(`{ activity(last: 12, filter: {account: \"%s\", types: [\"account.login_failed\", \"account.locked\", \"account.login_refused\", `+
+		`\"account.unlocked\", \"account.role_granted\", \"account.role_revoked\"]}) { nodes { occurredAt summary ip reason actor { displayName } } } }`, told.Locked)
+	return fmt.Sprintf("curl -s %s -H 'Content-Type: application/json' -H 'Authorization: Bearer %s' \\\n  -d '{\"query\": \"%s\"}'", url, in.Token, query), nil
+}

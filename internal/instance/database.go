@@ -1,0 +1,126 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annal-crm/annal/eventlog/postgres"
+	"github.com/annal-crm/annal/internal/auth"
+	"github.com/annal-crm/annal/internal/vault"
+	"github.com/annal-crm/annal/projections"
+)
+
+// serving is the database role that every connection takes: it owns the read models, and may read and append events but
+// never change one.
+const serving = "annal_serving"
+
+// migrate brings every schema to this program's form, as the owner of the database, and gives the serving role its rights.
+// It reports whether that role could be had: a Postgres of the user's own may not let us make roles.
+func migrate(ctx context.Context, address string) (roleReady bool, err error) {
+	owner, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return false, fmt.Errorf("no Postgres at %s: %w", Redacted(address), plain(err))
+	}
+	defer owner.Close(context.WithoutCancel(ctx))
+	if err := postgres.Migrate(ctx, owner); err != nil {
+		return false, err
+	}
+	for _, step := range []func(context.Context, *pgx.Conn) error{vault.Migrate, auth.Migrate, projections.Migrate} {
+		if err := step(ctx, owner); err != nil {
+			return false, err
+		}
+	}
+	if err := grant(ctx, owner); err != nil {
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == "42501" { // insufficient_privilege
+			slog.Warn("the database role may not make the role "+serving+"; events are protected by triggers alone", "error", refused.Message)
+			return false, nil
+		}
+		return false, err
+	}
+	return true, nil
+}
+
+// grant makes the serving role, if it is not there, and gives it its rights. Roles belong to the whole server, so several
+// Annals on one server share it; rights are given per database.
+func grant(ctx context.Context, owner *pgx.Conn) error {
+	var there, member bool
+	if err := owner.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1)`, serving).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		_, err := owner.Exec(ctx, `create role `+serving+` nologin`)
+		var raced *pgconn.PgError
+		if err != nil && !(errors.As(err, &raced) && (raced.Code == "42710" || raced.Code == "23505")) { // another process was first
+			return err
+		}
+	}
+	if err := owner.QueryRow(ctx, `select pg_has_role(current_user, $1, 'member')`, serving).Scan(&member); err != nil {
+		return err
+	}
+	if !member {
+		if _, err := owner.Exec(ctx, `grant `+serving+` to current_user`); err != nil {
+			return err
+		}
+	}
+	if err := postgres.Grant(ctx, owner, serving); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {
+		for _, schema := range []string{"vault", "auth", "projections"} {
+			name := pgx.Identifier{schema}.Sanitize()
+			if _, err := tx.Exec(ctx, `grant usage on schema `+name+` to `+serving+`;
+				grant select, insert, update, delete on all tables in schema `+name+` to `+serving); err != nil {
+				return err
+			}
+		}
+		// Read models are made and dropped while serving.
+		_, err := tx.Exec(ctx, `do $$ begin execute format('grant create on database %I to `+serving+`', current_database()); end $$`)
+		return err
+	})
+}
+
+// connect opens the pool for everything but the log, which has its own.
+func connect(ctx context.Context, address string, asServing bool) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("the database address: %w", err)
+	}
+	if !strings.Contains(address, "pool_max_conns") {
+		config.MaxConns = int32(max(12, 4*runtime.GOMAXPROCS(0))) // a runner per read model, and queries beside them
+	}
+	if asServing {
+		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, `set role `+serving)
+			return err
+		}
+	}
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// Redacted returns a database address without its password, for messages.
+func Redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme == "" {
+		return "the configured address"
+	}
+	return u.Redacted()
+}
+
+// plain takes the password-bearing head off a pgx connection error and leaves the reason.
+func plain(err error) error {
+	var refused *pgconn.ConnectError
+	if errors.As(err, &refused) && refused.Unwrap() != nil {
+		return refused.Unwrap()
+	}
+	return err
+}

@@ -1,0 +1,127 @@
+// Package instance puts one Annal together: a database (its own in a data directory, or one that the user names), the log
+// and the vault in it, the write side and the read models over them.
+//
+// Every subcommand opens an [Instance], beside others that may be running on the same data, and closes it when done.
+package instance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/eventlog/postgres"
+	"github.com/annal-crm/annal/internal/auth"
+	"github.com/annal-crm/annal/internal/embedded"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/vault"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/accounts"
+	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/deadlines"
+	"github.com/annal-crm/annal/projections/opportunities"
+	"github.com/annal-crm/annal/projections/sales"
+)
+
+// Config says where an instance lives. The zero value is Annal's own Postgres in [embedded.DefaultDataDir].
+type Config struct {
+	DataDir     string // Annal's own Postgres and the master key's file
+	DatabaseURL string // a Postgres of the user's own instead
+	MasterKey   string // base64; empty: the file master.key in DataDir, made on the first start
+	Metrics     prometheus.Registerer
+	Commands    commands.Config
+	Projections projections.Config
+}
+
+// Instance is an open Annal. Its parts are safe for concurrent use.
+type Instance struct {
+	Address  string // of the database, for its owner
+	Pool     *pgxpool.Pool
+	Log      *postgres.Log
+	Vault    *vault.Vault
+	Book     *facts.Book
+	Uses     *auth.Uses
+	Commands *commands.Commands
+	Engine   *projections.Engine
+
+	server *embedded.Server
+}
+
+// Models are all read models there are.
+func Models() []projections.ReadModel {
+	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, activity.Model, deadlines.Model}
+}
+
+// Open opens the instance, making what is missing. Its errors are for people: they say what was tried and what to do.
+func Open(ctx context.Context, config Config) (i *Instance, err error) {
+	i = &Instance{Address: config.DatabaseURL}
+	defer func() {
+		if err != nil {
+			i.Close()
+		}
+	}()
+	dataDir := cmp.Or(config.DataDir, embedded.DefaultDataDir())
+	serve := config.DatabaseURL
+	if config.DatabaseURL == "" {
+		if i.server, err = embedded.Start(ctx, dataDir, embedded.Config{}); err != nil {
+			return nil, err
+		}
+		i.Address, serve = i.server.URL(), i.server.ServingURL()
+	}
+	roleReady, err := migrate(ctx, i.Address)
+	if err != nil {
+		return nil, err
+	}
+	if i.Pool, err = connect(ctx, serve, roleReady); err != nil {
+		return nil, err
+	}
+	keyFile := filepath.Join(dataDir, "master.key")
+	var made bool
+	if i.Vault, made, err = vault.Open(ctx, i.Pool, vault.KeySource{Value: config.MasterKey, File: keyFile}, vault.Config{}); err != nil {
+		return nil, err
+	}
+	if made {
+		slog.Warn("made the master key; whoever loses it loses every name, e-mail and address in the log, so keep a copy elsewhere", "file", keyFile)
+	}
+	if i.Log, err = postgres.Open(ctx, i.Pool, postgres.Config{}); err != nil {
+		return nil, err
+	}
+	i.Book, i.Uses = facts.New(i.Vault), auth.OpenUses(i.Pool)
+	passwords := auth.NewPasswords(commands.Pepper(i.Vault), auth.HashingConfig{})
+	i.Commands = commands.New(i.Log, i.Book, i.Vault, passwords, i.Uses, config.Commands)
+	if i.Engine, err = projections.New(i.Log, i.Book, i.Pool, Models(), config.Projections); err != nil {
+		return nil, err
+	}
+	if err := i.Engine.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Close answers what is under way and lets go of everything; Annal's own Postgres stops if nobody else uses it.
+func (i *Instance) Close() error {
+	var errs []error
+	if i.Uses != nil {
+		errs = append(errs, i.Uses.Close())
+	}
+	if i.Log != nil {
+		i.Log.Close()
+	}
+	if i.Pool != nil {
+		i.Pool.Close()
+	}
+	if i.server != nil {
+		errs = append(errs, i.server.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package life reads the whole life of an account or a customer from the log itself: what happened to it, and, of an
+// account, what it did, wherever that is recorded.
+//
+// It reads every event of the log, so it depends on no read model and takes as long as reading the log.
+package life
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+)
+
+var (
+	// ErrUnknown reports a name or id that nobody has, or ever had.
+	ErrUnknown = errors.New("life: nobody of this name or id in the log")
+	// ErrAmbiguous reports a name that several have, or had; the error's text names their ids.
+	ErrAmbiguous = errors.New("life: several of this name")
+)
+
+const page = 2000 // events read at once; the log's readers measure no gain from more
+
+// Reader reads lives from one log.
+type Reader struct {
+	Log  eventlog.Log
+	Book *facts.Book
+}
+
+// All yields every fact of the log, in order.
+func (r Reader) All(ctx context.Context) iter.Seq2[*facts.Fact, error] {
+	return func(yield func(*facts.Fact, error) bool) {
+		for after := eventlog.Position(0); ; {
+			events, err := r.Log.ReadAll(ctx, after, page)
+			if err != nil || len(events) == 0 {
+				if err != nil {
+					yield(nil, err)
+				}
+				return
+			}
+			after = events[len(events)-1].Position
+			known, err := r.Book.Page(ctx, events)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, f := range known {
+				if !yield(f, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Find returns the id of the account (by its login name, letter case not told apart) or customer (by any name it ever had)
+// that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. Errors:
+// [ErrUnknown], [ErrAmbiguous].
+func (r Reader) Find(ctx context.Context, category, nameOrID string) (id uuid.UUID, logins map[uuid.UUID]string, err error) {
+	logins = make(map[uuid.UUID]string)
+	found := make(map[uuid.UUID]bool)
+	wanted, parseErr := uuid.Parse(nameOrID)
+	for f, err := range r.All(ctx) {
+		if err != nil {
+			return uuid.Nil, nil, err
+		}
+		if f.Type != "account.invited" && f.Stream.Category != category {
+			continue
+		}
+		if parseErr == nil && f.Stream.Category == category && f.Stream.ID == wanted {
+			found[wanted] = true
+		}
+		payload, err := f.Payload()
+		if err != nil {
+			continue // of a type this program does not know: it names nobody
+		}
+		name := ""
+		switch e := payload.(type) {
+		case account.Invited:
+			logins[f.Stream.ID] = e.LoginName
+			name = e.LoginName
+		case customer.Registered:
+			name = e.Name
+		case customer.Edited:
+			if e.Name != nil {
+				name = e.Name.To
+			}
+		}
+		if name != "" && f.Stream.Category == category && (name == nameOrID || category == account.Category && strings.EqualFold(name, strings.TrimSpace(nameOrID))) {
+			found[f.Stream.ID] = true
+		}
+	}
+	switch len(found) {
+	case 0:
+		return uuid.Nil, nil, fmt.Errorf("%w: %s %q", ErrUnknown, category, nameOrID)
+	case 1:
+		for id = range found {
+		}
+		return id, logins, nil
+	}
+	var ids []string
+	for id := range found {
+		ids = append(ids, id.String())
+	}
+	return uuid.Nil, nil, fmt.Errorf("%w: %s %q is one of %s", ErrAmbiguous, category, nameOrID, strings.Join(ids, ", "))
+}
+
+// Of yields the life of an account or customer, in log order.
+func (r Reader) Of(ctx context.Context, category string, id uuid.UUID) iter.Seq2[*facts.Fact, error] {
+	text := []byte(id.String())
+	return func(yield func(*facts.Fact, error) bool) {
+		for f, err := range r.All(ctx) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			about := f.Stream.Category == category && f.Stream.ID == id
+			if !about && category == account.Category && bytes.Contains(f.Meta, text) { // cheap; then exactly
+				meta, err := f.Metadata()
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				about = meta.Actor == id
+			}
+			if about && !yield(f, nil) {
+				return
+			}
+		}
+	}
+}
