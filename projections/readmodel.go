@@ -56,3 +56,17 @@ func (m *ReadModel) validate() error {
 func (m *ReadModel) folds(eventType string) bool {
 	return m.Events == nil || slices.Contains(m.Events, eventType)
 }
+
+// only returns the facts of a page that matter to the model.
+func (m *ReadModel) only(page []*facts.Fact) []*facts.Fact {
+	if m.Events == nil {
+		return page
+	}
+	var mine []*facts.Fact
+	for _, f := range page {
+		if m.folds(f.Type) {
+			mine = append(mine, f)
+		}
+	}
+	return mine
+}

@@ -1,0 +1,168 @@
+package projections
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+)
+
+// Book decodes events: a [facts.Book].
+type Book interface {
+	Page(ctx context.Context, events []eventlog.Event) ([]*facts.Fact, error)
+}
+
+// Engine keeps read models up to date. Several engines, in several processes, may keep the same ones: that is wasteful but
+// never wrong. All methods are safe for concurrent use.
+type Engine struct {
+	log     eventlog.Log
+	book    Book
+	pool    *pgxpool.Pool
+	config  Config
+	feed    *eventlog.Feed
+	runners []*runner
+	metrics *metrics
+}
+
+// Config tunes an [Engine]. The zero value is a good one.
+type Config struct {
+	WaitLimit time.Duration // longest [Engine.Wait]; 5 s
+	PageSize  int           // most events of a page; see [eventlog.FeedConfig]
+	// Memory is about how many bytes of rows a rebuild keeps, beside a few pages of events; 64 MiB.
+	Memory int
+	// FastStart is how many events a log has for a read model without any to begin by a rebuild; 50 000, which live
+	// folding takes about a second for.
+	FastStart int64
+	Logger    *slog.Logger          // slog.Default
+	Metrics   prometheus.Registerer // nil: none are exported
+}
+
+// New returns an engine for read models. It opens nothing.
+func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, config Config) (*Engine, error) {
+	config.WaitLimit = cmp.Or(config.WaitLimit, 5*time.Second)
+	config.PageSize = cmp.Or(config.PageSize, 2000)
+	config.Memory = cmp.Or(config.Memory, 64<<20)
+	config.FastStart = cmp.Or(config.FastStart, 50_000)
+	config.Logger = cmp.Or(config.Logger, slog.Default())
+	e := &Engine{log: log, book: book, pool: pool, config: config, metrics: newMetrics()}
+	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: func(err error) {
+		config.Logger.Warn("read models wait for the database", "error", err.Error())
+	}})
+	var errs []error
+	for _, m := range models {
+		if _, err := e.runner(m.Name); err == nil {
+			errs = append(errs, fmt.Errorf("projections: %q twice", m.Name))
+		}
+		errs = append(errs, m.validate())
+		e.runners = append(e.runners, &runner{engine: e, model: &m, types: pgtype.NewMap(), progress: newProgress()})
+	}
+	if config.Metrics != nil {
+		errs = append(errs, e.register(config.Metrics))
+	}
+	return e, errors.Join(errs...)
+}
+
+func (e *Engine) runner(name string) (*runner, error) {
+	for _, r := range e.runners {
+		if r.model.Name == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("projections: there is no read model %q", name)
+}
+
+// Prepare makes the tables and the checkpoints that do not exist yet. [Engine.Run] does so as well; without it, queries
+// before Run fail.
+func (e *Engine) Prepare(ctx context.Context) error {
+	identity, err := e.log.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+			return err
+		}
+		for _, r := range e.runners {
+			tag, err := tx.Exec(ctx, "insert into projections.checkpoints (name, version, log) values ($1, $2, $3) on conflict do nothing",
+				r.model.Name, r.model.Version, identity)
+			if err == nil && tag.RowsAffected() > 0 {
+				err = r.model.createTables(ctx, tx, r.model.Schema.String(), true)
+			}
+			if err != nil {
+				return fmt.Errorf("projections: prepare %s: %w", r.model.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// createTables makes a schema with the model's tables, with their indexes or without any.
+func (m *ReadModel) createTables(ctx context.Context, tx pgx.Tx, schema string, indexed bool) error {
+	statements := []string{"create schema " + schema}
+	for _, t := range m.Tables {
+		statements = append(statements, t.relation().create(schema))
+		if indexed {
+			statements = append(statements, t.relation().createKey(schema))
+			statements = append(statements, t.relation().createIndexes(schema)...)
+		}
+	}
+	for _, s := range statements {
+		if _, err := tx.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run keeps the read models up to date until ctx ends; then it returns nil. It outlives a database that goes away. A read
+// model that cannot go on stops alone, and goes on when it has been rebuilt, or at the next Run.
+func (e *Engine) Run(ctx context.Context) error {
+	for _, r := range e.runners {
+		r.progress.run(true)
+		defer r.progress.run(false)
+	}
+	for {
+		err := e.Prepare(ctx)
+		if err == nil {
+			break
+		}
+		e.config.Logger.Warn("read models wait for the database", "error", err.Error())
+		select {
+		case <-time.After(recheck):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	logger := watermill.NewSlogLoggerWithLevelMapping(e.config.Logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
+	router, err := message.NewRouter(message.RouterConfig{}, logger)
+	if err != nil {
+		return fmt.Errorf("projections: %w", err)
+	}
+	retry := middleware.Retry{
+		MaxRetries:      math.MaxInt32, // what fails here has to do with the database, and that comes back
+		InitialInterval: 20 * time.Millisecond,
+		MaxInterval:     5 * time.Second,
+		Multiplier:      2,
+		Logger:          logger,
+	}
+	router.AddMiddleware(retry.Middleware, e.metrics.count, middleware.Recoverer)
+	for _, r := range e.runners {
+		r.stopped = nil
+		router.AddConsumerHandler(r.model.Name, "events", e.feed.Subscriber(r.start), r.handle)
+	}
+	return router.Run(ctx)
+}

@@ -1,0 +1,281 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/foldtest"
+)
+
+func TestRowsFollowTheLog(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	e := h.engine(projections.Config{}, l.model(1))
+	h.run(e)
+	ada := uuid.UUID{1}
+	head := h.append(
+		foldtest.Fact(stream(1), customer.Registered{Name: "Acme", Sector: "retail", Website: "acme.example", Phone: "10.50"}),
+		foldtest.Fact(stream(2), customer.Registered{Name: "Umbrella", Sector: "retail"}),
+		foldtest.Fact(stream(1), customer.Edited{Name: &domain.Change{From: "Acme", To: "Acme, \"Ltd\" {}"}, Sector: &domain.Change{From: "retail", To: "medical"}}),
+		foldtest.Fact(stream(1), customer.Reassigned{To: ada}),
+		foldtest.Fact(stream(1), customer.Archived{}),
+		foldtest.Fact(stream(2), customer.Restored{}),
+	)
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Fatal(err)
+	}
+	items, err := l.items.Find(t.Context(), h.pool, "true order by customer")
+	if err != nil || len(items) != 1 {
+		t.Fatal(items, err)
+	}
+	got := items[0]
+	if got.Name != `Acme, "Ltd" {}` || got.Sector != "medical" || *got.Website != "acme.example" || got.Owner != ada || len(got.Owners) != 1 || got.Owners[0] != ada ||
+		fmt.Sprintf("%q", got.Names) != `["Acme" "Acme, \"Ltd\" {}"]` || got.Changes != 3 || got.Small != 4 || !got.Archived || !got.Since.Equal(foldtest.Start) ||
+		!got.Closed.Equal(foldtest.Start) || got.Value != "10.50" || string(got.Data) != "{}" {
+		t.Errorf("%+v", got)
+	}
+	sectors, err := l.sectors.Find(t.Context(), h.pool, "true")
+	if err != nil || len(sectors) != 1 || sectors[0] != (sector{organization, "medical", 1}) {
+		t.Error(sectors, err)
+	}
+	if n, err := l.journal.Count(t.Context(), h.pool, "position <= $1", int64(head)); n != 6 || err != nil {
+		t.Error(n, err)
+	}
+	if s := h.status(e, "ledger"); s.State != projections.Live || s.Position != head || *s.Behind != 0 || s.Error != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAnEventThatCannotBeFoldedStopsItsReadModelAlone(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	l.trouble = func(f *facts.Fact) error {
+		if f.Stream == stream(7) {
+			panic(errTrouble)
+		}
+		return nil
+	}
+	registry := prometheus.NewRegistry()
+	e := h.engine(projections.Config{Metrics: registry}, l.model(1), Portfolios)
+	for n := range 5 {
+		h.append(registered(n+1, "good"))
+	}
+	bad := h.append(registered(7, "bad"))
+	head := h.append(registered(8, "never seen"))
+	stop := h.run(e)
+	if err := e.Wait(t.Context(), head, "portfolios"); err != nil {
+		t.Error("the other read model:", err)
+	}
+	began := time.Now()
+	if err := e.Wait(t.Context(), head, "ledger"); !errors.Is(err, projections.ErrBehind) || time.Since(began) > 3*time.Second {
+		t.Error("Wait:", err, time.Since(began))
+	}
+	if err := e.Wait(t.Context(), bad-1, "ledger"); err != nil {
+		t.Error("what comes before the event is not committed:", err)
+	}
+	if n, err := l.items.Count(t.Context(), h.pool, "true"); n != 5 || err != nil {
+		t.Error(n, "rows", err)
+	}
+	if s := h.status(e, "ledger"); s.State != projections.Failed || s.Position != bad-1 || s.ErrorPosition != bad || !strings.Contains(s.Error, "trouble") {
+		t.Errorf("%+v", s)
+	}
+	if s := h.status(e, "portfolios"); s.State != projections.Live {
+		t.Errorf("%+v", s)
+	}
+	if !strings.Contains(h.logged(), fmt.Sprintf("position=%d", bad)) || strings.Contains(h.logged(), "never seen") {
+		t.Error(h.logged())
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+		# HELP annal_projection_failed 1 if a read model has stopped at an event that cannot be folded.
+		# TYPE annal_projection_failed gauge
+		annal_projection_failed{model="ledger"} 1
+		annal_projection_failed{model="portfolios"} 0
+		`), "annal_projection_failed"); err != nil {
+		t.Error(err)
+	}
+	stop()
+
+	again := h.engine(projections.Config{}, l.model(1)) // not mended yet
+	stop = h.run(again)
+	if err := again.Wait(t.Context(), head); !errors.Is(err, projections.ErrBehind) {
+		t.Error(err)
+	}
+	stop()
+
+	l.trouble = nil
+	mended := h.engine(projections.Config{}, l.model(1))
+	h.run(mended)
+	h.eventually("the mended fold goes on", func() bool { return mended.Wait(t.Context(), head) == nil })
+	if s := h.status(mended, "ledger"); s.State != projections.Live || s.Error != "" || s.ErrorPosition != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Postgres takes no NUL in a text and no word for a number: the fold could, the table cannot.
+func TestAValueThatPostgresRefusesStopsAtItsEvent(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	h.append(registered(1, "one"), registered(2, "two"))
+	bad := h.append(foldtest.Fact(stream(3), customer.Registered{Name: "three", Phone: "many"}))
+	head := h.append(registered(4, "four"))
+	e := h.engine(projections.Config{}, l.model(1))
+	h.run(e)
+	if err := e.Wait(t.Context(), head); !errors.Is(err, projections.ErrBehind) {
+		t.Fatal(err)
+	}
+	if s := h.status(e, "ledger"); s.State != projections.Failed || s.ErrorPosition != bad || s.Position != bad-1 {
+		t.Errorf("%+v", s)
+	}
+	if n, err := l.items.Count(t.Context(), h.pool, "true"); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+func TestAnEventOfAnUnknownFormIsSkippedAndCounted(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	later := registered(1, "from the future")
+	later.Schema = 99
+	head := h.append(later, registered(2, "two"))
+	registry := prometheus.NewRegistry()
+	e := h.engine(projections.Config{Metrics: registry}, l.model(1))
+	h.run(e)
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := l.items.Count(t.Context(), h.pool, "name = 'two'"); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+		# HELP annal_projection_unknown_events_total Events skipped because this program does not know their type.
+		# TYPE annal_projection_unknown_events_total counter
+		annal_projection_unknown_events_total{model="ledger"} 1
+		`), "annal_projection_unknown_events_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The journal has a primary key: an event folded twice would fail there, one folded never would be missing.
+func TestEachEventCountsOnceWithTwoEngines(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	one, two := h.engine(projections.Config{PageSize: 7}, l.model(1)), h.engine(projections.Config{PageSize: 5}, l.model(1))
+	h.run(one)
+	h.run(two)
+	var head eventlog.Position
+	for n := range 300 {
+		head = h.append(registered(n, fmt.Sprint("customer ", n)))
+	}
+	for _, e := range []*projections.Engine{one, two} {
+		if err := e.Wait(t.Context(), head); err != nil {
+			t.Fatal(err, h.logged())
+		}
+	}
+	h.wantEqualRebuild(one, l)
+}
+
+func TestFoldingOutlivesLostConnections(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	e := h.engine(projections.Config{PageSize: 3}, l.model(1))
+	h.run(e)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	killed := make(chan int)
+	go func() {
+		total := 0
+		for ctx.Err() == nil {
+			var n int
+			if err := h.pool.QueryRow(context.Background(), `select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
+				where datname = current_database() and pid <> pg_backend_pid()`).Scan(&n); err == nil {
+				total += n
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		killed <- total
+	}()
+	var head eventlog.Position
+	for n := 0; ctx.Err() == nil; n++ {
+		head = h.append(registered(n%500, fmt.Sprint("customer ", n)))
+		time.Sleep(time.Millisecond)
+	}
+	if n := <-killed; n < 10 {
+		t.Fatal("only", n, "connections were lost: nothing was tried")
+	}
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Fatal(err, h.logged())
+	}
+	if s := h.status(e, "ledger"); s.State != projections.Live {
+		t.Errorf("%+v", s)
+	}
+	h.wantEqualRebuild(e, l)
+}
+
+// wantEqualRebuild rebuilds the ledger and wants the rows that live folding has made.
+func (h *house) wantEqualRebuild(e *projections.Engine, l *ledger) {
+	h.Helper()
+	live := dump(h, h.pool, l.model(1))
+	done, err := e.Rebuild(context.Background(), "ledger", projections.RebuildOptions{Verify: true})
+	if err != nil || !done.Verified || done.Different != 0 {
+		h.Errorf("%+v %v", done, err)
+	}
+	if rebuilt := dump(h, h.pool, l.model(1)); rebuilt != live {
+		h.Errorf("live:\n%s\nrebuilt:\n%s", live, rebuilt)
+	}
+	if live == "" {
+		h.Error("no rows: nothing was compared")
+	}
+}
+
+func TestWaitEndsAtItsLimit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	e := h.engine(projections.Config{WaitLimit: 50 * time.Millisecond}, Portfolios)
+	if err := e.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, running := range []bool{false, true} {
+		if running {
+			h.run(e)
+		}
+		if err := e.Wait(t.Context(), 1000); !errors.Is(err, projections.ErrBehind) {
+			t.Error(running, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Wait(ctx, 1000); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := e.Wait(t.Context(), 0, "nonsense"); err == nil {
+		t.Error("waited for a read model that does not exist")
+	}
+}
+
+// An engine of another process folds; this one only asks.
+func TestWaitForAnEngineElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	here, there := h.engine(projections.Config{}, Portfolios), h.engine(projections.Config{}, Portfolios)
+	if err := here.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.run(there)
+	head := h.append(registered(1, "one"))
+	if err := here.Wait(t.Context(), head); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,179 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/annal-crm/annal/eventlog"
+)
+
+// ErrBehind reports that a read model has not reached a position within the limit, or has stopped before it.
+var ErrBehind = errors.New("projections: read model is behind")
+
+// progress tells those who wait how far a runner is.
+type progress struct {
+	mu       sync.Mutex
+	running  bool
+	position eventlog.Position
+	failed   error
+	changed  chan struct{} // closed and replaced at each change
+}
+
+func newProgress() progress { return progress{changed: make(chan struct{})} }
+
+func (p *progress) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *progress) reach(at eventlog.Position) { p.set(func() { p.position, p.failed = at, nil }) }
+func (p *progress) fail(err error)             { p.set(func() { p.failed = err }) }
+func (p *progress) run(running bool) {
+	p.set(func() { p.running, p.position, p.failed = running, 0, nil })
+}
+
+// Wait returns when the named read models, or all if none is named, have folded all events up to a position: who then
+// queries them reads what was written there. If that takes longer than [Config.WaitLimit], or one has stopped before, the
+// error is [ErrBehind]. A read model that this process runs wakes its waiters; that of another is looked at again and again.
+func (e *Engine) Wait(ctx context.Context, position eventlog.Position, models ...string) error {
+	limited, cancel := context.WithTimeout(ctx, e.config.WaitLimit)
+	defer cancel()
+	if len(models) == 0 {
+		for _, r := range e.runners {
+			models = append(models, r.model.Name)
+		}
+	}
+	for _, name := range models {
+		r, err := e.runner(name)
+		if err != nil {
+			return err
+		}
+		if err := r.wait(limited, position); err != nil {
+			if ctx.Err() == nil && limited.Err() != nil {
+				err = fmt.Errorf("%w: %s has not reached position %d", ErrBehind, name, position)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) wait(ctx context.Context, position eventlog.Position) error {
+	poll := 2 * time.Millisecond
+	for {
+		p := &r.progress
+		p.mu.Lock()
+		at, running, failed, changed := p.position, p.running, p.failed, p.changed
+		p.mu.Unlock()
+		var again <-chan time.Time
+		if !running {
+			c, err := readCheckpoint(ctx, r.engine.pool, r.model.Schema, "")
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) { // no row: it has not been started yet
+				return err
+			}
+			if at = c.position; c.failed != 0 {
+				failed = fmt.Errorf("at position %d: %s", c.failed, c.err)
+			}
+			again = time.After(poll)
+			poll = min(2*poll, 50*time.Millisecond)
+		}
+		switch {
+		case at >= position:
+			return nil
+		case failed != nil:
+			return fmt.Errorf("%w: %s has stopped: %w", ErrBehind, r.model.Name, failed)
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// State is what a read model is doing.
+type State string
+
+const (
+	Live       State = "LIVE"        // at the head of the log, or within a page of it
+	CatchingUp State = "CATCHING_UP" // folding towards it
+	Rebuilding State = "REBUILDING"  // a rebuild runs; meanwhile the rows are those of Position
+	Failed     State = "FAILED"      // stopped at an event that cannot be folded, or at a checkpoint of another log
+)
+
+// Status says how far a read model is.
+type Status struct {
+	Name          string
+	Version       int
+	Position      eventlog.Position
+	Behind        *int64 // events it has not folded; nil if the log cannot count
+	Parked        int    // events set aside: always 0, none is ever skipped
+	State         State
+	Error         string
+	ErrorPosition eventlog.Position // of the event that cannot be folded
+}
+
+// Statuses returns how far the read models are, whoever runs them.
+func (e *Engine) Statuses(ctx context.Context) ([]Status, error) {
+	head, err := e.log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := e.log.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Status
+	for _, r := range e.runners {
+		s, err := e.status(ctx, r.model.Schema, func(c checkpoint) error { return c.fits(r.model.Schema, identity, head) }, head)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (e *Engine) status(ctx context.Context, model Schema, fits func(checkpoint) error, head eventlog.Position) (Status, error) {
+	s := Status{Name: model.Name, Version: model.Version}
+	c, err := readCheckpoint(ctx, e.pool, model, "")
+	if err != nil {
+		return s, err
+	}
+	s.Position = c.position
+	if counter, ok := e.log.(eventlog.Counter); ok {
+		behind, err := counter.CountAfter(ctx, c.position)
+		if err != nil {
+			return s, err
+		}
+		s.Behind = &behind
+	}
+	rebuilding, err := e.rebuilding(ctx, model)
+	if err != nil {
+		return s, err
+	}
+	foreign := fits(c)
+	switch {
+	case rebuilding:
+		s.State = Rebuilding
+	case foreign != nil || c.failed != 0:
+		s.State = Failed
+	case s.Behind == nil && c.position < head, s.Behind != nil && *s.Behind > int64(e.config.PageSize):
+		s.State = CatchingUp
+	default:
+		s.State = Live
+	}
+	if s.Error, s.ErrorPosition = c.err, c.failed; foreign != nil {
+		s.Error, s.ErrorPosition = foreign.Error(), 0
+	}
+	return s, nil
+}

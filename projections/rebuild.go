@@ -1,0 +1,274 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/annal-crm/annal/eventlog"
+)
+
+// ErrRebuilding reports that another rebuild of the same read model runs.
+var ErrRebuilding = errors.New("projections: is being rebuilt already")
+
+// RebuildOptions tunes [Engine.Rebuild].
+type RebuildOptions struct {
+	Verify   bool           // compare the rebuilt rows with the live ones
+	Progress func(Progress) // called now and then, if not nil; it must not block
+}
+
+// Progress says how far a rebuild is.
+type Progress struct {
+	Phase  string  // "folding", "indexing", "comparing", "catching up", "switching"
+	Done   float64 // part of the folding, 0 to 1
+	Events int64   // read so far
+	Took   time.Duration
+	Left   time.Duration // of the folding, as things look now
+}
+
+// Rebuilt says what a rebuild has done.
+type Rebuilt struct {
+	Events      int64 // read
+	Position    eventlog.Position
+	Took        time.Duration
+	Verified    bool         // the rows were compared; those of another log cannot be
+	Different   int64        // rows that differed
+	Differences []Difference // the first of them, by column
+}
+
+// Rebuild folds the whole log again, into tables beside the live ones, and switches: queries meanwhile see the live
+// rows, then the rebuilt ones, and never fail. It works beside running engines and without one, and mends a read model that
+// has stopped. One that is cut short leaves the live tables as they are and nothing in the way of the next. Errors:
+// [ErrRebuilding], or what kept it from folding.
+func (e *Engine) Rebuild(ctx context.Context, name string, options RebuildOptions) (Rebuilt, error) {
+	r, err := e.runner(name)
+	if err == nil {
+		err = e.Prepare(ctx)
+	}
+	if err != nil {
+		return Rebuilt{}, err
+	}
+	return e.rebuild(ctx, r.model, options)
+}
+
+func (e *Engine) rebuild(ctx context.Context, m *ReadModel, options RebuildOptions) (done Rebuilt, err error) {
+	began := time.Now()
+	s, err := e.newShadow(ctx, m, options)
+	if err != nil {
+		return done, err
+	}
+	defer s.close()
+	if err := s.create(ctx); err != nil {
+		return done, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
+	}
+	head, err := e.log.Head(ctx)
+	if err != nil {
+		return done, err
+	}
+	var live *snapshot
+	if options.Verify {
+		if live, err = e.snapshot(ctx, m, s.identity, head); err != nil {
+			return done, err
+		}
+	}
+	target := head
+	if live != nil {
+		defer live.close()
+		target = live.at.position
+	}
+	steps := []func(context.Context) error{
+		func(ctx context.Context) error { return s.foldTo(ctx, target) },
+		s.index,
+		func(ctx context.Context) (err error) {
+			if live != nil {
+				s.report("comparing")
+				done.Verified = true
+				done.Different, done.Differences, err = s.compare(ctx, live)
+				live.close()
+			}
+			return err
+		},
+		s.catchUp,
+		s.swap,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return done, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
+		}
+	}
+	s.dropFormer(ctx)
+	done.Events, done.Position, done.Took = s.events, s.at, time.Since(began)
+	return done, nil
+}
+
+// firstFold begins a read model that has no rows yet by a rebuild, if the log is long. It tells whether it did, or whether
+// another process does.
+func (e *Engine) firstFold(ctx context.Context, m *ReadModel) (began bool, err error) {
+	counter, ok := e.log.(eventlog.Counter)
+	if !ok {
+		return false, nil
+	}
+	if n, err := counter.CountAfter(ctx, 0); err != nil || n < e.config.FastStart {
+		return false, err
+	}
+	_, err = e.rebuild(ctx, m, RebuildOptions{})
+	if _, ok := errors.AsType[*foldError](err); ok {
+		return false, nil // live folding will stop there, and say so
+	}
+	if errors.Is(err, ErrRebuilding) {
+		err = nil
+	}
+	return true, err
+}
+
+// The lock of a rebuild is a session's: it ends with the connection, so a killed rebuild holds nothing.
+const (
+	rebuildLock = 0x616e6e6c // "annl", the first half of the key; the second is the read model's
+	lockRebuild = "select pg_try_advisory_lock($1, hashtext($2))"
+	lockHeld    = `select exists (select from pg_locks where locktype = 'advisory' and granted
+		and database = (select oid from pg_database where datname = current_database())
+		and classid = $1::bigint::oid and objid = (hashtext($2)::bigint & 4294967295)::oid and objsubid = 2)`
+)
+
+// rebuilding tells whether a rebuild of a read model runs, in any process.
+func (e *Engine) rebuilding(ctx context.Context, s Schema) (held bool, err error) {
+	err = e.pool.QueryRow(ctx, lockHeld, int64(rebuildLock), s.String()).Scan(&held)
+	return held, err
+}
+
+// newShadow takes the lock of a rebuild. All that the rebuild writes goes through the connection that holds the lock, so
+// one that has lost it can do no harm.
+func (e *Engine) newShadow(ctx context.Context, m *ReadModel, options RebuildOptions) (*shadow, error) {
+	identity, err := e.log.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pooled, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
+	}
+	s := &shadow{engine: e, model: m, conn: pooled.Hijack(), identity: identity, schema: m.shadow(), began: time.Now(), progress: options.Progress}
+	var locked bool
+	if err = s.conn.QueryRow(ctx, lockRebuild, int32(rebuildLock), m.Schema.String()).Scan(&locked); err == nil && !locked {
+		err = fmt.Errorf("%w: %s", ErrRebuilding, m.Name)
+	}
+	if err != nil {
+		s.conn.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return s, nil
+}
+
+// close gives the lock back, with whatever the rebuild has not finished.
+func (s *shadow) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if !s.swapped {
+		_, _ = s.conn.Exec(ctx, "drop schema if exists "+s.schema+" cascade") // else the next rebuild does it
+	}
+	_, _ = s.conn.Exec(ctx, "select pg_advisory_unlock_all()") // the server would notice a closed connection only a little later
+	s.conn.Close(ctx)
+}
+
+// create makes the empty tables, in place of what an earlier rebuild may have left.
+func (s *shadow) create(ctx context.Context) error {
+	// A long statement of a client that was killed would hold the lock until it ends. Not every system can tell, then it does.
+	_, _ = s.conn.Exec(ctx, "set client_connection_check_interval = '1s'")
+	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		for _, left := range []string{s.schema, s.model.former()} {
+			if _, err := tx.Exec(ctx, "drop schema if exists "+left+" cascade"); err != nil {
+				return err
+			}
+		}
+		return s.model.createTables(ctx, tx, s.schema, false)
+	})
+}
+
+// swap folds the last events while the live runners wait for the checkpoint, and puts the rebuilt tables in the place of the
+// live ones. Only names change: queries that run go on reading the tables they have begun with.
+func (s *shadow) swap(ctx context.Context) error {
+	s.report("switching")
+	m := s.model
+	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		live, err := readCheckpoint(ctx, tx, m.Schema, " for update")
+		if err != nil {
+			return err
+		}
+		if err := s.catchUp(ctx); err != nil {
+			return err
+		}
+		if live.log == s.identity && live.position > s.at {
+			if err := live.fits(m.Schema, s.identity, s.at); !errors.Is(err, ErrForeign) {
+				return err
+			}
+		}
+		var exists bool
+		if err := tx.QueryRow(ctx, "select to_regnamespace($1) is not null", m.Schema.String()).Scan(&exists); err != nil {
+			return err
+		}
+		if exists {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", m.Schema, m.former())); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", s.schema, m.Schema)); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `update projections.checkpoints set log = $3, position = $4, generation = generation + 1, failed = null, error = null,
+			updated_at = now() where name = $1 and version = $2`, m.Name, m.Version, s.identity, int64(s.at))
+		return err
+	})
+	s.swapped = err == nil
+	return err
+}
+
+// dropFormer drops the tables that were live. It waits for those who still read them, but not with a lock in its hand that
+// others would queue behind; what it cannot drop in time the next rebuild does.
+func (s *shadow) dropFormer(ctx context.Context) {
+	for range 20 {
+		_, err := s.conn.Exec(ctx, "set lock_timeout = '100ms'; drop schema if exists "+s.model.former()+" cascade")
+		if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "55P03" {
+			return
+		}
+		time.Sleep(400 * time.Millisecond)
+	}
+}
+
+// snapshot is what the live tables held at one moment.
+type snapshot struct {
+	conn interface{ Release() }
+	tx   pgx.Tx
+	at   checkpoint
+}
+
+// snapshot takes one; nil if the live tables were folded from another log.
+func (e *Engine) snapshot(ctx context.Context, m *ReadModel, identity uuid.UUID, head eventlog.Position) (*snapshot, error) {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	s := &snapshot{conn: conn, tx: tx}
+	if s.at, err = readCheckpoint(ctx, tx, m.Schema, ""); err == nil && s.at.fits(m.Schema, identity, head) == nil {
+		return s, nil
+	}
+	s.close()
+	return nil, err
+}
+
+func (s *snapshot) close() {
+	if s.tx != nil {
+		_ = s.tx.Rollback(context.Background())
+		s.conn.Release()
+		s.tx = nil
+	}
+}

@@ -1,0 +1,270 @@
+package projections_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/eventlog/memory"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/foldtest"
+)
+
+func TestVerifyFindsAndMendsWhatDiffers(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	e := h.engine(projections.Config{}, l.model(1))
+	h.run(e)
+	var head eventlog.Position
+	for n := range 30 {
+		head = h.append(registered(n, fmt.Sprint("customer ", n)))
+	}
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Fatal(err)
+	}
+	right := dump(t, h.pool, l.model(1))
+	for _, sql := range []string{
+		"update ledger_v1.items set name = 'tampered', website = 'x' where name = 'customer 3'",
+		"delete from ledger_v1.items where name = 'customer 29'",
+		"delete from ledger_v1.journal where position = 5",
+		"insert into ledger_v1.sectors values ('00000000-0000-0000-0000-000000000000', 'made up', 3)",
+	} {
+		if tag, err := h.pool.Exec(t.Context(), sql); err != nil || tag.RowsAffected() != 1 {
+			t.Fatal(sql, tag, err)
+		}
+	}
+	var phases []string
+	done, err := e.Rebuild(t.Context(), "ledger", projections.RebuildOptions{Verify: true, Progress: func(p projections.Progress) {
+		phases = append(phases, p.Phase)
+	}})
+	if err != nil || !done.Verified || done.Different != 4 || done.Events != 30 || done.Position != head {
+		t.Errorf("%+v %v", done, err)
+	}
+	id := func(n int) string { return stream(n).ID.String() }
+	want := []projections.Difference{
+		{Table: "items", Key: id(3), Column: "name", Live: "tampered", Rebuilt: "customer 3"},
+		{Table: "items", Key: id(3), Column: "website", Live: "x", Rebuilt: "null"},
+		{Table: "items", Key: id(29), Live: "(no row)", Rebuilt: "(row)"},
+		{Table: "sectors", Key: uuid.Nil.String() + ", made up", Live: "(row)", Rebuilt: "(no row)"},
+		{Table: "journal", Key: "5", Live: "(no row)", Rebuilt: "(row)"},
+	}
+	if fmt.Sprint(done.Differences) != fmt.Sprint(want) {
+		t.Errorf("%+v", done.Differences)
+	}
+	if got := dump(t, h.pool, l.model(1)); got != right {
+		t.Error(got)
+	}
+	if !strings.Contains(strings.Join(phases, " "), "indexing comparing") {
+		t.Error(phases)
+	}
+	h.wantEqualRebuild(e, l)
+}
+
+// A hammering reader, with prepared statements that outlive the switch, sees every row in every answer, while the log grows,
+// the live engine folds and the tables are replaced again and again.
+func TestReadersDoNotNoticeARebuild(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	e := h.engine(projections.Config{Memory: 20_000}, l.model(1))
+	h.run(e)
+	const customers = 200
+	var head eventlog.Position
+	for n := range customers {
+		head = h.append(registered(n, fmt.Sprint("customer ", n)))
+	}
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	var reads atomic.Int64
+	for range 2 {
+		work.Go(func() {
+			seen := int64(0)
+			for ctx.Err() == nil {
+				var n, lines int64
+				err := h.pool.QueryRow(context.Background(), "select (select count(*) from ledger_v1.items), (select count(*) from ledger_v1.journal)").Scan(&n, &lines)
+				if err != nil || n != customers || lines < seen {
+					t.Errorf("%d rows, %d lines after %d, %v", n, lines, seen, err)
+					return
+				}
+				seen = lines
+				if found, err := l.items.Find(context.Background(), h.pool, "customer = $1", stream(7).ID); err != nil || len(found) != 1 {
+					t.Error(found, err)
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	work.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			at := h.append(foldtest.Fact(stream(n%customers), customer.Edited{Name: &domain.Change{To: fmt.Sprint("edit ", n)}}))
+			if err := e.Wait(context.Background(), at); err != nil {
+				t.Error(err)
+				return
+			}
+			// Read your writes, whatever is being switched.
+			if n, err := l.journal.Count(context.Background(), h.pool, "position = $1", int64(at)); n != 1 || err != nil {
+				t.Error("a write that was waited for cannot be read", n, err)
+			}
+		}
+	})
+	for range 5 {
+		if done, err := e.Rebuild(t.Context(), "ledger", projections.RebuildOptions{Verify: true}); err != nil || done.Different != 0 {
+			t.Errorf("%+v %v", done, err)
+		}
+	}
+	cancel()
+	work.Wait()
+	if reads.Load() < 20 {
+		t.Error("only", reads.Load(), "reads")
+	}
+	var left int
+	if err := h.pool.QueryRow(t.Context(), "select count(*) from pg_namespace where nspname like 'ledger_v1_%'").Scan(&left); err != nil || left != 0 {
+		t.Error(left, "schemas left behind", err)
+	}
+	h.wantEqualRebuild(e, l)
+}
+
+func TestOneRebuildAtATimeAndAKilledOneIsNotInTheWay(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	here, there := h.engine(projections.Config{}, l.model(1)), h.engine(projections.Config{}, l.model(1))
+	for n := range 50 {
+		h.append(registered(n, fmt.Sprint("customer ", n)))
+	}
+	folding, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	block := func(projections.Progress) {
+		once.Do(func() { close(folding); <-release })
+	}
+	first := make(chan error)
+	go func() {
+		_, err := here.Rebuild(context.Background(), "ledger", projections.RebuildOptions{Progress: block})
+		first <- err
+	}()
+	<-folding
+	if _, err := there.Rebuild(t.Context(), "ledger", projections.RebuildOptions{}); !errors.Is(err, projections.ErrRebuilding) {
+		t.Error("a second rebuild:", err)
+	}
+	if s := h.status(there, "ledger"); s.State != projections.Rebuilding {
+		t.Errorf("%+v", s)
+	}
+	// The first dies.
+	if _, err := h.pool.Exec(t.Context(), "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the lock of the dead rebuild is free", func() bool { return h.status(there, "ledger").State != projections.Rebuilding })
+	if done, err := there.Rebuild(t.Context(), "ledger", projections.RebuildOptions{Verify: true}); err != nil || done.Position != 50 {
+		t.Errorf("%+v %v", done, err)
+	}
+	close(release)
+	if err := <-first; err == nil {
+		t.Error("a rebuild that has lost its lock has succeeded")
+	}
+	if n, err := l.items.Count(t.Context(), h.pool, "true"); n != 50 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+func TestACheckpointOfAnotherLogIsRefusedAndARebuildMendsIt(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	first := h.engine(projections.Config{}, l.model(1))
+	stop := h.run(first)
+	for n := range 5 {
+		h.append(registered(n, "of the first log"))
+	}
+	if err := first.Wait(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+
+	h.log = memory.New()
+	head := h.append(registered(9, "of the second log"))
+	e := h.engine(projections.Config{}, l.model(1), Portfolios)
+	if err := e.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.pool.Exec(t.Context(), "update projections.checkpoints set position = 77 where name = 'portfolios'"); err != nil {
+		t.Fatal(err) // as if the log had been longer once
+	}
+	h.run(e)
+	for name, says := range map[string]string{"ledger": "was folded from log", "portfolios": "the log ends at 1"} {
+		h.eventually(name+" has stopped", func() bool { return errors.Is(e.Wait(t.Context(), 1000, name), projections.ErrBehind) })
+		if s := h.status(e, name); s.State != projections.Failed || !strings.Contains(s.Error, says) || !strings.Contains(s.Error, "annal reproject "+name) {
+			t.Errorf("%+v", s)
+		}
+		if done, err := e.Rebuild(t.Context(), name, projections.RebuildOptions{Verify: true}); err != nil || done.Verified {
+			t.Errorf("%+v %v", done, err)
+		}
+		h.eventually(name+" goes on by itself", func() bool { return e.Wait(t.Context(), head, name) == nil })
+	}
+	items, err := l.items.Find(t.Context(), h.pool, "true")
+	if err != nil || len(items) != 1 || items[0].Name != "of the second log" {
+		t.Error(items, err)
+	}
+	head = h.append(registered(10, "afterwards"))
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARebuildMendsAReadModelThatHasStopped(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	broken := newLedger(1)
+	broken.trouble = func(f *facts.Fact) error {
+		if f.Position == 3 {
+			return errTrouble
+		}
+		return nil
+	}
+	e := h.engine(projections.Config{}, broken.model(1))
+	h.run(e)
+	head := h.append(registered(1, "a"), registered(2, "b"), registered(3, "c"), registered(4, "d"))
+	if err := e.Wait(t.Context(), head); !errors.Is(err, projections.ErrBehind) {
+		t.Fatal(err)
+	}
+	if _, err := e.Rebuild(t.Context(), "ledger", projections.RebuildOptions{}); !errors.Is(err, errTrouble) {
+		t.Error("a rebuild with the same mistake:", err)
+	}
+	// Another process, with a better fold, beside the stopped engine.
+	if done, err := h.engine(projections.Config{}, l.model(1)).Rebuild(t.Context(), "ledger", projections.RebuildOptions{Verify: true}); err != nil || done.Different != 0 {
+		t.Errorf("%+v %v", done, err)
+	}
+	h.eventually("the stopped engine goes on", func() bool { return e.Wait(t.Context(), head) == nil })
+	if s := h.status(e, "ledger"); s.State != projections.Live || s.Error != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestALongLogIsFirstFoldedByARebuild(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	for n := range 120 {
+		h.append(registered(n, fmt.Sprint("customer ", n)))
+	}
+	e := h.engine(projections.Config{FastStart: 100}, l.model(1))
+	h.run(e)
+	h.eventually("all is folded", func() bool { return e.Wait(t.Context(), 120) == nil })
+	var generation int
+	if err := h.pool.QueryRow(t.Context(), "select generation from projections.checkpoints").Scan(&generation); err != nil || generation != 1 {
+		t.Error("not by a rebuild:", generation, err)
+	}
+	head := h.append(registered(500, "and then live"))
+	if err := e.Wait(t.Context(), head); err != nil {
+		t.Error(err)
+	}
+	h.wantEqualRebuild(e, l)
+}
