@@ -24,7 +24,7 @@ var table = projections.NewTable[uuid.UUID, Account](schema, "accounts", project
 })
 
 // Model folds the events of accounts.
-var Model = &projections.ReadModel{
+var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{table},
 	Events: events(),

@@ -38,7 +38,7 @@ var (
 )
 
 // Model keeps every event, also of types that this program does not know.
-var Model = &projections.ReadModel{
+var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{events, records, team},
 	Keys:   keys,

@@ -130,8 +130,8 @@ func (f Filter) clause(v projections.Viewer, s Sight) *where.Clause {
 func (f Filter) ways(c *where.Clause) []string {
 	switch {
 	case f.Account != uuid.Nil:
-		account := c.Arg(f.Account)
-		return []string{"t.stream = " + account, "t.actor = " + account + " and t.stream <> " + account}
+		one := c.Arg(f.Account)
+		return []string{"t.stream = " + one, "t.actor = " + one + " and t.stream <> " + one}
 	case f.typesAreWays():
 		var ways []string
 		for _, name := range slices.Compact(slices.Sorted(slices.Values(f.Types))) {

@@ -32,7 +32,7 @@ var (
 )
 
 // Model folds the events of customers, and who is in which team.
-var Model = &projections.ReadModel{
+var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{table, team},
 	Events: append([]string{"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored"}, members.Events...),

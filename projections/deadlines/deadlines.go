@@ -21,7 +21,7 @@ var (
 )
 
 // Model folds what begins and ends locks and sessions.
-var Model = &projections.ReadModel{
+var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{locks, sessions},
 	Events: []string{"account.locked", "account.unlocked", "account.logged_in", "account.logged_out"},
@@ -97,14 +97,4 @@ func Sessions(ctx context.Context, db projections.DB, organization uuid.UUID, ac
 		open[s.Account] = append(open[s.Account], s)
 	}
 	return open, nil
-}
-
-// Next returns when the next lock runs out; zero: there is none.
-func Next(ctx context.Context, db projections.DB) (until time.Time, err error) {
-	var at *time.Time
-	err = db.QueryRow(ctx, "select min(until) from "+locks.String()).Scan(&at)
-	if err != nil || at == nil {
-		return time.Time{}, err
-	}
-	return at.UTC(), nil
 }

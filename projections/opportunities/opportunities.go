@@ -28,7 +28,7 @@ var (
 )
 
 // Model folds the events of opportunities, and who is in which team.
-var Model = &projections.ReadModel{
+var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{table, team},
 	Events: append([]string{

@@ -31,7 +31,7 @@ var (
 )
 
 // Model folds the events of opportunities, and the tree of teams with its members.
-var Model = &projections.ReadModel{
+var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{deals, teams, team},
 	Events: append([]string{
