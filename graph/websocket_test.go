@@ -1,0 +1,262 @@
+package graph_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/graph"
+)
+
+// socket is a client of graphql-transport-ws.
+type socket struct {
+	*testing.T
+	conn *websocket.Conn
+}
+
+type message struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+func (w *world) dial(options *websocket.DialOptions) (*socket, *http.Response, error) {
+	c, response, err := websocket.Dial(w.Context(), w.server.URL, options)
+	if err != nil {
+		return nil, response, err
+	}
+	w.Cleanup(func() { c.CloseNow() })
+	return &socket{w.T, c}, response, nil
+}
+
+// connect is a socket with a session.
+func (c *client) connect() *socket {
+	c.Helper()
+	s, _, err := c.dial(&websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	if err != nil {
+		c.Fatal(err)
+	}
+	s.send(message{Type: "connection_init", Payload: json.RawMessage(`{"Authorization": "Bearer ` + c.token + `"}`)})
+	if m := s.next(); m.Type != "connection_ack" {
+		c.Fatalf("%+v", m)
+	}
+	return s
+}
+
+func (s *socket) send(m message) {
+	s.Helper()
+	if err := wsjson.Write(s.Context(), s.conn, m); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *socket) start(id, query string) {
+	s.Helper()
+	b, _ := json.Marshal(vars{"query": query})
+	s.send(message{ID: id, Type: "subscribe", Payload: b})
+}
+
+func (s *socket) read() (m message, err error) {
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		m = message{}
+		if err = wsjson.Read(ctx, s.conn, &m); err != nil || m.Type != "ping" {
+			return m, err
+		}
+	}
+}
+
+func (s *socket) next() message {
+	s.Helper()
+	m, err := s.read()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return m
+}
+
+func (s *socket) closed() websocket.StatusCode {
+	s.Helper()
+	for {
+		if m, err := s.read(); err != nil {
+			return websocket.CloseStatus(err)
+		} else if m.Type == "next" {
+			continue
+		}
+	}
+}
+
+const live = `subscription { activity(filter: {types: ["customer.registered"]}) { position type actor { loginName } data } }`
+
+// Many writers, one follower: it gets each event once, in log order, and nothing from before it subscribed.
+func TestASubscriptionMissesNothing(t *testing.T) {
+	w := newWorld(t, graph.Config{})
+	admin := w.signIn("admin")
+	admin.ask(register, vars{"i": vars{"name": "before"}})
+	s := admin.connect()
+	s.start("1", live)
+	time.Sleep(200 * time.Millisecond) // there is no message that says a subscription has begun
+
+	const writers, each = 4, 40
+	p, err := w.Commands.Authenticate(t.Context(), admin.token, commands.Origin{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var working sync.WaitGroup
+	for i := range writers {
+		working.Go(func() {
+			for n := range each {
+				in := commands.RegisterCustomer{}
+				in.Name = fmt.Sprintf("%d/%d", i, n)
+				if _, err := w.Commands.RegisterCustomer(t.Context(), p, in); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	seen, last := map[string]bool{}, 0
+	for len(seen) < writers*each && !t.Failed() {
+		var a answer
+		m := s.next()
+		if m.Type != "next" || json.Unmarshal(m.Payload, &a) != nil || len(a.Errors) > 0 {
+			t.Fatalf("%s %s", m.Type, m.Payload)
+		}
+		var position int
+		fmt.Sscan(get[string](a.Data, "activity.position"), &position)
+		name := get[string](a.Data, "activity.data.name")
+		if position <= last || seen[name] || get[string](a.Data, "activity.actor.loginName") != "admin" || name == "before" {
+			t.Errorf("%s at %d after %d", name, position, last)
+		}
+		seen[name], last = true, position
+	}
+	working.Wait()
+}
+
+func TestASubscriptionObeysScope(t *testing.T) {
+	w := newWorld(t, graph.Config{})
+	admin := w.signIn("admin")
+	anna, _ := w.member(admin, "anna", nil, "sales")
+	s := anna.connect()
+	s.start("1", `subscription { activity(filter: {types: ["opportunity.opened"]}) { data } }`)
+	time.Sleep(200 * time.Millisecond)
+	admin.ask(open, vars{"i": vars{"reference": "foreign"}})
+	anna.ask(open, vars{"i": vars{"reference": "own"}})
+	if m := s.next(); !strings.Contains(string(m.Payload), "own") {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
+}
+
+func TestTheEndOfASessionEndsItsSubscriptions(t *testing.T) {
+	w := newWorld(t, graph.Config{Recheck: 100 * time.Millisecond})
+	admin := w.signIn("admin")
+	other := w.signIn("admin")
+	s := admin.connect()
+	s.start("1", live)
+	time.Sleep(200 * time.Millisecond)
+	admin.ask(`mutation { logOut { ended } }`, nil)
+	m := s.next()
+	if m.Type != "error" || !strings.Contains(string(m.Payload), "UNAUTHENTICATED") {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
+	other.ask(register, vars{"i": vars{"name": "after"}})
+	s.start("2", `{ viewer { permissions } }`) // the connection is open, but each operation looks at the session anew
+	if m := s.next(); !strings.Contains(string(m.Payload), "UNAUTHENTICATED") {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
+}
+
+func TestWhoGetsNoWebsocket(t *testing.T) {
+	w := newWorld(t, graph.Config{Sockets: 1})
+	admin := w.signIn("admin")
+	protocol := []string{"graphql-transport-ws"}
+
+	_, response, err := w.dial(&websocket.DialOptions{Subprotocols: protocol, HTTPHeader: http.Header{"Origin": {"https://evil.example"}}})
+	if err == nil || response.StatusCode != http.StatusForbidden {
+		t.Errorf("a page of another origin: %v", err)
+	}
+	s, _, err := w.dial(&websocket.DialOptions{Subprotocols: protocol})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.send(message{Type: "connection_init"})
+	if code := s.closed(); code != 4401 {
+		t.Errorf("a stranger: closed with %d", code)
+	}
+	if s, _, err = w.dial(&websocket.DialOptions{Subprotocols: protocol}); err != nil {
+		t.Fatal(err)
+	}
+	s.send(message{Type: "connection_init", Payload: json.RawMessage(`{"Authorization": "Bearer ` + admin.token[:len(admin.token)-2] + `AA"}`)})
+	if code := s.closed(); code != 4401 {
+		t.Errorf("a forged token: closed with %d", code)
+	}
+	for _, other := range [][]string{nil, {"graphql-ws"}} {
+		if s, _, err = w.dial(&websocket.DialOptions{Subprotocols: other}); err != nil {
+			t.Fatal(err)
+		}
+		if code := s.closed(); code != websocket.StatusProtocolError {
+			t.Errorf("the subprotocol %v: closed with %d", other, code)
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // their places are given back when their handlers return
+	admin.connect()
+	if _, response, err := w.dial(&websocket.DialOptions{Subprotocols: protocol}); err == nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+func TestAWebsocketIsBounded(t *testing.T) {
+	w := newWorld(t, graph.Config{})
+	s := w.signIn("admin").connect()
+	for i := range 16 {
+		s.start(fmt.Sprint(i), live)
+	}
+	time.Sleep(200 * time.Millisecond)
+	s.start("one too many", live)
+	if m := s.next(); m.ID != "one too many" || !strings.Contains(string(m.Payload), "RATE_LIMITED") {
+		t.Errorf("%s %s %s", m.ID, m.Type, m.Payload)
+	}
+	s.next() // complete
+	s.send(message{ID: "3", Type: "complete"})
+	for m := s.next(); m.Type != "complete" || m.ID != "3"; m = s.next() {
+	}
+	s.start("in its place", `{ viewer { permissions } }`)
+	if m := s.next(); m.Type != "next" || !strings.Contains(string(m.Payload), "organization.manage") {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
+	s.next() // complete
+	s.start("deep", "{ organization { teams { "+strings.Repeat("parent { ", 10)+"id"+strings.Repeat(" }", 13))
+	if m := s.next(); !strings.Contains(string(m.Payload), "TOO_COMPLEX") {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
+	s.conn.Write(t.Context(), websocket.MessageText, []byte(`{"id":"x","type":"subscribe","payload":{"query":"`+strings.Repeat(" ", 1<<20)+`"}}`))
+	if code := s.closed(); code != websocket.StatusMessageTooBig {
+		t.Errorf("a message of more than 1 MiB: closed with %d", code)
+	}
+}
+
+func TestShutdownSaysGoodbye(t *testing.T) {
+	w := newWorld(t, graph.Config{})
+	s := w.signIn("admin").connect()
+	s.start("1", live)
+	time.Sleep(100 * time.Millisecond)
+	code := make(chan websocket.StatusCode)
+	go func() { code <- s.closed() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	if err := w.handler.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if got := <-code; got != websocket.StatusGoingAway {
+		t.Errorf("closed with %d", got)
+	}
+}
