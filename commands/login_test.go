@@ -242,7 +242,7 @@ func TestAnUnknownNameTakesAsLongAsAKnownOne(t *testing.T) {
 	// Other tests run beside this one: what a busy machine did to one measurement, it does not do to three.
 	for try := range 3 {
 		var known, unknown []time.Duration
-		for i := range 25 { // in turn, so that whatever slows the machine slows both
+		for i := range 15 { // in turn, so that whatever slows the machine slows both
 			known = append(known, measure([]string{"ada", "bob"}[i%2]))
 			unknown = append(unknown, measure(fmt.Sprint("nobody", i)))
 		}

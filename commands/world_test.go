@@ -47,9 +47,12 @@ type world struct {
 // log is a log in memory that tells what is asked of it and lets a test step in.
 type log struct {
 	*memory.Log
-	appends, readStreams atomic.Int64
-	mu                   sync.Mutex
-	rival                func() // called once, before the next append
+	readStreams atomic.Int64
+	mu          sync.Mutex
+	rival       func() // called once, before the next append
+
+	failing   atomic.Bool
+	failAfter atomic.Int64 // appends
 }
 
 func (l *log) Append(ctx context.Context, s eventlog.Stream, expected eventlog.Version, events ...eventlog.NewEvent) (eventlog.Receipt, error) {
@@ -60,7 +63,9 @@ func (l *log) Append(ctx context.Context, s eventlog.Stream, expected eventlog.V
 	if rival != nil {
 		rival()
 	}
-	l.appends.Add(1)
+	if l.failing.Load() && l.failAfter.Add(-1) < 0 {
+		return eventlog.Receipt{}, eventlog.ErrUnavailable
+	}
 	return l.Log.Append(ctx, s, expected, events...)
 }
 
