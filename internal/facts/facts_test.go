@@ -172,8 +172,8 @@ func fill(v reflect.Value, r *rand.Rand) {
 func TestPersonalFieldsAreStoredSealed(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: account.Category, ID: uuid.New()}
-	e := encode[account.Event](t, b, account.Codec, s, account.Invited{LoginName: "ada", DisplayName: "Ada Lovelace", Email: "ada@example.com", Roles: []string{"sales"}},
-		domain.Metadata{Actor: uuid.New(), IP: "192.0.2.7", Device: "Firefox", Reason: "joins us"})
+	e := encode[account.Event](t, b, account.Codec, s, account.Invited{LoginName: "ada@home", DisplayName: "Ada Lovelace", Email: "ada@example.com", Roles: []string{"sales"}},
+		domain.Metadata{Actor: uuid.New(), IP: "192.0.2.7", Device: "Firefox 1.0", Reason: "joins us"})
 
 	if got := shape(t, e.Data); got != "loginName=sealed displayName=sealed email=sealed roles=clear" {
 		t.Error(got)
@@ -181,7 +181,7 @@ func TestPersonalFieldsAreStoredSealed(t *testing.T) {
 	if got := shape(t, e.Meta); got != "actor=clear ip=sealed device=sealed reason=clear" {
 		t.Error(got)
 	}
-	for _, secret := range []string{"ada", "Ada", "Lovelace", "192.0.2", "Firefox"} {
+	for _, secret := range []string{"ada@home", "Ada Lovelace", "ada@example", "192.0.2", "Firefox 1.0"} {
 		if bytes.Contains(e.Data, []byte(secret)) || bytes.Contains(e.Meta, []byte(secret)) {
 			t.Errorf("%q is readable in %s %s", secret, e.Data, e.Meta)
 		}
