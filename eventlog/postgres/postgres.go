@@ -33,7 +33,8 @@ type Config struct {
 	Poll time.Duration
 }
 
-// Log is an [eventlog.Log] and an [eventlog.Counter]. Make it by [Open], end it by [Log.Close].
+// Log is an [eventlog.Log] and an [eventlog.Counter]. Make it by [Open], end it by [Log.Close]. A restart of Postgres it
+// outlives; it must be opened anew after a failover to a server that lacks events which were acknowledged.
 type Log struct {
 	writing, reading *pgxpool.Pool // apart, so that no reader keeps the sequencer waiting
 	config           Config

@@ -126,6 +126,25 @@ func blocked(t *testing.T, pool *pgxpool.Pool) {
 	t.Fatal("nobody waits for the head row")
 }
 
+// together has the log take all of the appends in one group, and returns when they have been answered.
+func together(t *testing.T, pool *pgxpool.Pool, log eventlog.Log, appends ...func()) {
+	t.Helper()
+	release := hold(t, pool)
+	var wg sync.WaitGroup
+	wg.Go(func() { // a group of its own, for which the others wait
+		if _, err := log.Append(t.Context(), newStream(), 0, newEvent()); err != nil {
+			t.Error(err)
+		}
+	})
+	blocked(t, pool)
+	for _, f := range appends {
+		wg.Go(f)
+	}
+	time.Sleep(50 * time.Millisecond) // until all of them are in the queue
+	release()
+	wg.Wait()
+}
+
 // A group of right and wrong appends, of which the log knows none to be wrong before it tries: each gets its own answer.
 func TestWrongAppendsInAGroupCostOnlyThemselves(t *testing.T) {
 	pool := pgtest.New(t, postgres.Migrate)
@@ -162,32 +181,26 @@ func TestWrongAppendsInAGroupCostOnlyThemselves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := open(t, shallow, postgres.Config{})
-			release := hold(t, pool)
-			var wg sync.WaitGroup
-			wg.Go(func() { mustAppend(t, log, newStream(), 0, newEvent()) }) // a group of its own, for which the others wait
-			blocked(t, pool)
 			var right []eventlog.Stream
-			for i := range 20 {
+			var appends []func()
+			for range 20 {
 				s := newStream()
 				right = append(right, s)
-				wg.Go(func() {
+				appends = append(appends, func() {
 					if r, err := log.Append(t.Context(), s, 0, newEvent(), newEvent()); err != nil || r.Version != 2 {
 						t.Errorf("right append: %+v, %v", r, err)
 					}
 				})
-				if i < len(wrong) {
-					w := wrong[i]
-					wg.Go(func() {
-						r, err := log.Append(t.Context(), w.stream, w.expected, w.events...)
-						if !errors.Is(err, w.want) || w.want == nil && (err != nil || r != receipt) {
-							t.Errorf("append at %d: %+v, %v", w.expected, r, err)
-						}
-					})
-				}
 			}
-			time.Sleep(50 * time.Millisecond) // until all of them are in the queue
-			release()
-			wg.Wait()
+			for _, w := range wrong {
+				appends = append(appends, func() {
+					r, err := log.Append(t.Context(), w.stream, w.expected, w.events...)
+					if !errors.Is(err, w.want) || w.want == nil && (err != nil || r != receipt) {
+						t.Errorf("append at %d: %+v, %v", w.expected, r, err)
+					}
+				})
+			}
+			together(t, pool, log, appends...)
 			for _, s := range right {
 				if tails, err := log.ReadStreams(t.Context(), eventlog.Tail{Stream: s}); err != nil || len(tails[0]) != 2 {
 					t.Errorf("%d events of a right append, %v", len(tails[0]), err)
@@ -398,9 +411,17 @@ func TestTheRecordingClockNeverRunsBack(t *testing.T) {
 	mustAppend(t, log, newStream(), 0, newEvent())
 	execute(t, pool, `update eventlog.head set recorded_at = now() + interval '1 hour'`) // as if the clock had been ahead
 	mustAppend(t, log, newStream(), 0, newEvent())
-	if _, err := log.Append(t.Context(), newStream(), 5, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
-		t.Fatal(err)
-	}
+	together(t, pool, log, // the other way into the log: the group has one append that fails
+		func() {
+			if _, err := log.Append(t.Context(), newStream(), 0, newEvent()); err != nil {
+				t.Error(err)
+			}
+		},
+		func() {
+			if _, err := log.Append(t.Context(), newStream(), 5, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+				t.Error(err)
+			}
+		})
 	mustAppend(t, open(t, pool, postgres.Config{}), newStream(), 0, newEvent())
 	all := readAll(t, log)
 	logtest.InOrder(t, all, false)

@@ -70,13 +70,14 @@ func (l *Log) Append(ctx context.Context, s eventlog.Stream, expected eventlog.V
 		return eventlog.Receipt{}, unavailable(ctx.Err())
 	}
 	if p.stale {
-		return l.resent(ctx, s, expected, events, p)
+		return l.resent(ctx, s, expected, events)
 	}
 	return p.receipt, p.err
 }
 
 // resent answers an append to a stream that has moved on: with the first receipt if by these events, else with a conflict.
-func (l *Log) resent(ctx context.Context, s eventlog.Stream, expected eventlog.Version, events []eventlog.NewEvent, p *pending) (eventlog.Receipt, error) {
+// The caller looks this up by itself, so that no group waits for it.
+func (l *Log) resent(ctx context.Context, s eventlog.Stream, expected eventlog.Version, events []eventlog.NewEvent) (eventlog.Receipt, error) {
 	held, err := l.query(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(expected), len(events))
 	switch {
 	case err != nil:
