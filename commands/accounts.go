@@ -108,7 +108,7 @@ func (p *Principal) checkRole(bad domain.Invalid, field, role string) {
 func (p *Principal) checkTeam(bad domain.Invalid, field string, team uuid.UUID) {
 	_, ok := p.organization.Teams[team]
 	if p.Scope(organization.ManageAccounts) != organization.All {
-		ok = slices.Contains(p.teams, team)
+		ok = slices.Contains(p.Teams(), team)
 	} else if team == uuid.Nil {
 		ok = true
 	}

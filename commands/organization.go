@@ -16,8 +16,9 @@ import (
 
 // FirstStart is the input of [Commands.FirstStart].
 type FirstStart struct {
-	Organization string // its name
-	Password     string // of the administrator; empty: made
+	Organization string    // its name
+	Password     string    // of the administrator; empty: made
+	OccurredAt   time.Time // zero: now
 }
 
 // Started says what a first start has made.
@@ -38,7 +39,9 @@ func (c *Commands) FirstStart(ctx context.Context, in FirstStart) (Started, erro
 	if err != nil {
 		return Started{}, err
 	}
-	step := func(name string) Command { return Command{ID: uuid.NewSHA1(Home, []byte("first start: "+name))} }
+	step := func(name string) Command {
+		return Command{ID: uuid.NewSHA1(Home, []byte("first start: "+name)), OccurredAt: in.OccurredAt}
+	}
 	invite := step("administrator")
 	id := (&act{id: invite.ID}).object(account.Category)
 	stream := c.accounts.stream(Home, id)
@@ -68,11 +71,11 @@ func (c *Commands) FirstStart(ctx context.Context, in FirstStart) (Started, erro
 	}); err != nil {
 		return Started{}, err
 	}
-	activation, err := c.IssueActivation(ctx, p, OnAccount{AccountID: id})
+	activation, err := c.IssueActivation(ctx, p, OnAccount{Command: Command{OccurredAt: in.OccurredAt}, AccountID: id})
 	if err != nil {
 		return Started{}, err
 	}
-	activated, err := c.ActivateAccount(ctx, Origin{}, ActivateAccount{Token: activation.Token, Password: in.Password})
+	activated, err := c.ActivateAccount(ctx, Origin{}, ActivateAccount{Command: Command{OccurredAt: in.OccurredAt}, Token: activation.Token, Password: in.Password})
 	started.Receipt = activated.Receipt
 	return started, err
 }

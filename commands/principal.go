@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -27,8 +28,8 @@ type Principal struct {
 	account      account.State
 	organization organization.State
 	scopes       map[organization.Permission]organization.Scope
-	teams        []uuid.UUID
-	system       bool // the program itself, which may do everything
+	teams        func() []uuid.UUID // worked out when first asked for: most rights do not need it
+	system       bool               // the program itself, which may do everything
 }
 
 // Scope says on whose records the principal may use a permission.
@@ -40,7 +41,12 @@ func (p *Principal) Scope(permission organization.Permission) organization.Scope
 }
 
 // Teams lists the teams whose members' records lie in the scope "team". Do not change it.
-func (p *Principal) Teams() []uuid.UUID { return p.teams }
+func (p *Principal) Teams() []uuid.UUID {
+	if p.teams == nil { // the program itself
+		return nil
+	}
+	return p.teams()
+}
 
 // Permissions lists what the principal may do, sorted, with the scope where it is not all: "opportunity.edit:own".
 func (p *Principal) Permissions() []string {
@@ -149,7 +155,8 @@ func (c *Commands) principal(ctx context.Context, organizationID, accountID uuid
 	return &Principal{
 		Organization: organizationID, Account: accountID, Origin: origin,
 		account: a.state, organization: o.state,
-		scopes: o.state.Scopes(a.state.Roles), teams: o.state.TeamsOf(accountID, a.state.Team),
+		scopes: o.state.Scopes(a.state.Roles),
+		teams:  sync.OnceValue(func() []uuid.UUID { return o.state.TeamsOf(accountID, a.state.Team) }),
 	}, nil
 }
 
@@ -185,7 +192,7 @@ func (c *Commands) reaches(ctx context.Context, p *Principal, permission organiz
 		if err != nil {
 			return err
 		}
-		if slices.Contains(p.teams, of.state.Team) {
+		if slices.Contains(p.Teams(), of.state.Team) {
 			return nil
 		}
 	}
