@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/internal/importer"
@@ -43,7 +44,7 @@ func (c importCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer i.Close()
-	started, err := c.found(ctx, i)
+	started, err := c.found(ctx, i, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type cli struct {
 	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
+	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -25,8 +25,8 @@ type replayCmd struct {
 	JSON bool      `help:"One JSON object a line, with the fields of Activity in the API." name:"json"`
 }
 
-// moment is a line of the replay: the fields of Activity in the API.
-type moment struct {
+// line is a line of the replay: the fields of Activity in the API.
+type line struct {
 	Position   string          `json:"position"`
 	Type       string          `json:"type"`
 	OccurredAt time.Time       `json:"occurredAt"`
@@ -65,14 +65,14 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 		if !c.From.IsZero() && f.OccurredAt.Before(c.From) || !c.To.IsZero() && !f.OccurredAt.Before(c.To) {
 			continue
 		}
-		m, err := told(f, logins)
+		l, err := told(f, logins)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			err = json.NewEncoder(out).Encode(m)
+			err = json.NewEncoder(out).Encode(l)
 		} else {
-			err = m.print(out)
+			err = l.print(out)
 		}
 		if err != nil {
 			return err
@@ -81,37 +81,37 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-func told(f *facts.Fact, logins map[uuid.UUID]string) (moment, error) {
+func told(f *facts.Fact, logins map[uuid.UUID]string) (line, error) {
 	view, err := f.Display()
 	if err != nil {
-		return moment{}, err
+		return line{}, err
 	}
-	m := moment{
+	l := line{
 		Position: f.Position.String(), Type: f.Type, OccurredAt: f.OccurredAt, RecordedAt: f.RecordedAt, Summary: view.Summary, Data: view.Data,
 		IP: present(view.Meta.IP), Device: present(view.Meta.Device), Reason: present(view.Meta.Reason),
 	}
 	if id := view.Meta.Actor; id != uuid.Nil {
-		m.Actor = &actor{id, logins[id]}
+		l.Actor = &actor{id, logins[id]}
 	}
-	return m, nil
+	return l, nil
 }
 
-// print writes the moment for a person: when, what, then who, from where and why.
-func (m moment) print(out *bufio.Writer) error {
+// print writes the line for a person: when, what, then who, from where and why.
+func (l line) print(out *bufio.Writer) error {
 	var about []string
-	if m.Actor != nil {
-		about = append(about, "by "+m.Actor.LoginName)
+	if l.Actor != nil {
+		about = append(about, "by "+l.Actor.LoginName)
 	}
-	if m.IP != nil {
-		about = append(about, "from "+*m.IP)
+	if l.IP != nil {
+		about = append(about, "from "+*l.IP)
 	}
-	if m.Device != nil {
-		about = append(about, "on "+*m.Device)
+	if l.Device != nil {
+		about = append(about, "on "+*l.Device)
 	}
-	if m.Reason != nil {
-		about = append(about, fmt.Sprintf("because %q", *m.Reason))
+	if l.Reason != nil {
+		about = append(about, fmt.Sprintf("because %q", *l.Reason))
 	}
-	_, err := fmt.Fprintf(out, "%8s  %s  %-28s %s\n", m.Position, m.OccurredAt.Format("2006-01-02 15:04:05"), m.Type, m.Summary)
+	_, err := fmt.Fprintf(out, "%8s  %s  %-28s %s\n", l.Position, l.OccurredAt.Format("2006-01-02 15:04:05"), l.Type, l.Summary)
 	if err == nil && len(about) > 0 {
 		_, err = fmt.Fprintf(out, "%31s%s\n", "", strings.Join(about, ", "))
 	}

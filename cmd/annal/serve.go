@@ -36,11 +36,14 @@ type serveCmd struct {
 
 // Run serves what is there. Unlike up it makes neither organization nor administrator nor sample.
 func (c serveCmd) Run(ctx context.Context) error {
-	return c.front.serve(ctx, c.place.config(), func(_ context.Context, _ *instance.Instance, url string) error {
+	return c.front.serve(ctx, c.place.config(), nil, func(_ context.Context, _ *instance.Instance, url string) error {
 		fmt.Println("ready", url)
 		return nil
 	})
 }
+
+// moment is something to be done with an instance that is served, or will be, at a URL.
+type moment func(ctx context.Context, i *instance.Instance, url string) error
 
 // listen takes the port before anything else is done, so that a port in use is told at once.
 func (f front) listen() (net.Listener, error) {
@@ -55,9 +58,9 @@ func (f front) listen() (net.Listener, error) {
 }
 
 // serve opens the instance and answers until ctx ends; then it stops in the order that loses nothing: requests first, then
-// the read models and automations, then the log and the database. ready runs once every read model has reached the head of
-// the log.
-func (f front) serve(ctx context.Context, config instance.Config, ready func(ctx context.Context, i *instance.Instance, url string) error) (err error) {
+// the read models and automations, then the log and the database. found, if not nil, runs before anything else does; ready
+// once every read model has reached the head of the log.
+func (f front) serve(ctx context.Context, config instance.Config, found, ready moment) (err error) {
 	listener, err := f.listen()
 	if err != nil {
 		return err
@@ -71,9 +74,15 @@ func (f front) serve(ctx context.Context, config instance.Config, ready func(ctx
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
+	url := fmt.Sprintf("http://%s/graphql", listener.Addr())
+	if found != nil {
+		if err := found(ctx, i, url); err != nil {
+			return err
+		}
+	}
 
 	logger := slog.Default()
-	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Logger: logger},
+	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Log: i.Log, Logger: logger},
 		graph.Config{Cost: f.MaxCost, Depth: f.MaxDepth, TrustedProxies: f.TrustedProxies})
 	server := web.New(web.Dependencies{Graph: handler, Readers: i.Engine, Database: i.Pool, Metrics: registry, Logger: logger},
 		web.Config{Version: version, Grace: f.Grace})
@@ -94,7 +103,7 @@ func (f front) serve(ctx context.Context, config instance.Config, ready func(ctx
 	work.Go(func() error {
 		err := i.CaughtUp(serving)
 		if err == nil {
-			err = ready(serving, i, fmt.Sprintf("http://%s/graphql", listener.Addr()))
+			err = ready(serving, i, url)
 		}
 		if err != nil {
 			stopServing()

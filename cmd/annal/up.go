@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -24,9 +25,9 @@ type founding struct {
 	Organization string `help:"Name of the organization that the first start makes." default:"Annal" env:"ANNAL_ORGANIZATION"`
 }
 
-// found makes the organization and its administrator, if they are not there, and tells a password that it has made.
-func (f founding) found(ctx context.Context, i *instance.Instance) (commands.Started, error) {
-	started, err := i.Commands.FirstStart(ctx, commands.FirstStart{Organization: f.Organization, Password: os.Getenv("ANNAL_ADMIN_PASSWORD")})
+// found makes the organization and its administrator, if they are not there; at is when that is to have happened.
+func (f founding) found(ctx context.Context, i *instance.Instance, at time.Time) (commands.Started, error) {
+	started, err := i.Commands.FirstStart(ctx, commands.FirstStart{Organization: f.Organization, Password: os.Getenv("ANNAL_ADMIN_PASSWORD"), OccurredAt: at})
 	if err != nil {
 		return started, fmt.Errorf("the first start: %w", err)
 	}
@@ -36,36 +37,11 @@ func (f founding) found(ctx context.Context, i *instance.Instance) (commands.Sta
 // Run makes what is missing, serves, and says when it is ready.
 func (c upCmd) Run(ctx context.Context) error {
 	var lines []string // about the first start: printed when what they say is true
-	return c.front.serve(ctx, c.place.config(), func(ctx context.Context, i *instance.Instance, url string) error {
-		started, err := c.found(ctx, i)
-		if err != nil {
-			return err
-		}
-		password := started.Password
-		switch {
-		case password != "":
-			lines = append(lines, "", "Sign in as (these passwords are shown once):", fmt.Sprintf("  %-14s %-13s %s", "administrator", commands.AdministratorName, password))
-		case started.Made:
-			lines = append(lines, "", "Sign in as:", fmt.Sprintf("  %-14s %-13s %s", "administrator", commands.AdministratorName, "(the password in ANNAL_ADMIN_PASSWORD)"))
-			password = os.Getenv("ANNAL_ADMIN_PASSWORD")
-		}
-		if started.Made && !c.NoSample {
-			told, err := sample.Tell(ctx, i.Commands, started.Administrator, time.Now())
-			if err != nil {
-				return err
-			}
-			for _, l := range told.Logins {
-				lines = append(lines, fmt.Sprintf("  %-14s %-13s %s", l.Role, l.Name, l.Password))
-			}
-			show, err := worthSeeing(ctx, i, told, url)
-			if err != nil {
-				return err
-			}
-			lines = append(lines, "", "The story of a lock, as the auditor sees it, from a shell:", show)
-		}
-		if err := i.CaughtUp(ctx); err != nil {
-			return err
-		}
+	found := func(ctx context.Context, i *instance.Instance, url string) (err error) {
+		lines, err = c.firstStart(ctx, i, url)
+		return err
+	}
+	return c.front.serve(ctx, c.place.config(), found, func(_ context.Context, _ *instance.Instance, url string) error {
 		fmt.Println("ready", url)
 		fmt.Println("      " + strings.TrimSuffix(url, "graphql") + "   in a browser: what runs here, and queries to try")
 		for _, l := range lines {
@@ -73,6 +49,35 @@ func (c upCmd) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// firstStart makes what the first start makes, and returns what is to be told about it.
+func (c upCmd) firstStart(ctx context.Context, i *instance.Instance, url string) (lines []string, err error) {
+	var at time.Time // now
+	if !c.NoSample {
+		at = sample.Begin(time.Now())
+	}
+	started, err := c.found(ctx, i, at)
+	if err != nil || !started.Made {
+		return nil, err
+	}
+	login := func(role, name, password string) {
+		lines = append(lines, fmt.Sprintf("  %-14s %-13s %s", role, name, password))
+	}
+	lines = append(lines, "", "Sign in as (passwords that were made are shown once):")
+	login("administrator", commands.AdministratorName, cmp.Or(started.Password, "(the one in ANNAL_ADMIN_PASSWORD)"))
+	if c.NoSample {
+		return lines, nil
+	}
+	told, err := sample.Tell(ctx, i.Commands, started.Administrator, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range told.Logins {
+		login(l.Role, l.Name, l.Password)
+	}
+	show, err := worthSeeing(ctx, i, told, url)
+	return append(lines, "", "The story of a lock, as the auditor sees it, from a shell:", show), err
 }
 
 // worthSeeing returns a command to paste into a shell: it asks, as the auditor, for the story of the sample's lock.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"runtime"
 	"strings"
@@ -116,11 +117,13 @@ func Redacted(address string) string {
 	return u.Redacted()
 }
 
-// plain takes the password-bearing head off a pgx connection error and leaves the reason.
+// plain takes the address, said already, off a connection error and leaves the reason.
 func plain(err error) error {
-	var refused *pgconn.ConnectError
-	if errors.As(err, &refused) && refused.Unwrap() != nil {
-		return refused.Unwrap()
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return errors.New(refused.Message)
+	}
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		return failed.Err
 	}
 	return err
 }

@@ -60,49 +60,48 @@ func Models() []projections.ReadModel {
 }
 
 // Open opens the instance, making what is missing. Its errors are for people: they say what was tried and what to do.
-func Open(ctx context.Context, config Config) (i *Instance, err error) {
-	i = &Instance{Address: config.DatabaseURL}
-	defer func() {
-		if err != nil {
-			i.Close()
-		}
-	}()
+func Open(ctx context.Context, config Config) (*Instance, error) {
+	i := &Instance{Address: config.DatabaseURL}
+	if err := i.open(ctx, config); err != nil {
+		return nil, errors.Join(err, i.Close())
+	}
+	return i, nil
+}
+
+func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	dataDir := cmp.Or(config.DataDir, embedded.DefaultDataDir())
 	serve := config.DatabaseURL
 	if config.DatabaseURL == "" {
 		if i.server, err = embedded.Start(ctx, dataDir, embedded.Config{}); err != nil {
-			return nil, err
+			return err
 		}
 		i.Address, serve = i.server.URL(), i.server.ServingURL()
 	}
 	roleReady, err := migrate(ctx, i.Address)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if i.Pool, err = connect(ctx, serve, roleReady); err != nil {
-		return nil, err
+		return err
 	}
 	keyFile := filepath.Join(dataDir, "master.key")
 	var made bool
 	if i.Vault, made, err = vault.Open(ctx, i.Pool, vault.KeySource{Value: config.MasterKey, File: keyFile}, vault.Config{}); err != nil {
-		return nil, err
+		return err
 	}
 	if made {
 		slog.Warn("made the master key; whoever loses it loses every name, e-mail and address in the log, so keep a copy elsewhere", "file", keyFile)
 	}
 	if i.Log, err = postgres.Open(ctx, i.Pool, postgres.Config{}); err != nil {
-		return nil, err
+		return err
 	}
 	i.Book, i.Uses = facts.New(i.Vault), auth.OpenUses(i.Pool)
 	passwords := auth.NewPasswords(commands.Pepper(i.Vault), auth.HashingConfig{})
 	i.Commands = commands.New(i.Log, i.Book, i.Vault, passwords, i.Uses, config.Commands)
 	if i.Engine, err = projections.New(i.Log, i.Book, i.Pool, Models(), config.Projections); err != nil {
-		return nil, err
+		return err
 	}
-	if err := i.Engine.Prepare(ctx); err != nil {
-		return nil, err
-	}
-	return i, nil
+	return i.Engine.Prepare(ctx)
 }
 
 // Close answers what is under way and lets go of everything; Annal's own Postgres stops if nobody else uses it.
