@@ -45,6 +45,7 @@ type Config struct {
 	Timeout        time.Duration  // of a query or mutation; default 30 s
 	Recheck        time.Duration  // how often a subscription looks whether its session still holds; default 2 s
 	Sockets        int            // websockets open at once; default 1000
+	Slow           time.Duration  // a websocket that takes nothing for so long is closed; default 10 s
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; default none
 }
 
@@ -63,7 +64,9 @@ func New(d Dependencies, c Config) *Handler {
 	c.Cost, c.Depth = cmp.Or(c.Cost, 10_000), cmp.Or(c.Depth, deepestQuery)
 	c.Timeout, c.Recheck = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.Recheck, 2*time.Second)
 	going, stop := context.WithCancel(context.Background())
-	h := &Handler{deps: d, config: c, stop: stop, sockets: &sockets{slots: make(chan struct{}, cmp.Or(c.Sockets, 1000)), going: going}}
+	h := &Handler{deps: d, config: c, stop: stop, sockets: &sockets{
+		slots: make(chan struct{}, cmp.Or(c.Sockets, 1000)), slow: cmp.Or(c.Slow, 10*time.Second), going: going,
+	}}
 	h.sockets.init = h.connect
 
 	resolver := &resolver{Dependencies: d, config: c}

@@ -20,7 +20,6 @@ const (
 	subprotocol  = "graphql-transport-ws"
 	initWait     = 10 * time.Second // for connection_init
 	pingEvery    = 25 * time.Second // proxies drop connections that are silent for a minute
-	writeWait    = 10 * time.Second // a client that takes nothing for so long is let go
 	goingAway    = 1001             // RFC 6455 §7.4.1: a server going down
 	unauthorized = 4401             // graphql-transport-ws
 )
@@ -32,6 +31,7 @@ var errShutdown = errors.New("graph: the server is going down")
 type sockets struct {
 	init  transport.WebsocketInitFunc
 	slots chan struct{}   // one for each connection there may be
+	slow  time.Duration   // a client that takes nothing for so long is let go
 	going context.Context // done: the server is going down
 	open  sync.WaitGroup
 }
@@ -61,7 +61,7 @@ func (s *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphE
 	}
 	c.SetReadLimit(maxBody)
 	transport.Websocket{
-		Implementation:   accepted{&socket{conn: c, ctx: ctx}},
+		Implementation:   accepted{&socket{conn: c, ctx: ctx, slow: s.slow}},
 		InitFunc:         s.init,
 		InitTimeout:      initWait,
 		PingPongInterval: pingEvery,
@@ -79,6 +79,7 @@ func (a accepted) Accept(http.ResponseWriter, *http.Request, transport.Websocket
 type socket struct {
 	conn     *websocket.Conn
 	ctx      context.Context // its cause says why it ends
+	slow     time.Duration
 	mu       sync.Mutex
 	deadline *time.Timer
 	closing  sync.Once
@@ -101,7 +102,7 @@ func (s *socket) WriteJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeWait)
+	ctx, cancel := context.WithTimeout(context.Background(), s.slow)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, b) // ends the connection when the time is up
 }

@@ -36,7 +36,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	answer := readiness{Version: s.config.Version, Problems: []string{}, ReadModels: []readModel{}}
-	problem := func(format string, args ...any) { answer.Problems = append(answer.Problems, fmt.Sprintf(format, args...)) }
+	problem := func(format string, args ...any) {
+		answer.Problems = append(answer.Problems, fmt.Sprintf(format, args...))
+	}
 	if s.ending.Load() {
 		problem("the server is going down")
 	}

@@ -25,13 +25,15 @@ import (
 
 // Dependencies are what the server serves. All are required.
 type Dependencies struct {
-	Graph    *graph.Handler
-	Readers  interface { // usually a *projections.Engine
+	Graph   *graph.Handler
+	Readers interface { // usually a *projections.Engine
 		Statuses(ctx context.Context) ([]projections.Status, error)
 	}
-	Database interface{ Ping(ctx context.Context) error } // of the read models
-	Metrics  *prometheus.Registry                         // shown at /metrics; the server adds its own
-	Logger   *slog.Logger
+	Database interface {
+		Ping(ctx context.Context) error
+	} // of the read models
+	Metrics *prometheus.Registry // shown at /metrics; the server adds its own
+	Logger  *slog.Logger
 }
 
 // Config tunes a [Server]; the zero value is fit to serve.
