@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{log: memory.New(), book: facts.New(v), uses: auth.OpenUses(pool)}
 	t.Cleanup(func() { w.uses.Close() })
-	w.commands = commands.New(w.log, w.book, v, auth.NewPasswords(nil, auth.HashingConfig{}), w.uses, commands.Config{LoginFloor: -1})
+	w.commands = commands.New(w.log, w.book, v, auth.NewPasswords(nil, auth.HashingConfig{Memory: 64}), w.uses, commands.Config{LoginFloor: -1})
 	started, err := w.commands.FirstStart(t.Context(), commands.FirstStart{Organization: "Home", Password: password})
 	if err != nil {
 		t.Fatal(err)

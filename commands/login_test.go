@@ -14,6 +14,7 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/source"
+	"github.com/annal-crm/annal/internal/auth"
 )
 
 func TestALoginIsOneEventThatSaysWhoFromWhere(t *testing.T) {
@@ -226,6 +227,8 @@ func TestTooManyFailuresOfASourceAreTurnedAway(t *testing.T) {
 // without the floor under failures, which hides what is left.
 func TestAnUnknownNameTakesAsLongAsAKnownOne(t *testing.T) {
 	w := newWorld(t)
+	w.hasher = auth.NewPasswords(nil, auth.HashingConfig{Memory: 16 << 10}) // a third of what is served with: other differences would show sooner
+	w.Commands = w.another(commands.Config{})
 	must(w.ChangeLockoutPolicy(t.Context(), w.admin, commands.ChangeLockoutPolicy{Attempts: 100, Window: time.Hour, LockFor: time.Second}))
 	for _, name := range []string{"ada", "bob"} {
 		w.activate(w.invite(name, uuid.Nil, "sales").Account)
@@ -239,8 +242,8 @@ func TestAnUnknownNameTakesAsLongAsAKnownOne(t *testing.T) {
 		return time.Since(began)
 	}
 	median := func(d []time.Duration) time.Duration { slices.Sort(d); return d[len(d)/2] }
-	// Other tests run beside this one: what a busy machine did to one measurement, it does not do to three.
-	for try := range 3 {
+	// Other tests run beside this one: what a busy machine did to one measurement, it does not do to five.
+	for try := range 5 {
 		var known, unknown []time.Duration
 		for i := range 15 { // in turn, so that whatever slows the machine slows both
 			known = append(known, measure([]string{"ada", "bob"}[i%2]))
@@ -248,10 +251,10 @@ func TestAnUnknownNameTakesAsLongAsAKnownOne(t *testing.T) {
 		}
 		a, b := median(known), median(unknown)
 		t.Logf("known %v, unknown %v", a, b)
-		if (a - b).Abs() < max(a, b)/5 {
+		if (a - b).Abs() < max(a, b)/4 {
 			return
 		}
-		if try == 2 {
+		if try == 4 {
 			t.Errorf("a known name takes %v, an unknown one %v", a, b)
 		}
 	}

@@ -222,6 +222,7 @@ func TestAdministrationIsForAdministrators(t *testing.T) {
 			if p.Account == on.AccountID { // everybody may log himself out
 				continue
 			}
+			must(c.Reactivate(ctx, c.admin, on))
 			before := c.head()
 			err := try(c.again(p))
 			switch {

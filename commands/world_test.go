@@ -94,7 +94,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w.hasher = auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{Wait: time.Minute})
+	w.hasher = auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{Wait: time.Minute, Memory: 64})
 	w.Commands = w.another(commands.Config{})
 	w.system = must(w.System(t.Context(), commands.Home))
 	must(w.RegisterOrganization(t.Context(), w.system, commands.RegisterOrganization{Name: "Analytical Engines"}))

@@ -24,7 +24,7 @@ var ErrBusy = errors.New("auth: too many passwords at once")
 
 // The cost of new hashes: ASVS 5.0, appendix C.
 const (
-	memory  = 46 << 10 // KiB
+	memory  = 46 << 10 // KiB, by default
 	passes  = 1
 	lanes   = 1
 	saltLen = 16
@@ -33,15 +33,17 @@ const (
 
 // HashingConfig bounds the work on passwords. The zero value is fit to serve.
 type HashingConfig struct {
-	Slots int           // computations at once, of 46 MiB each; default: GOMAXPROCS
-	Line  int           // how many may wait for a slot; default 128
-	Wait  time.Duration // how long one waits at most; default 5 s
+	Slots  int           // computations at once; default: GOMAXPROCS
+	Line   int           // how many may wait for a slot; default 128
+	Wait   time.Duration // how long one waits at most; default 5 s
+	Memory int           // KiB of a computation; default 46 MiB, less is for tests
 }
 
 // Passwords hashes passwords with argon2id. The work of a flood is bounded: a few computations at once, a short line, and
 // for everybody else [ErrBusy]. It is safe for concurrent use.
 type Passwords struct {
 	pepper  []byte
+	memory  uint32
 	slots   chan struct{}
 	line    int64
 	waiting atomic.Int64
@@ -54,6 +56,7 @@ type Passwords struct {
 func NewPasswords(pepper []byte, cfg HashingConfig) *Passwords {
 	p := &Passwords{
 		pepper: pepper,
+		memory: uint32(cmp.Or(cfg.Memory, memory)),
 		slots:  make(chan struct{}, cmp.Or(cfg.Slots, runtime.GOMAXPROCS(0))),
 		line:   int64(cmp.Or(cfg.Line, 128)),
 		wait:   cmp.Or(cfg.Wait, 5*time.Second),
@@ -106,9 +109,9 @@ func (p *Passwords) Verify(ctx context.Context, hash, password string) (bool, er
 func (p *Passwords) encode(password string) string {
 	salt := make([]byte, saltLen)
 	rand.Read(salt)
-	hash := argon2.IDKey(p.prepare(password), salt, passes, memory, lanes, hashLen)
+	hash := argon2.IDKey(p.prepare(password), salt, passes, p.memory, lanes, hashLen)
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, b64(salt), b64(hash))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, passes, lanes, b64(salt), b64(hash))
 }
 
 // prepare peppers a password. Keyboards and systems spell the same character differently, so it is brought to NFC first;
