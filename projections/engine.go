@@ -13,7 +13,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -68,7 +67,7 @@ func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, co
 			errs = append(errs, fmt.Errorf("projections: %q twice", m.Name))
 		}
 		errs = append(errs, m.validate())
-		e.runners = append(e.runners, &runner{engine: e, model: &m, types: pgtype.NewMap(), progress: newProgress()})
+		e.runners = append(e.runners, &runner{engine: e, model: &m, progress: newProgress()})
 	}
 	if config.Metrics != nil {
 		errs = append(errs, e.register(config.Metrics))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
@@ -19,7 +18,6 @@ import (
 type runner struct {
 	engine   *Engine
 	model    *ReadModel
-	types    *pgtype.Map
 	at       checkpoint
 	stopped  *checkpoint // where it gave up; it goes on when the checkpoint is another one
 	progress progress
@@ -160,7 +158,7 @@ func (r *runner) giveUp(ctx context.Context, page []*facts.Fact, bad *foldError)
 // fold loads the rows that a page needs and folds it.
 func (r *runner) fold(ctx context.Context, page []*facts.Fact) (*Rows, error) {
 	rows := newRows(r.model, false)
-	err := rows.prepare(page, func() error { return rows.load(ctx, r.engine.pool, r.model.Schema.String(), r.types) })
+	err := rows.prepare(page, func() error { return rows.load(ctx, r.engine.pool, r.model.Schema.String()) })
 	if err == nil {
 		err = rows.fold(page)
 	}
@@ -174,7 +172,7 @@ func (r *runner) fold(ctx context.Context, page []*facts.Fact) (*Rows, error) {
 func (r *runner) commit(ctx context.Context, rows *Rows, to eventlog.Position, failed *foldError) error {
 	batch := &pgx.Batch{}
 	r.at.advance(batch, r.model.Schema, to, failed)
-	rows.write(batch, r.model.Schema.String(), r.types)
+	rows.write(batch, r.model.Schema.String())
 	if err := sendBatch(ctx, r.engine.pool, batch); err != nil {
 		return err
 	}
@@ -201,12 +199,12 @@ func (r *Rows) prepare(page []*facts.Fact, load func() error) error {
 // load reads the rows that were asked for, in one query per table and one round trip.
 func (r *Rows) load(ctx context.Context, db interface {
 	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
-}, schema string, types *pgtype.Map) error {
+}, schema string) error {
 	batch := &pgx.Batch{}
 	for i, t := range r.model.Tables {
 		if asked := r.stores[i].asked(); len(asked) > 0 {
 			rel := t.relation()
-			batch.Queue(rel.load(schema), arrays(rel.keys, asked, types)...).Query(r.stores[i].load)
+			batch.Queue(rel.load(schema), arrays(rel.keys, asked)...).Query(r.stores[i].load)
 		}
 	}
 	if batch.Len() == 0 {
@@ -216,19 +214,19 @@ func (r *Rows) load(ctx context.Context, db interface {
 }
 
 // write queues a statement per table and kind of change.
-func (r *Rows) write(batch *pgx.Batch, schema string, types *pgtype.Map) {
+func (r *Rows) write(batch *pgx.Batch, schema string) {
 	for i, t := range r.model.Tables {
-		t.relation().write(batch, schema, r.stores[i].changes(), types)
+		t.relation().write(batch, schema, r.stores[i].changes())
 	}
 }
 
-func (r *relation) write(batch *pgx.Batch, schema string, c changes, types *pgtype.Map) {
+func (r *relation) write(batch *pgx.Batch, schema string, c changes) {
 	if len(c.deleted) > 0 {
-		batch.Queue(r.delete(schema), arrays(r.keys, c.deleted, types)...)
+		batch.Queue(r.delete(schema), arrays(r.keys, c.deleted)...)
 	}
 	if r.appended && len(c.added) > 0 {
-		batch.Queue(r.insert(schema), arrays(r.columns, c.added, types)...)
+		batch.Queue(r.insert(schema), arrays(r.columns, c.added)...)
 	} else if puts := append(c.added, c.replaced...); len(puts) > 0 {
-		batch.Queue(r.put(schema), arrays(r.columns, puts, types)...)
+		batch.Queue(r.put(schema), arrays(r.columns, puts)...)
 	}
 }

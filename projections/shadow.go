@@ -128,7 +128,7 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 func (s *shadow) fold(c chunk, w *writer) error {
 	err := s.rows.prepare(c.facts, func() error {
 		return w.do(func(ctx context.Context, conn *pgx.Conn) error {
-			return s.rows.load(ctx, conn, s.schema, conn.TypeMap())
+			return s.rows.load(ctx, conn, s.schema)
 		})
 	})
 	if err == nil {
@@ -181,23 +181,25 @@ func (r *relation) writeOut(ctx context.Context, conn *pgx.Conn, schema string, 
 	const atOnce = 2000 // as in live folding
 	batch := &pgx.Batch{}
 	for rows := range slices.Chunk(c.deleted, atOnce) {
-		r.write(batch, schema, changes{deleted: rows}, conn.TypeMap())
+		r.write(batch, schema, changes{deleted: rows})
 	}
 	for rows := range slices.Chunk(c.replaced, atOnce) {
-		r.write(batch, schema, changes{replaced: rows}, conn.TypeMap())
+		r.write(batch, schema, changes{replaced: rows})
 	}
 	return sendBatch(ctx, conn, batch)
 }
 
 func (r *relation) copy(ctx context.Context, conn *pgx.Conn, schema string, rows []reflect.Value) error {
 	var columns []string
-	for _, c := range r.columns {
-		columns = append(columns, c.name)
+	elements, values := make([]element, len(r.columns)), make([]any, len(r.columns))
+	for i := range r.columns {
+		columns = append(columns, r.columns[i].name)
+		elements[i].column = &r.columns[i]
 	}
-	values := make([]any, len(columns))
 	_, err := conn.CopyFrom(ctx, pgx.Identifier{schema, r.table}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		for j := range r.columns {
-			values[j] = r.columns[j].value(rows[i])
+		for j := range elements {
+			elements[j].row = rows[i]
+			values[j] = elements[j].send(false)
 		}
 		return values, nil
 	}))
@@ -277,14 +279,14 @@ func (s *shadow) catchUp(ctx context.Context) error {
 		}
 		mine := s.model.only(all)
 		rows := newRows(s.model, false)
-		if err := rows.prepare(mine, func() error { return rows.load(ctx, s.conn, s.schema, s.conn.TypeMap()) }); err != nil {
+		if err := rows.prepare(mine, func() error { return rows.load(ctx, s.conn, s.schema) }); err != nil {
 			return err
 		}
 		if err := rows.fold(mine); err != nil {
 			return err
 		}
 		batch := &pgx.Batch{}
-		rows.write(batch, s.schema, s.conn.TypeMap())
+		rows.write(batch, s.schema)
 		if err := sendBatch(ctx, s.conn, batch); err != nil {
 			return err
 		}

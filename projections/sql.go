@@ -75,41 +75,42 @@ func unnest(columns []column) string {
 }
 
 // arrays returns columns of rows as arguments for unnest.
-func arrays(columns []column, rows []reflect.Value, types *pgtype.Map) (args []any) {
+func arrays(columns []column, rows []reflect.Value) (args []any) {
 	for i := range columns {
-		args = append(args, &array{rows, &columns[i], types})
+		args = append(args, &array{rows, element{column: &columns[i]}})
 	}
 	return args
 }
 
 // array is one column of rows as a Postgres array. It implements [pgtype.ArrayGetter].
 type array struct {
-	rows   []reflect.Value
-	column *column
-	types  *pgtype.Map
+	rows    []reflect.Value
+	element element
 }
 
 func (a *array) Dimensions() []pgtype.ArrayDimension {
 	return []pgtype.ArrayDimension{{Length: int32(len(a.rows)), LowerBound: 1}}
 }
 
-func (a *array) Index(i int) any { return a.column.element(a.rows[i], a.types) }
+func (a *array) Index(i int) any {
+	a.element.row = a.rows[i]
+	return a.element.send(true)
+}
 
-// IndexType is only asked for the element's plan; pgx makes another one for an element of another type.
+// IndexType is what pgx plans for; it plans anew for an element of another type.
 func (a *array) IndexType() any {
-	return a.column.element(reflect.New(a.rows[0].Type()).Elem(), a.types)
+	if a.element.column.sql == "json" {
+		return []byte{}
+	}
+	return &a.element
 }
 
 // scan reads the row that rows is at, selected by the columns' select list, into row.
 func (r *relation) scan(rows pgx.Rows, row reflect.Value) error {
 	types, fields := rows.Conn().TypeMap(), rows.FieldDescriptions()
 	for i, raw := range rows.RawValues() {
-		c, f := &r.columns[i], &fields[i]
-		target := row.Field(c.field)
-		if raw == nil {
-			target.SetZero()
-		} else if err := types.Scan(f.DataTypeOID, f.Format, raw, target.Addr().Interface()); err != nil {
-			return fmt.Errorf("projections: read %s.%s: %w", r.table, c.name, err)
+		if err := r.columns[i].receive(row, raw, &fields[i], types); err != nil {
+			return fmt.Errorf("projections: read %s.%s: %w", r.table, r.columns[i].name, err)
 		}
 	}
 	return nil
