@@ -124,12 +124,13 @@ func (l *Log) Identity(context.Context) (uuid.UUID, error) { return l.identity, 
 
 // Head implements [eventlog.Log].
 func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
-	var head int64
-	if err := l.reading.QueryRow(ctx, "select position from eventlog.head").Scan(&head); err != nil {
-		return 0, unavailable(err)
+	var head eventlog.Position
+	err := l.query(ctx, func(v [][]byte) { head = eventlog.Position(bigint(v[0])) }, "select position from eventlog.head")
+	if err != nil {
+		return 0, err
 	}
-	l.growth.reached(eventlog.Position(head))
-	return eventlog.Position(head), nil
+	l.growth.reached(head)
+	return head, nil
 }
 
 // CountAfter implements [eventlog.Counter]. Positions have no gaps, so it need not count.

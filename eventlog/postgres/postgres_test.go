@@ -476,7 +476,10 @@ func TestALostConnectionCostsNobodyAnAppend(t *testing.T) {
 	s := newStream()
 	for version := range eventlog.Version(5) {
 		mustAppend(t, log, s, version, newEvent())
-		execute(t, pool, `select pg_terminate_backend(pid, 1000) from pg_stat_activity
+		if all := readAll(t, log); len(all) != int(version)+1 {
+			t.Fatalf("%d events", len(all))
+		}
+		execute(t, pool, `select pg_terminate_backend(pid) from pg_stat_activity
 			where datname = current_database() and application_name = 'annal log'`)
 	}
 	logtest.InOrder(t, readAll(t, log), false)

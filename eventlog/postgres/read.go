@@ -37,14 +37,14 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 	if limit <= 0 || after >= math.MaxInt64 {
 		return nil, nil
 	}
-	return l.query(ctx, make([]eventlog.Event, 0, min(limit, 4096)), selectAll, int64(after), limit)
+	return l.events(ctx, make([]eventlog.Event, 0, min(limit, 4096)), selectAll, int64(after), limit)
 }
 
 // ReadStream implements [eventlog.Log]. It reads a long stream in pages, and holds no connection between them.
 func (l *Log) ReadStream(ctx context.Context, s eventlog.Stream, after eventlog.Version) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
 		for after < math.MaxInt64 {
-			page, err := l.query(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(after), streamPage)
+			page, err := l.events(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(after), streamPage)
 			if err != nil {
 				yield(eventlog.Event{}, err)
 				return
@@ -74,38 +74,53 @@ func (l *Log) ReadStreams(ctx context.Context, tails ...eventlog.Tail) ([][]even
 		organizations[i], categories[i], streams[i] = t.Stream.Organization, t.Stream.Category, t.Stream.ID
 		after[i] = int64(min(t.After, math.MaxInt64))
 	}
-	rows, err := l.reading.Query(ctx, selectStreams, pgx.QueryResultFormats{pgx.BinaryFormatCode}, organizations, categories, streams, after)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	defer rows.Close()
 	var d decoder
-	for rows.Next() {
-		values := rows.RawValues()
-		i := bigint(values[0]) - 1
-		read[i] = append(read[i], d.event(values[1:]))
-	}
-	if rows.Err() != nil {
-		return nil, unavailable(rows.Err())
+	err := l.query(ctx, func(v [][]byte) {
+		i := bigint(v[0]) - 1
+		read[i] = append(read[i], d.event(v[1:]))
+	}, selectStreams, organizations, categories, streams, after)
+	if err != nil {
+		return nil, err
 	}
 	return read, nil
 }
 
-// query appends the events that sql selects.
-func (l *Log) query(ctx context.Context, events []eventlog.Event, sql string, args ...any) ([]eventlog.Event, error) {
-	rows, err := l.reading.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	defer rows.Close()
+// events appends the events that sql selects.
+func (l *Log) events(ctx context.Context, events []eventlog.Event, sql string, args ...any) ([]eventlog.Event, error) {
 	var d decoder
-	for rows.Next() {
-		events = append(events, d.event(rows.RawValues()))
-	}
-	if rows.Err() != nil {
-		return nil, unavailable(rows.Err())
+	err := l.query(ctx, func(v [][]byte) { events = append(events, d.event(v)) }, sql, args...)
+	if err != nil {
+		return nil, err
 	}
 	return events, nil
+}
+
+// query hands each row, in Postgres' binary form, to a function that must not keep it. If the connection turns out to be
+// gone, as all are after a restart of Postgres, it tries once on a new one.
+func (l *Log) query(ctx context.Context, row func([][]byte), sql string, args ...any) error {
+	for attempt := 0; ; attempt++ {
+		begun, err := l.try(ctx, row, sql, args)
+		if err == nil {
+			return nil
+		}
+		if begun || attempt > 0 || !lost(err) || ctx.Err() != nil {
+			return unavailable(err)
+		}
+		l.reading.Reset()
+	}
+}
+
+func (l *Log) try(ctx context.Context, row func([][]byte), sql string, args []any) (begun bool, err error) {
+	rows, err := l.reading.Query(ctx, sql, append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		begun = true
+		row(rows.RawValues())
+	}
+	return begun, rows.Err()
 }
 
 // decoder makes events of rows in Postgres' binary form. Reading the log is the floor of every reprojection: a reader per

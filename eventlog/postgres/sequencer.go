@@ -78,7 +78,7 @@ func (l *Log) Append(ctx context.Context, s eventlog.Stream, expected eventlog.V
 // resent answers an append to a stream that has moved on: with the first receipt if by these events, else with a conflict.
 // The caller looks this up by itself, so that no group waits for it.
 func (l *Log) resent(ctx context.Context, s eventlog.Stream, expected eventlog.Version, events []eventlog.NewEvent) (eventlog.Receipt, error) {
-	held, err := l.query(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(expected), len(events))
+	held, err := l.events(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(expected), len(events))
 	switch {
 	case err != nil:
 		return eventlog.Receipt{}, err
@@ -199,7 +199,7 @@ func (l *Log) commit(g *group, known *versions) {
 	defer cancel()
 	newest, ok, err := l.insert(ctx, g)
 	switch {
-	case err == nil && ok:
+	case ok:
 		position := newest - eventlog.Position(g.events)
 		l.grown(newest)
 		for _, p := range g.appends {
@@ -208,11 +208,12 @@ func (l *Log) commit(g *group, known *versions) {
 			known.put(p.stream, version)
 			p.answer(eventlog.Receipt{Position: position, Version: version}, nil)
 		}
-	case err == nil, code(err) == "23505", lost(err) && ctx.Err() == nil:
-		// Somebody in the group expects too much or too little, or the connection broke and nobody knows whether before
-		// or after the commit: the group may be sent again, because what it finds of itself it answers with the first receipt.
+	case lost(err) && ctx.Err() == nil:
+		// Nobody knows whether before or after the commit. The group may be sent again, because what it finds of itself it
+		// answers with the first receipt; on a new connection, since all are gone after a restart of Postgres.
+		l.writing.Reset()
 		l.judge(ctx, g.appends, known)
-	case invalid(err):
+	case err == nil, code(err) == "23505", invalid(err): // somebody in the group expects or brings the wrong thing
 		l.judge(ctx, g.appends, known)
 	default:
 		for _, p := range g.appends {
