@@ -93,9 +93,12 @@ func read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, int, erro
 
 func write(w http.ResponseWriter, status int, contentType string, answer *graphql.Response) {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(answer); err != nil {
+	if len(answer.Errors) == 0 && len(answer.Extensions) == 0 { // JSON already; encoding it once more would only scan it
+		b.Grow(len(answer.Data) + len(`{"data":}`))
+		b.WriteString(`{"data":`)
+		b.Write(answer.Data)
+		b.WriteByte('}')
+	} else if err := json.NewEncoder(&b).Encode(answer); err != nil {
 		status = http.StatusInternalServerError
 		b.Reset()
 		b.WriteString(`{"errors":[{"message":"the answer is not JSON","extensions":{"code":"INTERNAL"}}],"data":null}`)

@@ -19,7 +19,7 @@ import (
 
 // socket is a client of graphql-transport-ws.
 type socket struct {
-	*testing.T
+	testing.TB
 	conn *websocket.Conn
 }
 
@@ -35,7 +35,7 @@ func (w *world) dial(options *websocket.DialOptions) (*socket, *http.Response, e
 		return nil, response, err
 	}
 	w.Cleanup(func() { c.CloseNow() })
-	return &socket{w.T, c}, response, nil
+	return &socket{w.TB, c}, response, nil
 }
 
 // connect is a socket with a session.

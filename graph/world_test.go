@@ -31,7 +31,7 @@ const password = "correct horse battery staple 42"
 
 // world is one Annal, whole, behind a real HTTP server.
 type world struct {
-	*testing.T
+	testing.TB
 	*instance.Instance
 	server     *httptest.Server
 	handler    *graph.Handler
@@ -68,7 +68,7 @@ func (l *logs) String() string {
 	return l.text.String()
 }
 
-func newWorld(t *testing.T, config graph.Config) *world {
+func newWorld(t testing.TB, config graph.Config) *world {
 	t.Helper()
 	i, err := instance.Open(t.Context(), instance.Config{
 		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(),
@@ -85,7 +85,7 @@ func newWorld(t *testing.T, config graph.Config) *world {
 	if _, err := i.Commands.FirstStart(t.Context(), commands.FirstStart{Organization: "Analytical Engines", Password: password}); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, Instance: i, statements: &statements{}, logs: &logs{}}
+	w := &world{TB: t, Instance: i, statements: &statements{}, logs: &logs{}}
 	running, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
