@@ -119,6 +119,8 @@ func TestQueries(t *testing.T) {
 		v.Scope, v.Teams = s, []uuid.UUID{north}
 		return v
 	}
+	eve := scoped(organization.Team)
+	eve.Account = ids["eve"]
 	text := func(s string) *string { return &s }
 	for name, c := range map[string]struct {
 		viewer projections.Viewer
@@ -136,6 +138,7 @@ func TestQueries(t *testing.T) {
 		"of a team":            {all, accounts.Filter{Team: north}, []string{"ada", "zoe"}},
 		"own":                  {scoped(organization.Own), accounts.Filter{}, []string{"zoe"}},
 		"team":                 {scoped(organization.Team), accounts.Filter{}, []string{"ada", "zoe"}},
+		"team, and oneself":    {eve, accounts.Filter{}, []string{"ada", "eve", "zoe"}},
 		"none":                 {scoped(organization.None), accounts.Filter{}, nil},
 	} {
 		if got := list(c.viewer, c.filter); !slices.Equal(got, c.want) {
