@@ -35,7 +35,7 @@ const (
 	recentPages = 16               // the page in work and the next for each of a handful of consumers at different places
 	readLimit   = 30 * time.Second // a read that several consumers wait for does not end with one of them
 	firstDelay  = 5 * time.Millisecond
-	maxDelay    = 5 * time.Second
+	maxDelay    = 2 * time.Second
 )
 
 // NewFeed returns a feed of log.
@@ -103,6 +103,9 @@ func (f *Feed) page(ctx context.Context, after Position) (*Page, error) {
 		return page, nil
 	}
 	read, err, _ := f.reads.Do(after.String(), func() (any, error) {
+		if page := f.recall(after); page != nil { // somebody has read it since
+			return page, nil
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
 		defer cancel()
 		events, err := f.log.ReadAll(ctx, after, f.config.PageSize)

@@ -154,7 +154,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	retry := middleware.Retry{
 		MaxRetries:      math.MaxInt32, // what fails here has to do with the database, and that comes back
 		InitialInterval: 20 * time.Millisecond,
-		MaxInterval:     5 * time.Second,
+		MaxInterval:     2 * time.Second,
 		Multiplier:      2,
 		Logger:          logger,
 	}
