@@ -102,7 +102,7 @@ func Activate(s State, token domain.Hash, credential uuid.UUID, now time.Time) (
 		return nil, ErrNotFound
 	case s.Deactivated:
 		return nil, ErrDeactivated
-	case s.Activation == (Activation{}) || s.Activation.TokenHash != token || !now.Before(s.Activation.ExpiresAt):
+	case s.Activation.TokenHash != token || !now.Before(s.Activation.ExpiresAt):
 		return nil, ErrActivation
 	}
 	return append([]Event{Activated{credential}}, s.endSessions(uuid.Nil, LoggedOutEverywhere)...), nil

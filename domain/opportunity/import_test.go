@@ -84,6 +84,18 @@ func TestImport(t *testing.T) {
 			Then:  events{Edited{Imported: map[string]string{"value": "1"}, Source: "crm"}},
 		},
 		story{
+			Name:  "reopened by people, another date of the closing is noted",
+			Given: and(won, Reopened{At: day(9)}),
+			When:  row(sold, func(r *Row) { r.ClosedAt = day(6) }),
+			Then:  events{Edited{Imported: map[string]string{"closedAt": instant(day(6))}, Source: "crm"}},
+		},
+		story{
+			Name:  "a date of engagement left out is noted",
+			Given: won,
+			When:  row(sold, func(r *Row) { r.EngagedAt = time.Time{} }),
+			Then:  events{Edited{Imported: map[string]string{"engagedAt": ""}, Source: "crm"}},
+		},
+		story{
 			Name:  "and does not undo what people do next",
 			Given: and(won, Reopened{At: day(9)}, Edited{Imported: map[string]string{"value": "1"}, Source: "crm"}, Won{Value: "2", At: day(9)}),
 			When:  row(sold, func(r *Row) { r.Value = "1" }),
