@@ -1,0 +1,87 @@
+package eventstoredb
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
+)
+
+// settings are those that the client knows; it would pass over a misspelt one and only print a line.
+var settings = []string{
+	"defaultdeadline", "discoveryinterval", "gossiptimeout", "keepaliveinterval", "keepalivetimeout", "maxdiscoverattempts",
+	"nodepreference", "tls", "tlscafile", "tlsverifycert", "usercertfile", "userkeyfile",
+}
+
+// parse returns the client's configuration for a URL. No error shows the URL: there may be a password in it.
+func parse(address string) (*esdb.Configuration, error) {
+	scheme, rest, ok := strings.Cut(address, "://")
+	scheme = strings.Replace(scheme, "kurrentdb", "esdb", 1)
+	if !ok || scheme != "esdb" && scheme != "esdb+discover" {
+		return nil, errors.New("eventstoredb: the URL must begin with esdb://, esdb+discover://, kurrentdb:// or kurrentdb+discover://")
+	}
+	gossipTimeout := 3 // seconds; the client's 5 would make a start against a vanished cluster long
+	if _, query, ok := strings.Cut(rest, "?"); ok {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return nil, errors.New("eventstoredb: the settings behind the URL's question mark cannot be read")
+		}
+		for name := range values {
+			switch lower := strings.ToLower(name); {
+			case !slices.Contains(settings, lower):
+				return nil, fmt.Errorf("eventstoredb: the URL has a setting %q, which is unknown", name)
+			case lower == "gossiptimeout":
+				gossipTimeout = 0
+			}
+		}
+	}
+	config, err := esdb.ParseConnectionString(scheme + "://" + rest)
+	if err != nil {
+		if of, ok := errors.AsType[*url.Error](err); ok {
+			err = of.Err
+		}
+		return nil, fmt.Errorf("eventstoredb: the URL cannot be used: %w", err)
+	}
+	if config.NodePreference != esdb.NodePreferenceLeader {
+		return nil, errors.New("eventstoredb: nodePreference must be leader: Annal reads what it has just written")
+	}
+	if gossipTimeout > 0 {
+		config.GossipTimeout = gossipTimeout
+	}
+	config.Logger = esdb.NoopLogging()
+	return config, config.Validate()
+}
+
+// lasting returns the configuration of a client that is used. Its discovery never gives up: one that does leaves every call
+// inside it blocked for good.
+func lasting(config esdb.Configuration) *esdb.Configuration {
+	config.MaxDiscoverAttempts = math.MaxInt
+	return &config
+}
+
+// probing returns the configuration of a client that looks once whether the server is there.
+func probing(config esdb.Configuration) *esdb.Configuration {
+	config.MaxDiscoverAttempts, config.DiscoveryInterval = 1, 0
+	return &config
+}
+
+// explain says in one sentence, for who configures Annal, why the server cannot be used.
+func explain(err error) error {
+	text := err.Error()
+	switch code := statusOf(err); {
+	case code == codes.Unauthenticated:
+		return fmt.Errorf("EventStoreDB does not know this user name and password: %w", err)
+	case code == codes.PermissionDenied:
+		return fmt.Errorf("EventStoreDB does not let this user in: %w", err)
+	case strings.Contains(text, "x509:"):
+		return fmt.Errorf("EventStoreDB's certificate is not trusted (tlsCaFile=… names another authority): %w", err)
+	case strings.Contains(text, "first record does not look like a TLS handshake"):
+		return fmt.Errorf("EventStoreDB is not using TLS there (tls=false, if that is meant): %w", err)
+	}
+	return fmt.Errorf("EventStoreDB cannot be reached: %w", err)
+}
