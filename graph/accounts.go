@@ -22,32 +22,25 @@ func (q query) Viewer(ctx context.Context) (*model.Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.self(p, 0), nil
+	return q.self(p), nil
 }
 
-// self is who is signed in. Its account is read when the read model has come to a position.
-func (r *resolver) self(p *commands.Principal, at eventlog.Position) *model.Viewer {
-	v := &model.Viewer{Permissions: p.Permissions(), Sessions: []*model.Session{}}
+// self is who is signed in. It is the principal's own fold of its stream, so it is never behind and needs no permission.
+func (r *resolver) self(p *commands.Principal) *model.Viewer {
+	v := &model.Viewer{Account: r.ownAccount(p), Permissions: p.Permissions(), Sessions: []*model.Session{}}
 	for id, s := range p.AccountState().Sessions {
 		v.Sessions = append(v.Sessions, &model.Session{ID: id, OpenedAt: s.Opened, ExpiresAt: s.Opened.Add(account.SessionMax), Current: id == p.Session})
 	}
 	slices.SortFunc(v.Sessions, func(a, b *model.Session) int { return b.OpenedAt.Compare(a.OpenedAt) })
-	v.Self = func(ctx context.Context) (*model.Account, error) {
-		if err := r.Engine.Wait(ctx, at, accounts.Model.Name); err != nil {
-			return nil, err
-		}
-		return r.ownAccount(ctx, p)
-	}
 	return v
 }
 
-// ownAccount needs no permission.
-func (r *resolver) ownAccount(ctx context.Context, p *commands.Principal) (*model.Account, error) {
-	a, err := r.oneAccount(ctx, p, projections.Viewer{Organization: p.Organization, Account: p.Account, Scope: organization.Own, Personal: true}, p.Account)
-	if err == nil && a == nil {
-		err = projections.ErrBehind // it is there, but not in the read model yet
-	}
-	return a, err
+func (r *resolver) ownAccount(p *commands.Principal) *model.Account {
+	s := p.AccountState()
+	return accountObject(accounts.Account{
+		ID: p.Account, LoginName: s.LoginName, DisplayName: s.DisplayName, Email: s.Email, Team: s.Team, Roles: s.Roles,
+		Activated: s.Credential != uuid.Nil, Deactivated: s.Deactivated, LockedUntil: s.LockedUntil, ActivationUntil: s.Activation.ExpiresAt,
+	}, r.teams(p))
 }
 
 func (r *resolver) oneAccount(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID) (*model.Account, error) {

@@ -18,7 +18,7 @@ func (m mutation) LogIn(ctx context.Context, in generated.LogInInput) (*generate
 		return nil, err
 	}
 	c.becomes(done.Principal)
-	return &generated.LogInPayload{Token: done.Token, Viewer: m.self(done.Principal, done.Position)}, nil
+	return &generated.LogInPayload{Token: done.Token, Viewer: m.self(done.Principal)}, nil
 }
 
 func (m mutation) LogOut(ctx context.Context) (*generated.LogOutPayload, error) {
@@ -76,7 +76,7 @@ func (m mutation) ActivateAccount(ctx context.Context, in generated.ActivateAcco
 	if err != nil {
 		return nil, &notShown{done.Receipt, err}
 	}
-	return m.account(ctx, p, done, nil)
+	return &generated.AccountPayload{Account: m.ownAccount(p), Receipt: receipt(done.Receipt)}, nil
 }
 
 func (m mutation) InviteAccount(ctx context.Context, in generated.InviteAccountInput) (*generated.AccountPayload, error) {

@@ -56,7 +56,6 @@ type Handler struct {
 	config  Config
 	errors  presenter
 	sockets *sockets
-	stop    context.CancelFunc
 }
 
 // New returns a handler. [Handler.Shutdown] ends its websockets.
@@ -64,8 +63,8 @@ func New(d Dependencies, c Config) *Handler {
 	c.Cost, c.Depth = cmp.Or(c.Cost, 10_000), cmp.Or(c.Depth, deepestQuery)
 	c.Timeout, c.Recheck = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.Recheck, 2*time.Second)
 	going, stop := context.WithCancel(context.Background())
-	h := &Handler{deps: d, config: c, stop: stop, sockets: &sockets{
-		slots: make(chan struct{}, cmp.Or(c.Sockets, 1000)), slow: cmp.Or(c.Slow, 10*time.Second), going: going,
+	h := &Handler{deps: d, config: c, sockets: &sockets{
+		limit: cmp.Or(c.Sockets, 1000), slow: cmp.Or(c.Slow, 10*time.Second), going: going, stop: stop,
 	}}
 	h.sockets.init = h.connect
 
@@ -76,7 +75,7 @@ func New(d Dependencies, c Config) *Handler {
 	h.exec = executor.New(schema)
 	h.exec.SetErrorPresenter(h.errors.present)
 	h.exec.SetRecoverFunc(h.errors.recovered)
-	h.exec.SetQueryCache(lru.New[*ast.QueryDocument](1000)) // those of programs stay, people's come and go
+	h.exec.SetQueryCache(documents{lru.New[*ast.QueryDocument](500)})
 	h.exec.SetParserTokenLimit(maxTokens)
 	h.exec.Use(limits{c.Cost, c.Depth})
 	h.exec.AroundOperations(h.operation)
@@ -101,9 +100,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Shutdown closes every websocket, telling it that the server is going down, and waits until their work has ended or ctx has.
 func (h *Handler) Shutdown(ctx context.Context) error {
-	h.stop()
 	done := make(chan struct{})
-	go func() { h.sockets.open.Wait(); close(done) }()
+	go func() { h.sockets.shutdown(); close(done) }()
 	select {
 	case <-done:
 		return nil

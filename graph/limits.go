@@ -27,6 +27,20 @@ const (
 
 var secretFields = map[string]bool{"logIn": true, "activateAccount": true, "changePassword": true}
 
+// documents remembers parsed documents: those of programs stay, people's come and go. Long ones are not kept, or strangers
+// could fill the memory with them.
+type documents struct {
+	graphql.Cache[*ast.QueryDocument]
+}
+
+const longDocument = 8 << 10 // bytes; the console's largest query has 1.5 KiB
+
+func (d documents) Add(ctx context.Context, query string, document *ast.QueryDocument) {
+	if len(query) <= longDocument {
+		d.Cache.Add(ctx, query, document)
+	}
+}
+
 // limits refuses an operation that is too deep or too costly, before anything of it is resolved. It implements
 // [graphql.OperationContextMutator].
 type limits struct{ cost, depth int }

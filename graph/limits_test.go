@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/annal-crm/annal/graph/generated"
 )
@@ -115,4 +117,14 @@ func roots(n int) string {
 
 func signIn(alias string) string {
 	return alias + `: logIn(input: {loginName: "a", password: "b"}) { token } `
+}
+
+func TestLongDocumentsAreNotKept(t *testing.T) {
+	d := documents{lru.New[*ast.QueryDocument](10)}
+	for _, query := range []string{"{ a }", strings.Repeat(" ", longDocument+1)} {
+		d.Add(t.Context(), query, &ast.QueryDocument{})
+		if _, kept := d.Get(t.Context(), query); kept != (len(query) <= longDocument) {
+			t.Errorf("%d bytes: kept %v", len(query), kept)
+		}
+	}
 }

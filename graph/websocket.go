@@ -30,23 +30,50 @@ var errShutdown = errors.New("graph: the server is going down")
 // origin are refused, a connection needs a session, a slow reader is let go, and a server going down says so.
 type sockets struct {
 	init  transport.WebsocketInitFunc
-	slots chan struct{}   // one for each connection there may be
-	slow  time.Duration   // a client that takes nothing for so long is let go
+	limit int           // of connections
+	slow  time.Duration // a client that takes nothing for so long is let go
+
+	mu    sync.Mutex
+	open  int
+	ended sync.WaitGroup
 	going context.Context // done: the server is going down
-	open  sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+// enter takes a place for a connection, which leave gives back. ok is false if there is none.
+func (s *sockets) enter() (ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= s.limit || s.going.Err() != nil {
+		return false
+	}
+	s.open++
+	s.ended.Add(1)
+	return true
+}
+
+func (s *sockets) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	s.ended.Done()
+}
+
+// shutdown ends every connection, takes no more, and waits.
+func (s *sockets) shutdown() {
+	s.mu.Lock()
+	s.stop()
+	s.mu.Unlock()
+	s.ended.Wait()
 }
 
 // Do serves one websocket until it is closed.
 func (s *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		http.Error(w, "too many websockets are open", http.StatusServiceUnavailable)
+	if !s.enter() {
+		http.Error(w, "no more websockets are taken now", http.StatusServiceUnavailable)
 		return
 	}
-	s.open.Add(1)
-	defer s.open.Done()
+	defer s.leave()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.going, func() { cancel(errShutdown) })()

@@ -204,14 +204,10 @@ type LockoutPolicy struct {
 
 // Viewer is who is signed in.
 type Viewer struct {
+	Account     *Account
 	Permissions []string
 	Sessions    []*Session
-
-	Self func(context.Context) (*Account, error)
 }
-
-// Account returns the viewer's own account.
-func (v *Viewer) Account(ctx context.Context) (*Account, error) { return v.Self(ctx) }
 
 // ReadModel is a table folded from the log, and how far it has come.
 type ReadModel struct {

@@ -131,7 +131,9 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		case "/healthz", "/readyz", "/metrics":
 			route, level = r.URL.Path, slog.LevelDebug
 		}
-		s.seconds.WithLabelValues(route, strconv.Itoa(answer.status)).Observe(took.Seconds())
+		if answer.status != http.StatusSwitchingProtocols { // that is how long somebody listened
+			s.seconds.WithLabelValues(route, strconv.Itoa(answer.status)).Observe(took.Seconds())
+		}
 		s.deps.Logger.LogAttrs(r.Context(), level, "request",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", answer.status),
 			slog.Duration("took", took), slog.String("kind", op.Kind), slog.String("operation", op.Name))
