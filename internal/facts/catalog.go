@@ -18,7 +18,7 @@ type entry struct {
 	category string
 	schema   int // the newest version of its form
 	sealed   []string
-	form     form
+	form     *form
 }
 
 // catalog holds every type of event that this program knows, by stored name.
@@ -39,7 +39,7 @@ func enter[E any](c map[string]*entry, category string, codec domain.Codec[E]) {
 		if err != nil || c[name] != nil {
 			panic(fmt.Sprintf("facts: %s twice, or %v", name, err))
 		}
-		c[name] = &entry{category, schema, codec.Sealed(name), formOf(reflect.TypeOf(zero), codec.Sealed(name))}
+		c[name] = &entry{category, schema, codec.Sealed(name), formOf(reflect.TypeOf(zero), codec.Sealed(name), "")}
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/internal/vault"
@@ -15,56 +17,61 @@ import (
 // form decodes the stored form of one struct type. It does what encoding/json does, opens sealed fields on the way, and takes
 // a third of the time: a replay is bound by this. What is not a plain string or a struct of them it leaves to encoding/json.
 type form struct {
-	goType reflect.Type
 	fields map[string]field
+	blank  sync.Pool // pointers to zero structs
 }
 
 type field struct {
-	index  int
-	sealed bool
-	set    func(reflect.Value, []byte) error
+	index int
+	place string // of the field, if it is sealed; see [vault.Place]
+	set   func(reflect.Value, []byte) error
 }
 
-func formOf(t reflect.Type, sealed []string) form {
-	f := form{t, make(map[string]field, t.NumField())}
+// formOf returns the form of a struct type whose personal fields have their places under a prefix.
+func formOf(t reflect.Type, sealed []string, prefix string) *form {
+	f := &form{fields: make(map[string]field, t.NumField())}
+	f.blank.New = func() any { return reflect.New(t).Interface() }
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		f.fields[name] = field{index: i, set: setter(t.Field(i).Type)}
-	}
-	for _, name := range sealed {
-		field := f.fields[name]
-		field.sealed = true
-		if t := t.Field(field.index).Type; t.Kind() != reflect.String && t != reflect.TypeFor[*domain.Change]() {
-			set := field.set
-			field.set = func(v reflect.Value, b []byte) error { // there is no way to say in a map that it is hidden
-				if b[0] == '"' {
-					return nil
-				}
-				return set(v, b)
-			}
+		into := field{index: i, set: setter(t.Field(i).Type)}
+		if slices.Contains(sealed, name) {
+			into.place, into.set = prefix+name, wordOr(t.Field(i).Type, into.set)
 		}
-		f.fields[name] = field
+		f.fields[name] = into
 	}
 	return f
 }
 
-// decode returns a new value of the form's type. place is where data stands, key opens its sealed fields; for instead see
-// [opened].
-func (f form) decode(data []byte, key *vault.Key, place vault.Place, prefix, instead string) (reflect.Value, error) {
-	v := reflect.New(f.goType).Elem()
-	var spare [256]byte // on the stack: most fields fit
+// wordOr returns set for a personal field, which may also be a word instead of its value. There is no way to say a word in a map.
+func wordOr(t reflect.Type, set func(reflect.Value, []byte) error) func(reflect.Value, []byte) error {
+	if t.Kind() == reflect.String || t == reflect.TypeFor[*domain.Change]() {
+		return set
+	}
+	return func(v reflect.Value, b []byte) error {
+		if b[0] == '"' {
+			return nil
+		}
+		return set(v, b)
+	}
+}
+
+// decode returns a struct of the form's type. place is where data stands, key opens its sealed fields; for instead see [opened].
+func (f *form) decode(data []byte, key *vault.Key, place vault.Place, instead string) (any, error) {
+	blank := f.blank.Get()
+	v := reflect.ValueOf(blank).Elem()
+	defer func() {
+		v.SetZero()
+		f.blank.Put(blank)
+	}()
 	err := members(data, func(name []byte, from, to int) (err error) {
 		field, ok := f.fields[string(name)]
 		if !ok {
 			return nil
 		}
 		value := data[from:to]
-		if field.sealed {
-			place.Field = string(name)
-			if prefix != "" {
-				place.Field = prefix + place.Field
-			}
-			if value, err = opened(spare[:0], key, place, value, instead); err != nil {
+		if field.place != "" {
+			place.Field = field.place
+			if value, err = opened(nil, key, place, value, instead); err != nil {
 				return err
 			}
 		}
@@ -73,7 +80,10 @@ func (f form) decode(data []byte, key *vault.Key, place vault.Place, prefix, ins
 		}
 		return field.set(v.Field(field.index), value)
 	})
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	return v.Interface(), nil
 }
 
 // setter returns how a JSON value is set into a field of a type.
@@ -138,23 +148,23 @@ func plain(b []byte) ([]byte, bool) {
 	return b[1 : len(b)-1], true
 }
 
-var metadataForm = formOf(reflect.TypeFor[domain.Metadata](), domain.SealedMetadata)
+var metadataForm = formOf(reflect.TypeFor[domain.Metadata](), domain.SealedMetadata, metaPrefix)
 
 func (f *Fact) decode(instead string) (any, error) {
 	if f.entry == nil || f.Schema > f.entry.schema {
 		return nil, fmt.Errorf("%w: %q, version %d", domain.ErrUnknownEvent, f.Type, f.Schema)
 	}
-	v, err := f.entry.form.decode(f.Data, f.dataKey, vault.Place{Stream: f.Stream, Type: f.Type}, "", instead)
+	v, err := f.entry.form.decode(f.Data, f.dataKey, vault.Place{Stream: f.Stream, Type: f.Type}, instead)
 	if err != nil {
 		return nil, fmt.Errorf("facts: decode %s of %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
 	}
-	return v.Interface(), nil
+	return v, nil
 }
 
 func (f *Fact) metadata(instead string) (domain.Metadata, error) {
-	v, err := metadataForm.decode(f.Meta, f.metaKey, vault.Place{Stream: f.Stream, Type: f.Type}, metaPrefix, instead)
+	v, err := metadataForm.decode(f.Meta, f.metaKey, vault.Place{Stream: f.Stream, Type: f.Type}, instead)
 	if err != nil {
 		return domain.Metadata{}, fmt.Errorf("facts: metadata of %s in %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
 	}
-	return v.Interface().(domain.Metadata), nil
+	return v.(domain.Metadata), nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -67,18 +68,23 @@ func (k *Key) Open(dst []byte, p Place, stored []byte) ([]byte, error) {
 	if len(stored) < frame || string(stored[:len(SealedPrefix)]) != SealedPrefix || string(stored[len(stored)-len(sealedSuffix):]) != sealedSuffix {
 		return dst, fmt.Errorf("%w: %s of %s", ErrTampered, p.Field, p.Type)
 	}
-	// Both on the stack for fields of usual size.
-	var aad, spare [256]byte
-	sealed, err := base64.StdEncoding.Strict().AppendDecode(spare[:0], stored[len(SealedPrefix):len(stored)-len(sealedSuffix)])
+	scratch := scratches.Get().(*[]byte) // what goes through an interface would else be allocated each time
+	defer scratches.Put(scratch)
+	place := p.appendTo((*scratch)[:0])
+	both, err := base64.StdEncoding.Strict().AppendDecode(place, stored[len(SealedPrefix):len(stored)-len(sealedSuffix)])
+	*scratch = both[:0]
+	sealed := both[len(place):]
 	if err != nil || len(sealed) < nonceSize {
 		return dst, fmt.Errorf("%w: %s of %s", ErrTampered, p.Field, p.Type)
 	}
-	value, err := k.aead.Open(dst, sealed[:nonceSize], sealed[nonceSize:], p.appendTo(aad[:0]))
+	value, err := k.aead.Open(dst, sealed[:nonceSize], sealed[nonceSize:], both[:len(place)])
 	if err != nil {
 		return dst, fmt.Errorf("%w: %s of %s in %s %s", ErrTampered, p.Field, p.Type, p.Stream.Category, p.Stream.ID)
 	}
 	return value, nil
 }
+
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 // PutCredential keeps the password hash of an account and returns its id, for an event to name. Once it returns the hash is
 // durable. One that no event names is harmless.
