@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -96,17 +97,43 @@ func (e *Engine) Prepare(ctx context.Context) error {
 			return err
 		}
 		for _, r := range e.runners {
-			tag, err := tx.Exec(ctx, "insert into projections.checkpoints (name, version, log) values ($1, $2, $3) on conflict do nothing",
-				r.model.Name, r.model.Version, identity)
-			if err == nil && tag.RowsAffected() > 0 {
-				err = r.model.createTables(ctx, tx, r.model.Schema.String(), true)
-			}
-			if err != nil {
+			if err := r.model.prepare(ctx, tx, identity); err != nil {
 				return fmt.Errorf("projections: prepare %s: %w", r.model.Name, err)
 			}
 		}
 		return nil
 	})
+}
+
+// prepare makes the tables and the checkpoint of a read model if it has none, or if somebody has thrown its tables away. It
+// drops the tables of versions before the one that has begun to serve at an earlier start.
+func (m *ReadModel) prepare(ctx context.Context, tx pgx.Tx, identity uuid.UUID) error {
+	rows, err := tx.Query(ctx, `delete from projections.checkpoints where name = $1 and version < $2
+		and exists (select from projections.checkpoints where name = $1 and version = $2 and position > 0) returning version`, m.Name, m.Version)
+	if err != nil {
+		return err
+	}
+	former, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return err
+	}
+	for _, version := range former { // they hold personal data that nobody would erase any more
+		if _, err := tx.Exec(ctx, "drop schema if exists "+Schema{m.Name, version}.String()+" cascade"); err != nil {
+			return err
+		}
+	}
+	var exists bool
+	if err := tx.QueryRow(ctx, "select to_regnamespace($1) is not null", m.Schema.String()).Scan(&exists); err != nil {
+		return err
+	}
+	if exists {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `insert into projections.checkpoints as c (name, version, log) values ($1, $2, $3) on conflict (name, version)
+		do update set log = $3, position = 0, generation = c.generation + 1, failed = null, error = null`, m.Name, m.Version, identity); err != nil {
+		return err
+	}
+	return m.createTables(ctx, tx, m.Schema.String(), true)
 }
 
 // createTables makes a schema with the model's tables, with their indexes or without any.

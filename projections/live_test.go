@@ -281,3 +281,72 @@ func TestWaitForAnEngineElsewhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A key that was tampered with, an event that another program wrote wrongly: the book cannot make a fact of it.
+func TestAnEventThatTheBookCannotReadStopsAtItsPlace(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	h.append(registered(1, "one"))
+	unreadable := foldtest.Act(stream(2), customer.Registered{Name: "two"}, domain.Metadata{})
+	unreadable.Meta = []byte(`{"ip":{"sealed":"x"},"actor":"nobody, but as long as a uuid has to"}`)
+	bad := h.append(unreadable)
+	head := h.append(registered(3, "three"))
+	e := h.engine(projections.Config{}, l.model(1))
+	h.run(e)
+	if err := e.Wait(t.Context(), head); !errors.Is(err, projections.ErrBehind) {
+		t.Fatal(err)
+	}
+	if s := h.status(e, "ledger"); s.State != projections.Failed || s.ErrorPosition != bad || s.Position != bad-1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTablesThrownAwayAreFoldedAgainAndThoseOfOldVersionsGo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	schemas := func() (names string) {
+		t.Helper()
+		if err := h.pool.QueryRow(t.Context(), "select coalesce(string_agg(nspname, ' ' order by nspname), '') from pg_namespace where nspname like 'ledger%'").Scan(&names); err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	head := h.append(registered(1, "one"), registered(2, "two"))
+	fold := func() {
+		t.Helper()
+		l := newLedger(1)
+		e := h.engine(projections.Config{}, l.model(1))
+		if err := e.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop := h.run(e)
+		defer stop()
+		if err := e.Wait(t.Context(), head); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := l.items.Count(t.Context(), h.pool, "true"); n != 2 || err != nil {
+			t.Error(n, err)
+		}
+	}
+	fold()
+	if _, err := h.pool.Exec(t.Context(), "drop schema ledger_v1 cascade"); err != nil {
+		t.Fatal(err)
+	}
+	fold()
+	l := newLedger(2)
+	stop := h.run(h.engine(projections.Config{}, l.model(2)))
+	h.eventually("version 2 is folded", func() bool {
+		n, err := l.items.Count(t.Context(), h.pool, "true")
+		return n == 2 && err == nil
+	})
+	stop()
+	if got := schemas(); got != "ledger_v1 ledger_v2" { // one may still go back to the program of yesterday
+		t.Error(got)
+	}
+	if err := h.engine(projections.Config{}, newLedger(2).model(2)).Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := schemas(); got != "ledger_v2" {
+		t.Error(got)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/vault"
 )
 
 // runner keeps one read model up to date. Its feed asks it where to start and brings it page after page; nothing in it runs
@@ -89,15 +90,15 @@ func (r *runner) handle(msg *message.Message) error {
 	if err != nil {
 		return err
 	}
-	all, err := eventlog.Derive(page, func(events []eventlog.Event) ([]*facts.Fact, error) { return r.engine.book.Page(ctx, events) })
-	if err != nil {
-		return err
-	}
 	began := time.Now()
 	if r.at.position != page.After {
 		err = errMoved
+	} else if mine, decode := r.decode(ctx, page); decode == nil {
+		err = r.apply(ctx, mine, page.Last)
+	} else if bad, ok := errors.AsType[*foldError](decode); ok {
+		err = r.giveUp(ctx, mine, bad)
 	} else {
-		err = r.apply(ctx, r.model.only(all), page.Last)
+		err = decode
 	}
 	switch {
 	case errors.Is(err, errMoved), errors.Is(err, errStopped):
@@ -108,6 +109,30 @@ func (r *runner) handle(msg *message.Message) error {
 		return err
 	}
 	return nil
+}
+
+// decode returns the facts of a page that matter to the model. If there is one that cannot be made, it returns those before it
+// and a *foldError.
+func (r *runner) decode(ctx context.Context, page *eventlog.Page) ([]*facts.Fact, error) {
+	all, err := eventlog.Derive(page, func(events []eventlog.Event) ([]*facts.Fact, error) { return r.engine.book.Page(ctx, events) })
+	if err == nil || ctx.Err() != nil || errors.Is(err, vault.ErrUnavailable) {
+		return r.model.only(all), err
+	}
+	var mine []*facts.Fact
+	for _, e := range page.Events {
+		if !r.model.folds(e.Type) {
+			continue
+		}
+		one, err := r.engine.book.Page(ctx, []eventlog.Event{e})
+		if ctx.Err() != nil || errors.Is(err, vault.ErrUnavailable) {
+			return nil, err
+		}
+		if err != nil {
+			return mine, &foldError{len(mine), &facts.Fact{Event: e}, err}
+		}
+		mine = append(mine, one...)
+	}
+	return mine, nil
 }
 
 // apply folds facts, which are all that matters to the model behind its checkpoint and up to last, and commits.
