@@ -110,7 +110,7 @@ func Evolve(s State, e Event) State {
 		s.Team, s.Roles = e.Team, e.Roles
 		s.imported = s.imported.said(e.Source, e.Team, e.Roles)
 	case ActivationIssued:
-		s.Activation = Activation{e.TokenHash, e.ExpiresAt}
+		s.Activation = Activation(e)
 	case Activated:
 		s.Credential, s.Activation = e.Credential, Activation{}
 	case LoggedIn:

@@ -26,9 +26,8 @@ var (
 	ada   = uuid.MustParse("0195d3c4-0000-7000-8000-000000000005") // accounts
 	grace = uuid.MustParse("0195d3c4-0000-7000-8000-000000000006")
 
-	org   = Registered{"Annal"}
-	admin = BuiltIn()[0]
-	tree  = events{org, TeamCreated{Team: west, Name: "West"}, TeamCreated{Team: coast, Name: "Coast", Parent: west}, TeamCreated{Team: pier, Name: "Pier", Parent: coast}, TeamCreated{Team: east, Name: "East"}}
+	org  = Registered{"Annal"}
+	tree = events{org, TeamCreated{Team: west, Name: "West"}, TeamCreated{Team: coast, Name: "Coast", Parent: west}, TeamCreated{Team: pier, Name: "Pier", Parent: coast}, TeamCreated{Team: east, Name: "East"}}
 )
 
 func TestRoles(t *testing.T) {
