@@ -26,7 +26,7 @@ import (
 type Config struct {
 	// Readers is how many connections read at once. Default 8. Three more append, listen and ring.
 	Readers int32
-	// Timeout bounds one group of appends; then their fate is unknown. Default 15 s: longer than a slow disk's checkpoint,
+	// Timeout bounds one group of appends, after which their fate is unknown, and each look at the head. Default 15 s: longer than a slow disk's checkpoint,
 	// shorter than the quarter of an hour after which TCP gives up a vanished server.
 	Timeout time.Duration
 	// Poll is how long [Log.Wait] may miss the growth by another process when its doorbell is not heard. Default 100 ms.
@@ -107,8 +107,8 @@ func sessions(ctx context.Context, pool *pgxpool.Pool, n int32) (*pgxpool.Pool, 
 	return pgxpool.NewWithConfig(ctx, own)
 }
 
-// Close takes no more appends, waits until those that were taken have been answered, and ends all connections. Later calls
-// of any method fail with [eventlog.ErrUnavailable].
+// Close takes no more appends, waits until those that were taken have been answered, and ends all connections. What needs
+// Postgres fails with [eventlog.ErrUnavailable] from then on.
 func (l *Log) Close() {
 	l.queue.close()
 	l.sequencer.Wait()

@@ -86,7 +86,9 @@ func (l *Log) ring(ctx context.Context) {
 			return
 		}
 		// Nothing is lost with the ring, so it need not wait for the disk.
-		_, _ = l.writing.Exec(ctx, `select set_config('synchronous_commit', 'off', true), pg_notify('eventlog', $1)`, l.id)
+		limited, cancel := context.WithTimeout(ctx, l.config.Timeout)
+		_, _ = l.writing.Exec(limited, `select set_config('synchronous_commit', 'off', true), pg_notify('eventlog', $1)`, l.id)
+		cancel()
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -117,15 +119,24 @@ func (l *Log) follow(ctx context.Context) error {
 		return err
 	}
 	for {
-		var head int64
-		if err := conn.QueryRow(ctx, "select position from eventlog.head").Scan(&head); err != nil {
+		if err := l.look(ctx, conn); err != nil {
 			return err
 		}
-		l.growth.reached(eventlog.Position(head))
 		if err := l.hear(ctx, conn); err != nil {
 			return err
 		}
 	}
+}
+
+func (l *Log) look(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, l.config.Timeout) // a server may vanish without a word
+	defer cancel()
+	var head int64
+	err := conn.QueryRow(ctx, "select position from eventlog.head").Scan(&head)
+	if err == nil {
+		l.growth.reached(eventlog.Position(head))
+	}
+	return err
 }
 
 // hear returns when another process has rung, or when it is time to look without that.

@@ -25,7 +25,8 @@ create table eventlog.events (
 );
 
 -- One row. Whoever holds its lock appends next: commits follow each other in the order of positions, without gaps, because
--- a transaction that fails gives its positions back. (A sequence does neither: it counts before the commit.)
+-- a transaction that fails gives its positions back. (A sequence does neither: it counts before the commit.) While somebody
+-- keeps a snapshot open, a backup for one, the row's old versions stay: a group took 0.6 ms longer after 50 000 groups.
 create table eventlog.head (
     one         boolean     primary key default true check (one),
     position    bigint      not null,
