@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -15,7 +13,6 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -148,7 +145,7 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 			return known.code, known.message, nil
 		}
 	}
-	if unreachable(cause) {
+	if projections.Unreachable(cause) {
 		p.logger.WarnContext(ctx, "the database cannot be reached", "path", e.Path.String(), "error", cause)
 		return Unavailable, "the database cannot be reached: try again in a moment", nil
 	}
@@ -186,24 +183,6 @@ func (presenter) recovered(_ context.Context, cause any) error {
 func argumentsRefused(ctx context.Context) bool {
 	fc := graphql.GetFieldContext(ctx)
 	return fc != nil && fc.Args == nil && fc.Field.Definition != nil && len(fc.Field.Definition.Arguments) > 0
-}
-
-// unreachable tells whether an error is Postgres being away, full or shutting down, rather than a mistake of ours.
-func unreachable(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch e.Code[:2] {
-		case "08", "53", "57": // connection, resources, operator intervention
-			return true
-		}
-		return false
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*net.OpError](err); ok {
-		return true
-	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
 }
 
 // notShown reports a mutation that was done but whose read models have not come so far.
