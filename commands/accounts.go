@@ -35,7 +35,7 @@ func (c *Commands) Invite(ctx context.Context, p *Principal, in Invite) (Result,
 	if err != nil {
 		return Result{}, err
 	}
-	id := act.object(account.Category)
+	id := act.object(p.Organization, account.Category)
 	done, err := c.invite(ctx, p, act, id, account.Invited{
 		LoginName: in.LoginName, DisplayName: in.DisplayName, Email: in.Email, Team: in.Team, Roles: in.Roles,
 	}, account.Invite)

@@ -168,8 +168,14 @@ func (c *Commands) begin(p *Principal, cmd Command) (*act, error) {
 	return a, bad.Err()
 }
 
-// object returns the id of what a command makes, of a kind.
-func (a *act) object(kind string) uuid.UUID { return uuid.NewSHA1(a.id, []byte(kind)) }
+// object returns the id of what a command makes in an organization, of a kind.
+func (a *act) object(organization uuid.UUID, kind string) uuid.UUID { return MadeBy(a.id, organization, kind) }
+
+// MadeBy returns the id of what the command of an id makes in an organization: a customer, an account, a team. Ids are unique
+// across organizations, even where the same command is sent to two.
+func MadeBy(command, organization uuid.UUID, kind string) uuid.UUID {
+	return uuid.NewSHA1(command, append(organization[:], kind...))
+}
 
 // line makes one line of text out of what a client sent about itself: at most n characters, none of them a control.
 func line(s string, n int) string {

@@ -29,7 +29,7 @@ func (c *Commands) RegisterCustomer(ctx context.Context, p *Principal, in Regist
 	if wish.Owner == uuid.Nil {
 		wish.Owner = p.Account
 	}
-	id := act.object(customer.Category)
+	id := act.object(p.Organization, customer.Category)
 	done, err := decide(ctx, c, &c.customers, c.customers.stream(p.Organization, id), act, nil, func(s customer.State) ([]customer.Event, error) {
 		if wish.Owner != p.Account {
 			if err := c.assignable(ctx, p, organization.EditCustomers, "ownerId", wish.Owner); err != nil {

@@ -69,7 +69,7 @@ func (c *Commands) logIn(ctx context.Context, origin Origin, in LogIn) (LoggedIn
 		return LoggedIn{}, err
 	}
 	act.meta.PolicyVersion = rules.state.PolicyVersion
-	token := auth.Token{Organization: organizationID, Account: holder, Session: act.object("session"), Secret: auth.NewSecret()}
+	token := auth.Token{Organization: organizationID, Account: holder, Session: act.object(organizationID, "session"), Secret: auth.NewSecret()}
 	fits := c.check(ctx, in.Password)
 	done, err := decide(ctx, c, &c.accounts, stream, act, nil, func(s account.State) ([]account.Event, error) {
 		ok, err := fits(s.Credential)

@@ -33,7 +33,7 @@ func (c *Commands) OpenOpportunity(ctx context.Context, p *Principal, in OpenOpp
 	if wish.Owner == uuid.Nil {
 		wish.Owner = p.Account
 	}
-	id := act.object(opportunity.Category)
+	id := act.object(p.Organization, opportunity.Category)
 	done, err := decide(ctx, c, &c.opportunities, c.opportunities.stream(p.Organization, id), act, nil, func(s opportunity.State) ([]opportunity.Event, error) {
 		if wish.Owner != p.Account {
 			if err := c.assignable(ctx, p, organization.EditOpportunity, "ownerId", wish.Owner); err != nil {

@@ -43,7 +43,7 @@ func (c *Commands) FirstStart(ctx context.Context, in FirstStart) (Started, erro
 		return Command{ID: uuid.NewSHA1(Home, []byte("first start: "+name)), OccurredAt: in.OccurredAt}
 	}
 	invite := step("administrator")
-	id := (&act{id: invite.ID}).object(account.Category)
+	id := MadeBy(invite.ID, Home, account.Category)
 	stream := c.accounts.stream(Home, id)
 	there, err := c.accounts.load(ctx, c, stream)
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *Commands) CreateTeam(ctx context.Context, p *Principal, in CreateTeam) 
 	if in.ID == uuid.Nil {
 		in.ID = uuid.New()
 	}
-	team := (&act{id: in.ID}).object("team")
+	team := MadeBy(in.ID, p.Organization, "team")
 	result, err := c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
 		return organization.CreateTeam(s, team, in.Name, in.Parent)
 	})

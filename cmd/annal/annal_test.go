@@ -209,7 +209,7 @@ func (s *server) ask(t *testing.T, token, query string) (data map[string]any) {
 }
 
 // The id that the sample's Jonas has on every machine.
-const jonas = "ae33deb8-ff38-5555-b0a7-b298856ec761"
+const jonas = "ec000e6c-520a-5f09-96a5-91a0e6f83c1e"
 
 func TestTheFirstFiveMinutes(t *testing.T) {
 	t.Parallel()

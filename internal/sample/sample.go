@@ -86,7 +86,7 @@ func (s *story) command(name string) uuid.UUID {
 }
 
 func (s *story) made(kind, name string) uuid.UUID {
-	return uuid.NewSHA1(s.command(name), []byte(kind))
+	return commands.MadeBy(s.command(name), commands.Home, kind)
 }
 
 func (s *story) account(name string) uuid.UUID { return s.made("account", "invite "+name) }

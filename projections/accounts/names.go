@@ -39,4 +39,3 @@ func (a Account) in(v projections.Viewer) bool {
 	}
 	return false
 }
-
