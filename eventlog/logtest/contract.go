@@ -192,6 +192,15 @@ func (s *suite) refuses() {
 	s.same("the head", s.head(), eventlog.Position(0))
 	// What is just small enough is taken.
 	s.append(stream, 0, newEvents(eventlog.MaxEvents)...)
+	if most := s.options.MaxAppendSize; most > 0 {
+		large := newEvents(2)
+		large[0].Data, large[1].Data = text(most-1024), text(1024)
+		if receipt, err := s.log.Append(s.Context(), stream, eventlog.MaxEvents, large...); !errors.Is(err, eventlog.ErrInvalid) {
+			s.Fatalf("more than the log takes: %+v, %v", receipt, err)
+		}
+		s.append(stream, eventlog.MaxEvents, large[:1]...)
+		return
+	}
 	s.append(stream, eventlog.MaxEvents, big[:8]...)
 }
 

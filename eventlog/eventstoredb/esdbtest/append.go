@@ -1,0 +1,228 @@
+package esdbtest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	rpc "google.golang.org/genproto/googleapis/rpc/status"
+)
+
+// proposed is what appends and batch appends have in common.
+type proposed interface {
+	GetId() *shared.UUID
+	GetMetadata() map[string]string
+	GetCustomMetadata() []byte
+	GetData() []byte
+}
+
+func (n *node) propose(p proposed, size *int) (proposal, error) {
+	e := proposal{
+		id: eventID(p.GetId()), eventType: p.GetMetadata()["type"], contentType: p.GetMetadata()["content-type"],
+		data: p.GetData(), metadata: p.GetCustomMetadata(),
+	}
+	if e.eventType == "" || e.contentType == "" {
+		return e, status.Error(codes.InvalidArgument, "Required Metadata Property 'type' or 'content-type' is missing")
+	}
+	if *size += len(e.data) + len(e.metadata) + 2*len(e.eventType); *size > n.cluster.config.MaxAppendSize {
+		return e, status.Errorf(codes.InvalidArgument, "Maximum Append Size of %d Exceeded.", n.cluster.config.MaxAppendSize)
+	}
+	return e, nil
+}
+
+// Append implements Streams.
+func (n *node) Append(stream streams.Streams_AppendServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	options := first.GetOptions()
+	var expected int64
+	switch of := options.GetExpectedStreamRevision().(type) {
+	case *streams.AppendReq_Options_Revision:
+		expected = int64(of.Revision)
+	case *streams.AppendReq_Options_NoStream:
+		expected = expectNoStream
+	case *streams.AppendReq_Options_Any:
+		expected = expectAny
+	case *streams.AppendReq_Options_StreamExists:
+		expected = expectStreamExists
+	default:
+		return status.Error(codes.InvalidArgument, "an append begins with a stream and what is expected of it")
+	}
+	if _, err := n.led(stream); err != nil {
+		return err
+	}
+	var events []proposal
+	for size := 0; ; {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		event, err := n.propose(message.GetProposedMessage(), &size)
+		if err != nil {
+			stream.SetTrailer(metadata.Pairs("exception", "maximum-append-size-exceeded"))
+			return err
+		}
+		events = append(events, event)
+	}
+	name := string(options.GetStreamIdentifier().GetStreamName())
+	fault, faulty := n.cluster.fault()
+	if faulty {
+		switch fault {
+		case WrongVersion:
+			return stream.SendAndClose(wrong(expected, appended{wrong: true, revision: expected + 7}))
+		case NotLeader:
+			return n.notLeader(stream)
+		case TimeoutBefore:
+			return status.Error(codes.Aborted, "Operation timed out: injected")
+		case NotReady:
+			return status.Error(codes.Unavailable, "Server Is Not Ready")
+		}
+	}
+	answer := n.cluster.store.append(name, expected, events)
+	if faulty {
+		switch fault {
+		case TimeoutAfter:
+			return status.Error(codes.Aborted, "Operation timed out: injected")
+		case DropAfter:
+			n.drop()
+			return status.Error(codes.Unavailable, "dropped")
+		case SilentAfter:
+			<-stream.Context().Done()
+			return stream.Context().Err()
+		}
+	}
+	if answer.wrong {
+		return stream.SendAndClose(wrong(expected, answer))
+	}
+	success := &streams.AppendResp_Success{
+		CurrentRevisionOption: &streams.AppendResp_Success_CurrentRevision{CurrentRevision: uint64(answer.revision)},
+		PositionOption: &streams.AppendResp_Success_Position{Position: &streams.AppendResp_Position{
+			CommitPosition: answer.position, PreparePosition: answer.position,
+		}},
+	}
+	return stream.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_Success_{Success: success}})
+}
+
+func wrong(expected int64, answer appended) *streams.AppendResp {
+	w := &streams.AppendResp_WrongExpectedVersion{}
+	if answer.revision < 0 {
+		w.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentNoStream{CurrentNoStream: &shared.Empty{}}
+	} else {
+		w.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentRevision{CurrentRevision: uint64(answer.revision)}
+	}
+	switch expected {
+	case expectNoStream:
+		w.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedNoStream{ExpectedNoStream: &shared.Empty{}}
+	case expectAny:
+		w.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedAny{ExpectedAny: &shared.Empty{}}
+	case expectStreamExists:
+		w.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedStreamExists{ExpectedStreamExists: &shared.Empty{}}
+	default:
+		w.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedRevision{ExpectedRevision: uint64(expected)}
+	}
+	return &streams.AppendResp{Result: &streams.AppendResp_WrongExpectedVersion_{WrongExpectedVersion: w}}
+}
+
+// BatchAppend implements Streams: appends in the order of their final messages, each answered by its correlation id.
+func (n *node) BatchAppend(stream streams.Streams_BatchAppendServer) error {
+	if _, err := n.led(stream); err != nil {
+		return err
+	}
+	type batch struct {
+		options *streams.BatchAppendReq_Options
+		events  []proposal
+		size    int
+	}
+	batches := make(map[uuid.UUID]*batch)
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		id := eventID(message.GetCorrelationId())
+		b := batches[id]
+		if b == nil {
+			b = &batch{options: message.GetOptions()}
+			batches[id] = b
+		}
+		for _, p := range message.GetProposedMessages() {
+			event, err := n.propose(p, &b.size)
+			if err != nil {
+				return err
+			}
+			b.events = append(b.events, event)
+		}
+		if !message.GetIsFinal() {
+			continue
+		}
+		delete(batches, id)
+		answer := &streams.BatchAppendResp{CorrelationId: message.GetCorrelationId(), StreamIdentifier: b.options.GetStreamIdentifier()}
+		var expected int64
+		switch of := b.options.GetExpectedStreamPosition().(type) {
+		case *streams.BatchAppendReq_Options_StreamPosition:
+			expected = int64(of.StreamPosition)
+			answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamPosition{StreamPosition: of.StreamPosition}
+		case *streams.BatchAppendReq_Options_NoStream:
+			expected = expectNoStream
+			answer.ExpectedStreamPosition = &streams.BatchAppendResp_NoStream{NoStream: &emptypb.Empty{}}
+		case *streams.BatchAppendReq_Options_Any:
+			expected = expectAny
+			answer.ExpectedStreamPosition = &streams.BatchAppendResp_Any{Any: &emptypb.Empty{}}
+		case *streams.BatchAppendReq_Options_StreamExists:
+			expected = expectStreamExists
+			answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamExists{StreamExists: &emptypb.Empty{}}
+		default:
+			return status.Error(codes.InvalidArgument, "a batch begins with a stream and what is expected of it")
+		}
+		if done := n.cluster.store.append(string(b.options.GetStreamIdentifier().GetStreamName()), expected, b.events); done.wrong {
+			answer.Result = &streams.BatchAppendResp_Error{Error: &rpc.Status{
+				Code: int32(codes.FailedPrecondition), Message: fmt.Sprintf("WrongExpectedVersion, actual version: %s", strconv.FormatInt(done.revision, 10)),
+			}}
+		} else {
+			answer.Result = &streams.BatchAppendResp_Success_{Success: &streams.BatchAppendResp_Success{
+				CurrentRevisionOption: &streams.BatchAppendResp_Success_CurrentRevision{CurrentRevision: uint64(done.revision)},
+				PositionOption: &streams.BatchAppendResp_Success_Position{Position: &shared.AllStreamPosition{
+					CommitPosition: done.position, PreparePosition: done.position,
+				}},
+			}}
+		}
+		if err := stream.Send(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func eventID(id *shared.UUID) (u uuid.UUID) {
+	if s := id.GetStructured(); s != nil {
+		binary.BigEndian.PutUint64(u[:8], uint64(s.MostSignificantBits))
+		binary.BigEndian.PutUint64(u[8:], uint64(s.LeastSignificantBits))
+		return u
+	}
+	u, _ = uuid.Parse(id.GetString_())
+	return u
+}
+
+func protoUUID(u uuid.UUID) *shared.UUID {
+	return &shared.UUID{Value: &shared.UUID_Structured_{Structured: &shared.UUID_Structured{
+		MostSignificantBits:  int64(binary.BigEndian.Uint64(u[:8])),
+		LeastSignificantBits: int64(binary.BigEndian.Uint64(u[8:])),
+	}}}
+}
