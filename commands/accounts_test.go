@@ -46,7 +46,7 @@ func TestAFirstStartMakesAnAdministratorOnce(t *testing.T) {
 
 func TestAFirstStartThatWasInterruptedGoesOn(t *testing.T) {
 	w := newWorld(t)
-	for after := range 5 { // appends: organization, claim, invitation, token, activation
+	for after := range 4 { // appends: organization, claim, invitation, activation
 		w.log = &log{Log: memory.New()}
 		w.log.failAfter.Store(int64(after))
 		w.log.failing.Store(true)
@@ -60,6 +60,35 @@ func TestAFirstStartThatWasInterruptedGoesOn(t *testing.T) {
 			t.Fatal(after, started, err)
 		}
 		w.mustLogin("admin")
+	}
+}
+
+func TestFirstStartsAtOnceMakeOneAdministrator(t *testing.T) {
+	w := newWorld(t)
+	w.log = &log{Log: memory.New()}
+	made := make([]commands.Started, 4)
+	var wg sync.WaitGroup
+	for i := range made {
+		wg.Go(func() {
+			made[i] = must(w.another(commands.Config{}).FirstStart(t.Context(), commands.FirstStart{Organization: "Home"}))
+		})
+	}
+	wg.Wait()
+	w.Commands = w.another(commands.Config{})
+	n := 0
+	for _, started := range made {
+		if started.Made != (started.Password != "") {
+			t.Error(started)
+		}
+		if started.Made {
+			n++
+			if _, err := w.login("admin", started.Password); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if n != 1 {
+		t.Error(n, "administrators")
 	}
 }
 

@@ -169,7 +169,9 @@ func (c *Commands) begin(p *Principal, cmd Command) (*act, error) {
 }
 
 // object returns the id of what a command makes in an organization, of a kind.
-func (a *act) object(organization uuid.UUID, kind string) uuid.UUID { return MadeBy(a.id, organization, kind) }
+func (a *act) object(organization uuid.UUID, kind string) uuid.UUID {
+	return MadeBy(a.id, organization, kind)
+}
 
 // MadeBy returns the id of what the command of an id makes in an organization: a customer, an account, a team. Ids are unique
 // across organizations, even where the same command is sent to two.

@@ -128,9 +128,8 @@ func (c *Commands) check(ctx context.Context, password string) func(credential u
 			return fits, nil
 		}
 		hash, err := c.vault.Credential(ctx, credential)
-		known := !errors.Is(err, vault.ErrNoCredential)
-		if !known {
-			hash, err = c.passwords.Dummy(), nil
+		if errors.Is(err, vault.ErrNoCredential) {
+			hash, err = c.passwords.Dummy(), nil // which nothing fits
 		}
 		if err != nil {
 			return false, err
@@ -139,7 +138,7 @@ func (c *Commands) check(ctx context.Context, password string) func(credential u
 		if err != nil {
 			return false, limited(err)
 		}
-		judged, about, fits = true, credential, ok && known
+		judged, about, fits = true, credential, ok
 		return fits, nil
 	}
 }

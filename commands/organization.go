@@ -71,13 +71,33 @@ func (c *Commands) FirstStart(ctx context.Context, in FirstStart) (Started, erro
 	}); err != nil {
 		return Started{}, err
 	}
-	activation, err := c.IssueActivation(ctx, p, OnAccount{Command: Command{OccurredAt: in.OccurredAt}, AccountID: id})
+	credential, err := c.newCredential(ctx, &Principal{Organization: Home, Account: id, organization: p.organization}, "password", in.Password)
 	if err != nil {
 		return Started{}, err
 	}
-	activated, err := c.ActivateAccount(ctx, Origin{}, ActivateAccount{Command: Command{OccurredAt: in.OccurredAt}, Token: activation.Token, Password: in.Password})
-	started.Receipt = activated.Receipt
-	return started, err
+	act, err := c.begin(p, step("activation"))
+	if err != nil {
+		return Started{}, err
+	}
+	token := domain.Hash(auth.NewSecret().Hash()) // nobody gets it
+	done, err := decide(ctx, c, &c.accounts, stream, act, nil, func(s account.State) ([]account.Event, error) {
+		if s.Credential != uuid.Nil { // another process starts at the same time
+			return nil, nil
+		}
+		issued, err := account.IssueActivation(s, token, act.now)
+		if err != nil {
+			return nil, err
+		}
+		activated, err := account.Activate(account.Evolve(s, issued[0]), token, credential, act.now)
+		return append(issued, activated...), err
+	})
+	if err != nil {
+		return Started{}, err
+	}
+	if started.Receipt = done.receipt; done.resent || len(done.events) == 0 {
+		started.Made, started.Password = false, ""
+	}
+	return started, nil
 }
 
 // RegisterOrganization is the input of [Commands.RegisterOrganization].
