@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -267,4 +268,62 @@ func TestALongLogIsFirstFoldedByARebuild(t *testing.T) {
 		t.Error(err)
 	}
 	h.wantEqualRebuild(e, l)
+}
+
+// switching is a log that does something at the moment when a rebuild has read its end for the last time.
+type switching struct {
+	*memory.Log
+	armed atomic.Bool
+	do    func()
+}
+
+func (s *switching) ReadAll(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Event, error) {
+	page, err := s.Log.ReadAll(ctx, after, limit)
+	if len(page) == 0 && s.armed.CompareAndSwap(true, false) {
+		s.do()
+	}
+	return page, err
+}
+
+// A runner has loaded rows from the tables that a rebuild is about to replace, and finds its checkpoint where it was: what
+// it has made of the old rows must not get into the new ones.
+func TestRowsOfReplacedTablesAreNotWrittenToTheNewOnes(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	log := &switching{Log: h.log}
+	config := projections.Config{Logger: slog.New(slog.NewTextHandler(h, nil))}
+	live, err := projections.New(h.log, facts.New(nil), h.pool, []projections.ReadModel{l.model(1)}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rebuilding, err := projections.New(log, facts.New(nil), h.pool, []projections.ReadModel{l.model(1)}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.run(live)
+	if err := live.Wait(t.Context(), h.append(registered(1, "right"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.pool.Exec(t.Context(), "update ledger_v1.items set name = 'wrong'"); err != nil {
+		t.Fatal(err)
+	}
+	log.do = func() {
+		h.append(foldtest.Fact(stream(1), customer.Reassigned{To: uuid.UUID{1}}))
+		h.eventually("the runner waits for its checkpoint", func() (waits bool) {
+			err := h.pool.QueryRow(context.Background(), "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%projections.advance%' and datname = current_database())").Scan(&waits)
+			return err == nil && waits
+		})
+	}
+	if _, err := rebuilding.Rebuild(t.Context(), "ledger", projections.RebuildOptions{Progress: func(p projections.Progress) {
+		log.armed.Store(p.Phase == "switching")
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := live.Wait(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	items, err := l.items.Find(t.Context(), h.pool, "true")
+	if err != nil || len(items) != 1 || items[0].Name != "right" || items[0].Owner != (uuid.UUID{1}) {
+		t.Errorf("%+v %v", items, err)
+	}
 }
