@@ -87,7 +87,9 @@ func (e *Engine) runner(name string) (*runner, error) {
 
 // Prepare makes the tables and the checkpoints that do not exist yet. [Engine.Run] does so as well; without it, queries
 // before Run fail.
-func (e *Engine) Prepare(ctx context.Context) error {
+func (e *Engine) Prepare(ctx context.Context) error { return e.prepare(ctx, false) }
+
+func (e *Engine) prepare(ctx context.Context, dropFormer bool) error {
 	identity, err := e.log.Identity(ctx)
 	if err != nil {
 		return err
@@ -97,7 +99,14 @@ func (e *Engine) Prepare(ctx context.Context) error {
 			return err
 		}
 		for _, r := range e.runners {
-			if err := r.model.prepare(ctx, tx, identity); err != nil {
+			var err error
+			if dropFormer {
+				err = r.model.dropFormer(ctx, tx)
+			}
+			if err == nil {
+				err = r.model.prepare(ctx, tx, identity)
+			}
+			if err != nil {
 				return fmt.Errorf("projections: prepare %s: %w", r.model.Name, err)
 			}
 		}
@@ -105,23 +114,8 @@ func (e *Engine) Prepare(ctx context.Context) error {
 	})
 }
 
-// prepare makes the tables and the checkpoint of a read model if it has none, or if somebody has thrown its tables away. It
-// drops the tables of versions before the one that has begun to serve at an earlier start.
+// prepare makes the tables and the checkpoint of a read model if it has none, or if somebody has thrown its tables away.
 func (m *ReadModel) prepare(ctx context.Context, tx pgx.Tx, identity uuid.UUID) error {
-	rows, err := tx.Query(ctx, `delete from projections.checkpoints where name = $1 and version < $2
-		and exists (select from projections.checkpoints where name = $1 and version = $2 and position > 0) returning version`, m.Name, m.Version)
-	if err != nil {
-		return err
-	}
-	former, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return err
-	}
-	for _, version := range former { // they hold personal data that nobody would erase any more
-		if _, err := tx.Exec(ctx, "drop schema if exists "+Schema{m.Name, version}.String()+" cascade"); err != nil {
-			return err
-		}
-	}
 	var exists bool
 	if err := tx.QueryRow(ctx, "select to_regnamespace($1) is not null", m.Schema.String()).Scan(&exists); err != nil {
 		return err
@@ -134,6 +128,26 @@ func (m *ReadModel) prepare(ctx context.Context, tx pgx.Tx, identity uuid.UUID) 
 		return err
 	}
 	return m.createTables(ctx, tx, m.Schema.String(), true)
+}
+
+// dropFormer drops the tables of versions before one that has begun to serve at an earlier start: until then one may go back
+// to the program of yesterday, and for good they would hold personal data that nobody erases.
+func (m *ReadModel) dropFormer(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `delete from projections.checkpoints where name = $1 and version < $2
+		and exists (select from projections.checkpoints where name = $1 and version = $2 and position > 0) returning version`, m.Name, m.Version)
+	if err != nil {
+		return err
+	}
+	former, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return err
+	}
+	for _, version := range former {
+		if _, err := tx.Exec(ctx, "drop schema if exists "+Schema{m.Name, version}.String()+" cascade"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // createTables makes a schema with the model's tables, with their indexes or without any.
@@ -162,7 +176,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		defer r.progress.run(false)
 	}
 	for {
-		err := e.Prepare(ctx)
+		err := e.prepare(ctx, true)
 		if err == nil {
 			break
 		}

@@ -343,9 +343,14 @@ func TestTablesThrownAwayAreFoldedAgainAndThoseOfOldVersionsGo(t *testing.T) {
 	if got := schemas(); got != "ledger_v1 ledger_v2" { // one may still go back to the program of yesterday
 		t.Error(got)
 	}
-	if err := h.engine(projections.Config{}, newLedger(2).model(2)).Prepare(t.Context()); err != nil {
+	if err := h.engine(projections.Config{}, l.model(2)).Prepare(t.Context()); err != nil { // as every command does
 		t.Fatal(err)
 	}
+	if got := schemas(); got != "ledger_v1 ledger_v2" {
+		t.Error(got)
+	}
+	h.run(h.engine(projections.Config{}, l.model(2)))
+	h.eventually("the second start drops version 1", func() bool { return schemas() == "ledger_v2" })
 	if got := schemas(); got != "ledger_v2" {
 		t.Error(got)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/eventlog"
@@ -134,7 +135,7 @@ func (e *Engine) Statuses(ctx context.Context) ([]Status, error) {
 	}
 	var all []Status
 	for _, r := range e.runners {
-		s, err := e.status(ctx, r.model.Schema, func(c checkpoint) error { return c.fits(r.model.Schema, identity, head) }, head)
+		s, err := e.status(ctx, r.model.Schema, identity, head)
 		if err != nil {
 			return nil, err
 		}
@@ -143,9 +144,12 @@ func (e *Engine) Statuses(ctx context.Context) ([]Status, error) {
 	return all, nil
 }
 
-func (e *Engine) status(ctx context.Context, model Schema, fits func(checkpoint) error, head eventlog.Position) (Status, error) {
+func (e *Engine) status(ctx context.Context, model Schema, identity uuid.UUID, head eventlog.Position) (Status, error) {
 	s := Status{Name: model.Name, Version: model.Version}
 	c, err := readCheckpoint(ctx, e.pool, model, "")
+	if errors.Is(err, pgx.ErrNoRows) { // it has not been started yet
+		c, err = checkpoint{log: identity}, nil
+	}
 	if err != nil {
 		return s, err
 	}
@@ -161,7 +165,7 @@ func (e *Engine) status(ctx context.Context, model Schema, fits func(checkpoint)
 	if err != nil {
 		return s, err
 	}
-	foreign := fits(c)
+	foreign := c.fits(model, identity, head)
 	switch {
 	case rebuilding:
 		s.State = Rebuilding
