@@ -112,7 +112,7 @@ func (s *suite) load(clients ...eventlog.Log) {
 				return events, err
 			}
 			if len(read) == 0 {
-				return events, fmt.Errorf("Wait saw growth after %d, ReadAll does not", after)
+				return events, fmt.Errorf("growth after %d was seen by Wait, not by ReadAll", after)
 			}
 			events = append(events, read...)
 			last := read[len(read)-1]
