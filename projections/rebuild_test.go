@@ -327,3 +327,41 @@ func TestRowsOfReplacedTablesAreNotWrittenToTheNewOnes(t *testing.T) {
 		t.Errorf("%+v %v", items, err)
 	}
 }
+
+// A report that takes long reads the live tables: neither the switch nor other readers wait for it.
+func TestALongReaderHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	e := h.engine(projections.Config{}, l.model(1))
+	h.append(registered(1, "one"))
+	if err := e.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := h.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer report.Rollback(context.Background())
+	if n, err := l.items.Count(t.Context(), report, "true"); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	rebuilt := make(chan error, 1)
+	go func() {
+		_, err := e.Rebuild(context.Background(), "ledger", projections.RebuildOptions{})
+		rebuilt <- err
+	}()
+	h.eventually("others see the new rows", func() bool {
+		n, err := l.items.Count(t.Context(), h.pool, "true")
+		return n == 1 && err == nil
+	})
+	if err := report.Commit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-rebuilt; err != nil {
+		t.Error(err)
+	}
+	h.eventually("the former tables are gone", func() (gone bool) {
+		err := h.pool.QueryRow(t.Context(), "select to_regnamespace('ledger_v1_old') is null").Scan(&gone)
+		return gone && err == nil
+	})
+}
