@@ -230,7 +230,7 @@ func staleStreams(ctx context.Context, b *bench, w *world, events []eventlog.New
 	}
 	defer other.Close()
 	who := newWriters(clients, events)
-	each := int(20 * b.span().Seconds()) // enough for all rounds, at 1 % of 60 000 appends a second
+	each := 1 + int(20*b.span().Seconds()) // enough for all rounds, at 1 % of 60 000 appends a second
 	streams := make([]eventlog.Stream, clients*each)
 	group, ctx := errgroup.WithContext(ctx)
 	for client := range clients {

@@ -27,6 +27,8 @@ type Config struct {
 	Quick    bool         // two short rounds of each line instead of three longer ones
 	TempDir  string       // where the temporary directory is made; as the system says
 	Progress func(string) // told what is being done
+
+	instant time.Duration // in tests: one round of each line, each side of it as long as this
 }
 
 // limit bounds a run on a machine that is slower than any we have thought of.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ func foldLive(ctx context.Context, b *bench) ([]Figure, error) {
 		model := customers.Model
 		model.Schema.Version = version
 		engine, err := projections.New(w.Log, w.Book, w.Pool, []projections.ReadModel{model},
-			projections.Config{PageSize: pageSize, FastStart: math.MaxInt64})
+			projections.Config{PageSize: pageSize, FastStart: math.MaxInt64, Logger: slog.New(slog.DiscardHandler)}) // it is cut short, which it would tell
 		if err == nil {
 			err = engine.Prepare(ctx)
 		}
@@ -55,6 +56,9 @@ func foldLive(ctx context.Context, b *bench) ([]Figure, error) {
 		statuses, err := engine.Statuses(ctx)
 		if err != nil {
 			return 0, err
+		}
+		if statuses[0].State == projections.Failed {
+			return 0, errors.New(statuses[0].Error)
 		}
 		_, err = w.Pool.Exec(ctx, "drop schema "+model.Schema.String()+" cascade")
 		return float64(statuses[0].Position) / took, err

@@ -19,6 +19,9 @@ func (b *bench) rounds(what string, warm bool, round func() error) error {
 	if b.config.Quick {
 		n, patience = 2, 12*time.Second
 	}
+	if b.config.instant > 0 {
+		n = 1
+	}
 	if warm {
 		b.say("%s: warming up", what)
 		if err := round(); err != nil {
@@ -40,7 +43,10 @@ func (b *bench) rounds(what string, warm bool, round func() error) error {
 
 // span is how long one side of a round takes where that can be chosen.
 func (b *bench) span() time.Duration {
-	if b.config.Quick {
+	switch {
+	case b.config.instant > 0:
+		return b.config.instant
+	case b.config.Quick:
 		return 800 * time.Millisecond
 	}
 	return 3 * time.Second
