@@ -314,9 +314,9 @@ func (p *patience) again(ctx context.Context, err error) error {
 type verdict int
 
 const (
-	answered verdict = iota // by a server that will not change its mind
-	unsettled               // the server is there; the next attempt may go better
-	gone                    // no server there
+	answered  verdict = iota // by a server that will not change its mind
+	unsettled                // the server is there; the next attempt may go better
+	gone                     // no server there
 )
 
 func verdictOn(err error) verdict {

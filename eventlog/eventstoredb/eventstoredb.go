@@ -118,11 +118,13 @@ func (l *Log) probe(ctx context.Context, client *esdb.Client) error {
 		return err
 	}
 	if version.Major < 23 || version.Major == 23 && version.Minor < 10 { // the first whose subscriptions say that they have caught up
-		return fmt.Errorf("version %d.%d is too old; Annal needs 23.10 or later", version.Major, version.Minor)
+		return fmt.Errorf("%d.%d; %w", version.Major, version.Minor, errOld)
 	}
 	_, err = l.birth(ctx, client)
 	return err
 }
+
+var errOld = errors.New("Annal needs 23.10 or later")
 
 // birth is the event that made the log.
 type birth struct {

@@ -19,7 +19,7 @@ const (
 	parallel  = 16               // streams that one ReadStreams reads at once; a command asks for two or three
 	ahead     = 64               // events of a stream that wait for its reader; the rest waits on the wire
 	window    = 1000             // events that the server looks through before it says that it is still there
-	idle      = 30 * time.Second // how long a subscription is kept for the reader of the next page
+	idle      = 30 * time.Second // how long a cursor is kept for the reader of the next page
 	idleCount = 4                // how many of them: one for each place where a handful of read models stand
 )
 
@@ -147,13 +147,18 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 	return l.read(ctx, max(l.origin, after), limit)
 }
 
-// read returns the events after a position, by a subscription: the only way to have the server filter. The end is where
-// the server says that the subscription has caught up. It is believed only from one that was begun in this call: what one
-// of an earlier call says was true then.
+// read returns the events after a position, by a subscription: the only way to have the server filter. That there is
+// nothing is believed only where a subscription says that it has caught up which was begun in this call: what an older one
+// says was true then. An older one does for all that is known to be there.
 func (l *Log) read(ctx context.Context, at eventlog.Position, limit int) ([]eventlog.Event, error) {
 	events := make([]eventlog.Event, 0, min(limit, 4096))
 	patience := l.client.patience()
+	goal := l.growth.known()
 	c, fresh := l.cursors.take(at), false
+	if c != nil && c.live && at >= goal {
+		c.end() // it would wait for what comes
+		c = nil
+	}
 	for {
 		var err error
 		if c == nil {
@@ -166,24 +171,27 @@ func (l *Log) read(ctx context.Context, at eventlog.Position, limit int) ([]even
 				patience.renew()
 				switch {
 				case m.CaughtUp != nil:
-					caughtUp = true
+					c.live = true
 				case m.EventAppeared != nil:
 					at = eventlog.Position(m.EventAppeared.Event.Position.Commit)
 					if e, ok := l.names.decode(m.EventAppeared.Event); ok {
 						events = append(events, e)
 					}
 				}
+				caughtUp = c.live && (fresh || at >= goal)
 				return !caughtUp && len(events) < limit
 			})
 		}
 		switch {
-		case err == nil && !caughtUp: // a full page
+		case err == nil && (len(events) > 0 || fresh):
 			l.cursors.put(c, at)
+			if len(events) > 0 {
+				l.growth.reached(events[len(events)-1].Position)
+			}
 			return events, nil
-		case err == nil && fresh:
+		case err == nil: // an old one has caught up, and gave nothing
 			c.end()
-			return events, nil
-		case err != nil:
+		default:
 			if err := patience.again(ctx, err); err != nil {
 				return nil, err
 			}
@@ -199,6 +207,7 @@ type cursor struct {
 	flowing context.Context // of the subscription
 	sub     *esdb.Subscription
 	end     context.CancelFunc
+	live    bool // it has caught up, and gives what comes
 	at      eventlog.Position
 	idle    *time.Timer
 }
@@ -267,8 +276,8 @@ func (c *cursor) each(ctx context.Context, silence time.Duration, take func(*esd
 	}
 }
 
-// cursors keeps those that have given full pages: the reader of the next page goes on with them, without a new
-// subscription, for which the server begins anew.
+// cursors keeps some for the readers of the next pages: a new subscription is a round trip or two, and has the server look
+// up where it begins.
 type cursors struct {
 	mu   sync.Mutex
 	kept []*cursor // the newest last

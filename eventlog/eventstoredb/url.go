@@ -10,6 +10,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // settings are those that the client knows; it would pass over a misspelt one and only print a line.
@@ -72,16 +73,36 @@ func probing(config esdb.Configuration) *esdb.Configuration {
 
 // explain says in one sentence, for who configures Annal, why the server cannot be used.
 func explain(err error) error {
-	text := err.Error()
+	reason, says := err.Error(), "cannot be reached"
+	if of, ok := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](err); ok {
+		reason = of.GRPCStatus().Message() // without the layers of the libraries: connection error: desc = "transport: …"
+		if _, inner, ok := strings.Cut(reason, `desc = "`); ok {
+			reason = strings.TrimSuffix(inner, `"`)
+		}
+	}
 	switch code := statusOf(err); {
 	case code == codes.Unauthenticated:
-		return fmt.Errorf("EventStoreDB does not know this user name and password: %w", err)
+		says = "does not know this user name and password"
 	case code == codes.PermissionDenied:
-		return fmt.Errorf("EventStoreDB does not let this user in: %w", err)
-	case strings.Contains(text, "x509:"):
-		return fmt.Errorf("EventStoreDB's certificate is not trusted (tlsCaFile=… names another authority): %w", err)
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
-		return fmt.Errorf("EventStoreDB is not using TLS there (tls=false, if that is meant): %w", err)
+		says = "does not let this user in"
+	case strings.Contains(reason, "x509:"):
+		says = "has a certificate that is not trusted (tlsCaFile=… names another authority)"
+	case strings.Contains(reason, "first record does not look like a TLS handshake"):
+		says = "is not using TLS there (tls=false, if that is meant)"
+	case errors.Is(err, errOld):
+		says = "is of a version that is too old"
 	}
-	return fmt.Errorf("EventStoreDB cannot be reached: %w", err)
+	return &refusal{"EventStoreDB " + says + ": " + reason, err}
 }
+
+// refusal is an error in words of our own.
+type refusal struct {
+	text string
+	err  error
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.err }

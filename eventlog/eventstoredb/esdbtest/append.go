@@ -60,9 +60,6 @@ func (n *node) Append(stream streams.Streams_AppendServer) error {
 	default:
 		return status.Error(codes.InvalidArgument, "an append begins with a stream and what is expected of it")
 	}
-	if _, err := n.led(stream); err != nil {
-		return err
-	}
 	var events []proposal
 	for size := 0; ; {
 		message, err := stream.Recv()
@@ -78,6 +75,9 @@ func (n *node) Append(stream streams.Streams_AppendServer) error {
 			return err
 		}
 		events = append(events, event)
+	}
+	if _, err := n.led(stream); err != nil {
+		return err
 	}
 	name := string(options.GetStreamIdentifier().GetStreamName())
 	fault, faulty := n.cluster.fault()

@@ -60,13 +60,13 @@ type Fault int
 
 // What the server answers; the last three after, or instead of, having written.
 const (
-	WrongVersion   Fault = iota // wrong expected version, whatever the version is
-	NotLeader                   // not leader, though it is, with its own address as the leader's
-	TimeoutBefore               // a time-out, with nothing written
-	TimeoutAfter                // a time-out, with all written
-	DropAfter                   // no answer: the connection ends, with all written
-	SilentAfter                 // no answer and no end, with all written
-	NotReady                    // as a node answers that is starting or without a leader; nothing is written
+	WrongVersion  Fault = iota // wrong expected version, whatever the version is
+	NotLeader                  // not leader, though it is, with its own address as the leader's
+	TimeoutBefore              // a time-out, with nothing written
+	TimeoutAfter               // a time-out, with all written
+	DropAfter                  // no answer: the connection ends, with all written
+	SilentAfter                // no answer and no end, with all written
+	NotReady                   // as a node answers that is starting or without a leader; nothing is written
 )
 
 // New starts a cluster on ports of its own on the loopback. End it by [Cluster.Close].
