@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -350,8 +351,10 @@ func TestALongReaderHoldsUpNobody(t *testing.T) {
 		_, err := e.Rebuild(context.Background(), "ledger", projections.RebuildOptions{})
 		rebuilt <- err
 	}()
+	impatient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	h.eventually("others see the new rows", func() bool {
-		n, err := l.items.Count(t.Context(), h.pool, "true")
+		n, err := l.items.Count(impatient, h.pool, "true")
 		return n == 1 && err == nil
 	})
 	if err := report.Commit(t.Context()); err != nil {
