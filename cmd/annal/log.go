@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
+
+	"github.com/annal-crm/annal/internal/life"
 )
 
 type logCmd struct {
@@ -13,7 +17,7 @@ type logCmd struct {
 
 type logStatsCmd struct{ place }
 
-// Run reads what Postgres knows of the log's table.
+// Run reads the whole log: seconds for millions of events, on any log.
 func (c logStatsCmd) Run(ctx context.Context) error {
 	i, err := c.open(ctx)
 	if err != nil {
@@ -24,19 +28,41 @@ func (c logStatsCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stats, err := i.Log.Stats(ctx)
-	if err != nil {
-		return err
+	var events, streams, size int
+	var first, last string
+	types := make(map[string]int)
+	for e, err := range life.Events(ctx, i.Log) {
+		if err != nil {
+			return err
+		}
+		if last = e.RecordedAt.Format("2006-01-02 15:04:05"); events == 0 {
+			first = last
+		}
+		if e.Version == 1 {
+			streams++
+		}
+		events++
+		size += len(e.Data) + len(e.Meta)
+		types[e.Type]++
 	}
-	fmt.Printf("log %s: %d events in %d streams, %.1f MB with indexes\n", identity, stats.Events, stats.Streams, float64(stats.Bytes)/1e6)
-	if stats.Events == 0 {
+	fmt.Printf("log %s: %d events in %d streams, %.1f MB of data and metadata\n", identity, events, streams, float64(size)/1e6)
+	if events == 0 {
 		return nil
 	}
-	const form = "2006-01-02 15:04:05"
-	fmt.Printf("recorded %s to %s (UTC)\n\n", stats.First.Format(form), stats.Last.Format(form))
+	fmt.Printf("recorded %s to %s (UTC)\n\n", first, last)
+	names := make([]string, 0, len(types))
+	for name := range types {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if n := types[b] - types[a]; n != 0 {
+			return n
+		}
+		return strings.Compare(a, b)
+	})
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, t := range stats.Types {
-		fmt.Fprintf(w, "%d\t  %s\t\n", t.Events, t.Type)
+	for _, name := range names {
+		fmt.Fprintf(w, "%d\t  %s\t\n", types[name], name)
 	}
 	return w.Flush()
 }

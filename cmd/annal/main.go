@@ -35,13 +35,14 @@ type cli struct {
 type place struct {
 	DataDir     string `help:"Directory of Annal's own Postgres and the master key. Default: /var/lib/annal for root, else .annal." env:"ANNAL_DATA_DIR" type:"path" placeholder:"DIR"`
 	DatabaseURL string `help:"A Postgres of your own instead: postgres://…" name:"database-url" env:"ANNAL_DATABASE_URL" placeholder:"URL"`
+	EventStore  string `help:"Keep the log in an EventStoreDB or KurrentDB: esdb://…; all else stays in Postgres." name:"eventstore-url" env:"ANNAL_EVENTSTORE_URL" placeholder:"URL"`
 	MasterKey   string `help:"The master key, base64 of 32 bytes; best given by the environment. Default: the file master.key in the data directory, made on the first start." env:"ANNAL_MASTER_KEY" placeholder:"KEY"`
 	LogLevel    string `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"warn" env:"ANNAL_LOG_LEVEL"`
 	LogFormat   string `help:"How to log: ${enum}." enum:"text,json" default:"text" env:"ANNAL_LOG_FORMAT"`
 }
 
 func (p place) config() instance.Config {
-	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, MasterKey: p.MasterKey}
+	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, EventStoreURL: p.EventStore, MasterKey: p.MasterKey}
 }
 
 func (p place) open(ctx context.Context) (*instance.Instance, error) {

@@ -13,9 +13,10 @@ import (
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/eventlog/eventstoredb"
 	"github.com/annal-crm/annal/eventlog/postgres"
 	"github.com/annal-crm/annal/internal/auth"
 	"github.com/annal-crm/annal/internal/embedded"
@@ -34,24 +35,26 @@ import (
 type Config struct {
 	DataDir     string // Annal's own Postgres and the master key's file
 	DatabaseURL string // a Postgres of the user's own instead
-	MasterKey   string // base64; empty: the file master.key in DataDir, made on the first start
-	Metrics     prometheus.Registerer
-	Commands    commands.Config
-	Projections projections.Config
+	// EventStoreURL puts the log into an EventStoreDB or KurrentDB: esdb://… The rest stays in Postgres.
+	EventStoreURL string
+	MasterKey     string // base64; empty: the file master.key in DataDir, made on the first start
+	Commands      commands.Config
+	Projections   projections.Config
 }
 
 // Instance is an open Annal. Its parts are safe for concurrent use.
 type Instance struct {
 	Address  string // of the database, for its owner
 	Pool     *pgxpool.Pool
-	Log      *postgres.Log
+	Log      eventlog.Log
 	Vault    *vault.Vault
 	Book     *facts.Book
 	Uses     *auth.Uses
 	Commands *commands.Commands
 	Engine   *projections.Engine
 
-	server *embedded.Server
+	server   *embedded.Server
+	closeLog func()
 }
 
 // Models are all read models there are.
@@ -92,7 +95,7 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	if made {
 		slog.Warn("made the master key; whoever loses it loses every name, e-mail and address in the log, so keep a copy elsewhere", "file", keyFile)
 	}
-	if i.Log, err = postgres.Open(ctx, i.Pool, postgres.Config{}); err != nil {
+	if err := i.openLog(ctx, config.EventStoreURL); err != nil {
 		return err
 	}
 	i.Book, i.Uses = facts.New(i.Vault), auth.OpenUses(i.Pool)
@@ -104,14 +107,30 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	return i.Engine.Prepare(ctx)
 }
 
+// openLog opens the log where the configuration puts it.
+func (i *Instance) openLog(ctx context.Context, eventStoreURL string) error {
+	if eventStoreURL == "" {
+		log, err := postgres.Open(ctx, i.Pool, postgres.Config{})
+		if err == nil {
+			i.Log, i.closeLog = log, log.Close
+		}
+		return err
+	}
+	log, err := eventstoredb.Open(ctx, eventStoreURL, eventstoredb.Config{})
+	if err == nil {
+		i.Log, i.closeLog = log, log.Close
+	}
+	return err
+}
+
 // Close answers what is under way and lets go of everything; Annal's own Postgres stops if nobody else uses it.
 func (i *Instance) Close() error {
 	var errs []error
 	if i.Uses != nil {
 		errs = append(errs, i.Uses.Close())
 	}
-	if i.Log != nil {
-		i.Log.Close()
+	if i.closeLog != nil {
+		i.closeLog()
 	}
 	if i.Pool != nil {
 		i.Pool.Close()

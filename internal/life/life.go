@@ -35,19 +35,49 @@ type Reader struct {
 	Book *facts.Book
 }
 
-// All yields every fact of the log, in order.
-func (r Reader) All(ctx context.Context) iter.Seq2[*facts.Fact, error] {
-	return func(yield func(*facts.Fact, error) bool) {
+// pages yields the events of a log, page after page.
+func pages(ctx context.Context, log eventlog.Log) iter.Seq2[[]eventlog.Event, error] {
+	return func(yield func([]eventlog.Event, error) bool) {
 		for after := eventlog.Position(0); ; {
-			events, err := r.Log.ReadAll(ctx, after, page)
+			events, err := log.ReadAll(ctx, after, page)
 			if err != nil || len(events) == 0 {
 				if err != nil {
 					yield(nil, err)
 				}
 				return
 			}
-			after = events[len(events)-1].Position
-			known, err := r.Book.Page(ctx, events)
+			if after = events[len(events)-1].Position; !yield(events, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Events yields every event of a log, in order, as it is stored.
+func Events(ctx context.Context, log eventlog.Log) iter.Seq2[eventlog.Event, error] {
+	return func(yield func(eventlog.Event, error) bool) {
+		for events, err := range pages(ctx, log) {
+			if err != nil {
+				yield(eventlog.Event{}, err)
+				return
+			}
+			for _, e := range events {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// All yields every fact of the log, in order.
+func (r Reader) All(ctx context.Context) iter.Seq2[*facts.Fact, error] {
+	return func(yield func(*facts.Fact, error) bool) {
+		for events, err := range pages(ctx, r.Log) {
+			var known []*facts.Fact
+			if err == nil {
+				known, err = r.Book.Page(ctx, events)
+			}
 			if err != nil {
 				yield(nil, err)
 				return
