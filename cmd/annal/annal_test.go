@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/annal-crm/annal/eventlog/eventstoredb/esdbtest"
 )
 
 // These tests use the program as people do: built, started in an empty directory, asked from outside.
@@ -213,7 +215,26 @@ const jonas = "ec000e6c-520a-5f09-96a5-91a0e6f83c1e"
 
 func TestTheFirstFiveMinutes(t *testing.T) {
 	t.Parallel()
+	firstFiveMinutes(t, newHome(t))
+}
+
+// The same with the log in an EventStoreDB is a change of configuration, not of code.
+func TestTheFirstFiveMinutesOnEventStoreDB(t *testing.T) {
+	t.Parallel()
+	store, err := esdbtest.New(esdbtest.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
 	h := newHome(t)
+	h.env = append(h.env, "ANNAL_EVENTSTORE_URL="+store.URL())
+	firstFiveMinutes(t, h)
+	if store.Len() < 80 {
+		t.Errorf("the double holds %d events: the log is elsewhere", store.Len())
+	}
+}
+
+func firstFiveMinutes(t *testing.T, h *home) {
 	s := h.start("up")
 
 	_, pasted, found := strings.Cut(s.said, "from a shell:\n")
