@@ -32,7 +32,7 @@ func (l *Log) Append(ctx context.Context, s eventlog.Stream, expected eventlog.V
 	}
 	name := l.names.stream(s)
 	result, err := do(ctx, l.client, func(ctx context.Context, s *session) (*esdb.WriteResult, error) {
-		return s.esdb.AppendToStream(ctx, name, options, data...)
+		return s.writer.AppendToStream(ctx, name, options, data...)
 	})
 	version := expected + eventlog.Version(len(events))
 	switch {

@@ -34,10 +34,11 @@ type State struct {
 // inside it then, ignores the context while it discovers, and panics if it is closed under a call. So each connection is a
 // session: calls run in a goroutine that the caller's context abandons; the first call that fails for want of a server
 // retires the session for all; one goroutine knocks, with a client of its own, until the server is there again; and a
-// retired session's client is closed when its last call has left.
+// retired session's clients are closed when its last call has left.
 type client struct {
 	lasting, probing *esdb.Configuration
 	probe            func(context.Context, *esdb.Client) error // asks the server something that it only answers if all is well
+	cluster          bool                                      // there are nodes to discover
 	timeout          time.Duration
 	ctx              context.Context // ends with close
 	stop             context.CancelFunc
@@ -49,9 +50,12 @@ type client struct {
 	changed chan struct{} // closed and replaced with session
 }
 
-// session is one connection. Users and retired belong to the client's mu.
+// session is a connection for reading and one for appending. A call that asks for the leader and meets another node makes
+// the library close its connection on the way to the leader, and to close it under appends is a data race in there. So
+// those who append do not ask for the leader: a follower passes appends on. Users and retired belong to the client's mu.
 type session struct {
-	esdb    *esdb.Client
+	reader  *esdb.Client
+	writer  *esdb.Client
 	ctx     context.Context // ends when it is retired; what flows for long ends with it and begins again on the next one
 	retire  context.CancelFunc
 	users   int
@@ -64,7 +68,7 @@ var errClosed = fmt.Errorf("%w: the log is closed", eventlog.ErrUnavailable)
 func connect(ctx context.Context, config esdb.Configuration, timeout time.Duration, probe func(context.Context, *esdb.Client) error) (*client, error) {
 	c := &client{lasting: lasting(config), probing: probing(config), probe: probe, timeout: timeout, changed: make(chan struct{})}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.state.Since = time.Now()
+	c.cluster, c.state.Since = config.DnsDiscover || len(config.GossipSeeds) > 0, time.Now()
 	s, err := c.dial(ctx)
 	if err != nil {
 		c.stop()
@@ -87,7 +91,7 @@ func (c *client) dial(ctx context.Context) (*session, error) {
 		defer knock.Close()
 		var err error
 		for range 3 { // one that is not the leader names it, and the client goes there
-			if err = c.probe(leading(ctx), knock); codeOf(err) != esdb.ErrorCodeNotLeader {
+			if err = c.probe(ctx, knock); codeOf(err) != esdb.ErrorCodeNotLeader {
 				break
 			}
 		}
@@ -102,7 +106,10 @@ func (c *client) dial(ctx context.Context) (*session, error) {
 		return nil, explain(err)
 	}
 	s := &session{}
-	if s.esdb, err = esdb.NewClient(c.lasting); err != nil {
+	if s.reader, err = esdb.NewClient(c.lasting); err != nil {
+		return nil, err
+	}
+	if s.writer, err = esdb.NewClient(c.lasting); err != nil {
 		return nil, err
 	}
 	s.ctx, s.retire = context.WithCancel(c.ctx)
@@ -135,8 +142,13 @@ func (c *client) retireLocked(s *session) {
 	s.retire()
 	s.retired = true
 	if s.users == 0 {
-		s.esdb.Close()
+		s.close()
 	}
+}
+
+func (s *session) close() {
+	_ = s.reader.Close() // they return no errors
+	_ = s.writer.Close()
 }
 
 // heal knocks until there is a session. The first knock waits a little as well: many processes have lost one server.
@@ -188,7 +200,7 @@ func (c *client) release(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.users--; s.users == 0 && s.retired {
-		s.esdb.Close()
+		s.close()
 	}
 }
 
@@ -227,7 +239,7 @@ func once[T any](ctx context.Context, c *client, f func(context.Context, *sessio
 	done := make(chan outcome) // without a buffer: a value is either received or known to come too late
 	go func() {
 		defer c.release(s)
-		v, err := f(leading(ctx), s)
+		v, err := f(ctx, s)
 		select {
 		case done <- outcome{v, err}:
 		case <-ctx.Done():
@@ -253,9 +265,11 @@ func once[T any](ctx context.Context, c *client, f func(context.Context, *sessio
 // said against the server.
 var errSilent = errors.New("no answer from EventStoreDB in time")
 
-// judge retires a session whose server does not answer.
+// judge retires a session whose server does not answer, or leads no longer where another can be discovered.
 func (c *client) judge(s *session, err error) {
-	if err != nil && verdictOn(err) == gone && !errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case err == nil || errors.Is(err, context.DeadlineExceeded):
+	case verdictOn(err) == gone, codeOf(err) == esdb.ErrorCodeNotLeader && c.cluster:
 		c.lost(s, err)
 	}
 }
@@ -300,11 +314,14 @@ func (p *patience) again(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return unavailable(ctx.Err())
 	}
-	pause := jitter(p.delay)
-	if errors.Is(err, errDown) || errors.Is(err, errClosed) || verdictOn(err) == answered || time.Now().Add(pause).After(p.until) {
+	verdict, pause := verdictOn(err), time.Duration(0)
+	if verdict == unsettled { // where the server is gone, the next attempt waits for it anyway
+		pause = jitter(p.delay)
+		p.delay = min(2*p.delay, time.Second)
+	}
+	if errors.Is(err, errDown) || errors.Is(err, errClosed) || verdict == answered || time.Now().Add(pause).After(p.until) {
 		return unavailable(err)
 	}
-	p.delay = min(2*p.delay, time.Second)
 	if sleep(ctx, pause) != nil {
 		return unavailable(ctx.Err())
 	}

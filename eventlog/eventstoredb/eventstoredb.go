@@ -133,7 +133,7 @@ type birth struct {
 }
 
 func (l *Log) birth(ctx context.Context, client *esdb.Client) (birth, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(leading(ctx))
 	defer cancel()
 	stream, err := client.ReadStream(ctx, l.names.identity(), esdb.ReadStreamOptions{From: esdb.Start{}}, 1)
 	if err != nil {
@@ -153,12 +153,12 @@ func (l *Log) birth(ctx context.Context, client *esdb.Client) (birth, error) {
 func (l *Log) begin(ctx context.Context) error {
 	for l.identity == uuid.Nil {
 		found, err := do(ctx, l.client, func(ctx context.Context, s *session) (birth, error) {
-			found, err := l.birth(ctx, s.esdb)
+			found, err := l.birth(ctx, s.reader)
 			if err != nil || found.identity != uuid.Nil {
 				return found, err
 			}
 			// Of several processes that do this at once one wins, and all read its event.
-			_, err = s.esdb.AppendToStream(ctx, l.names.identity(), esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}},
+			_, err = s.writer.AppendToStream(ctx, l.names.identity(), esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}},
 				esdb.EventData{EventID: uuid.New(), EventType: "annal.log_made", ContentType: esdb.ContentTypeJson, Data: []byte("{}"), Metadata: []byte("{}")})
 			if codeOf(err) == esdb.ErrorCodeWrongExpectedVersion {
 				err = nil
@@ -187,9 +187,9 @@ func (l *Log) newest(ctx context.Context) (eventlog.Position, error) {
 	}
 	for {
 		f, err := do(ctx, l.client, func(ctx context.Context, s *session) (f found, err error) {
-			ctx, cancel := context.WithCancel(ctx)
+			ctx, cancel := context.WithCancel(leading(ctx))
 			defer cancel()
-			stream, err := s.esdb.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: from}, stride)
+			stream, err := s.reader.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: from}, stride)
 			if err != nil {
 				return f, err
 			}

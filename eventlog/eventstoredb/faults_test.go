@@ -185,10 +185,10 @@ func TestUnderLoad(t *testing.T) {
 			}
 		}},
 		"appends go wrong in every way": {3, func(_ *testing.T, c *esdbtest.Cluster, i int) {
-			faults := []esdbtest.Fault{
-				esdbtest.TimeoutAfter, esdbtest.TimeoutBefore, esdbtest.NotLeader, esdbtest.DropAfter, esdbtest.NotReady, esdbtest.TimeoutAfter,
+			faults := []esdbtest.Fault{esdbtest.TimeoutAfter, esdbtest.TimeoutBefore, esdbtest.DropAfter, esdbtest.NotReady}
+			if c.Faults() == 0 { // else nothing would ever succeed on a slow machine
+				c.Fail(faults[i%len(faults)])
 			}
-			c.Fail(faults[i%len(faults)])
 		}},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestAnAppendThatTimesOutAfterTheWriteIsOneEvent(t *testing.T) {
 	log := open(t, cluster.URL(), eventstoredb.Config{Timeout: 2 * time.Second})
 	const none esdbtest.Fault = -1 // what follows must hold without a fault as well
 	for name, fault := range map[string]esdbtest.Fault{
-		"a time-out": esdbtest.TimeoutAfter, "a lost connection": esdbtest.DropAfter, "silence": esdbtest.SilentAfter,
+		"a time-out": esdbtest.TimeoutAfter, "not the leader": esdbtest.NotLeader, "not ready": esdbtest.NotReady, "a lost connection": esdbtest.DropAfter, "silence": esdbtest.SilentAfter,
 		"nothing": none,
 	} {
 		stream, events := newStream(), newEvents(2)

@@ -63,7 +63,7 @@ func (l *Log) flow(ctx context.Context, name string, after eventlog.Version, tak
 	go func() {
 		defer l.client.release(s)
 		err := func() error {
-			stream, err := s.esdb.ReadStream(reading, name, esdb.ReadStreamOptions{From: esdb.Revision(uint64(after))}, math.MaxInt64)
+			stream, err := s.reader.ReadStream(reading, name, esdb.ReadStreamOptions{From: esdb.Revision(uint64(after))}, math.MaxInt64)
 			for err == nil {
 				var r *esdb.ResolvedEvent
 				if r, err = stream.Recv(); err == nil {
@@ -225,7 +225,7 @@ func (l *Log) open(ctx context.Context, at eventlog.Position) (*cursor, error) {
 	return once(ctx, l.client, func(ctx context.Context, s *session) (*cursor, error) {
 		flowing, end := context.WithCancel(leading(s.ctx)) // longer than the call, no longer than the session
 		stop := context.AfterFunc(ctx, end)
-		sub, err := s.esdb.SubscribeToAll(flowing, esdb.SubscribeToAllOptions{
+		sub, err := s.reader.SubscribeToAll(flowing, esdb.SubscribeToAllOptions{
 			From:               esdb.Position{Commit: uint64(at), Prepare: uint64(at)},
 			Filter:             &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: l.names.filter()},
 			MaxSearchWindow:    window,

@@ -196,6 +196,13 @@ func (c *Cluster) Fail(faults ...Fault) {
 	c.faults = append(c.faults, faults...)
 }
 
+// Faults returns how many of those that [Cluster.Fail] was told are still to come.
+func (c *Cluster) Faults() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.faults)
+}
+
 // fault returns how the append that begins now goes wrong.
 func (c *Cluster) fault() (Fault, bool) {
 	c.mu.Lock()
