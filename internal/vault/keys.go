@@ -43,6 +43,10 @@ func (v *Vault) Key(ctx context.Context, s Subject) (*Key, error) {
 	}
 }
 
+// selectKeys looks each key up by itself: a plain join, of whose rows Postgres knows nothing, may read the whole table.
+const selectKeys = `select w.n, k.wrapped from unnest($1::uuid[], $2::uuid[]) with ordinality as w (organization, subject, n)
+	cross join lateral (select wrapped from vault.keys where organization = w.organization and subject = w.subject limit 1) k`
+
 // Keys returns the keys of subjects, in their order, by one query for those it does not hold. An erased subject's is one that
 // opens nothing; that of a subject that never had one is nil.
 func (v *Vault) Keys(ctx context.Context, subjects ...Subject) ([]*Key, error) {
@@ -50,21 +54,27 @@ func (v *Vault) Keys(ctx context.Context, subjects ...Subject) ([]*Key, error) {
 	if len(missing) == 0 {
 		return keys, nil
 	}
-	organizations, ids := make([]uuid.UUID, len(missing)), make([]uuid.UUID, len(missing))
-	for i, at := range missing {
-		organizations[i], ids[i] = subjects[at].Organization, subjects[at].ID
+	var wanted []Subject
+	var organizations, ids [][16]byte // pgx takes a detour with []uuid.UUID
+	seen := make(map[Subject]struct{}, len(missing))
+	for _, at := range missing {
+		s := subjects[at]
+		if _, ok := seen[s]; !ok {
+			seen[s] = struct{}{}
+			wanted, organizations, ids = append(wanted, s), append(organizations, s.Organization), append(ids, s.ID)
+		}
 	}
 	asked := time.Now()
-	rows, err := v.pool.Query(ctx, `select distinct organization, subject, wrapped from vault.keys
-		join unnest($1::uuid[], $2::uuid[]) as wanted (organization, subject) using (organization, subject)`, organizations, ids)
+	rows, err := v.pool.Query(ctx, selectKeys, organizations, ids)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	var s Subject
+	var n int
 	var wrapped []byte
 	var tampered error
-	loaded := make(map[Subject]*Key, len(missing))
-	if _, err := pgx.ForEachRow(rows, []any{&s.Organization, &s.ID, &wrapped}, func() error {
+	loaded := make(map[Subject]*Key, len(wanted))
+	if _, err := pgx.ForEachRow(rows, []any{&n, &wrapped}, func() error {
+		s := wanted[n-1]
 		if wrapped == nil {
 			loaded[s] = &Key{}
 		} else if raw, err := v.open(wrapped, s.Organization, s.ID); err != nil {
