@@ -87,11 +87,11 @@ func (w *world) Due(ctx context.Context, until time.Time) (due []automations.Dea
 }
 
 // run runs so many runners, as so many processes would, until the test ends.
-func (w *world) run(t *testing.T, runners int) {
+func (w *world) run(t *testing.T, runners int, tick time.Duration) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range runners {
-		wg.Go(func() { automations.New(w, w.commands, automations.Config{Tick: 100 * time.Millisecond}).Run(ctx) })
+		wg.Go(func() { automations.New(w, w.commands, automations.Config{Tick: tick}).Run(ctx) })
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 }
@@ -126,11 +126,10 @@ func TestALockEndsAtItsTimeOnce(t *testing.T) {
 	if _, err := w.commands.ChangeLockoutPolicy(ctx, admin, commands.ChangeLockoutPolicy{Attempts: 1, Window: time.Minute, LockFor: 1500 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	w.fails.Store(2) // it goes on after what fails
-	w.run(t, 3)
 	if _, err := w.commands.LogIn(ctx, commands.Origin{}, commands.LogIn{LoginName: "admin", Password: "wrong"}); err != commands.ErrInvalidCredentials {
 		t.Fatal(err)
 	}
+	w.run(t, 3, 3*time.Second) // between two looks
 	locked := w.events(t, "account.locked")[0]
 	eventually(t, "the end of the lock", func() bool { return len(w.events(t, "account.unlocked")) > 0 })
 	until := locked.OccurredAt.Add(1500 * time.Millisecond)
@@ -149,7 +148,7 @@ func TestALockEndsAtItsTimeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	payload, _ := facts[0].Payload()
-	if meta, err := facts[0].Metadata(); err != nil || meta.Causation != locked.ID || meta.Actor != uuid.Nil || payload.(account.Unlocked).Cause != account.UnlockedByTimer {
+	if meta, err := facts[0].Metadata(); err != nil || meta.Causation != locked.ID || meta.Command != uuid.NewSHA1(locked.ID, []byte("deadline")) || meta.Actor != uuid.Nil || payload.(account.Unlocked).Cause != account.UnlockedByTimer {
 		t.Errorf("%+v %+v %v", payload, meta, err)
 	}
 }
@@ -169,7 +168,8 @@ func TestASessionThatNobodyUsesExpires(t *testing.T) {
 	old, used, fresh, ancient := login(2*time.Hour), login(2*time.Hour), login(time.Minute), login(25*time.Hour)
 	w.uses.Used(used, time.Now().Add(-time.Minute))
 	w.uses.Used(ancient, time.Now())
-	w.run(t, 2)
+	w.fails.Store(3) // it goes on after what fails
+	w.run(t, 2, 100*time.Millisecond)
 	eventually(t, "two ends", func() bool { return len(w.events(t, "account.logged_out")) >= 2 })
 	time.Sleep(300 * time.Millisecond)
 	p, err := w.commands.Acting(ctx, commands.Home, w.account, commands.Origin{})

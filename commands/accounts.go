@@ -172,7 +172,11 @@ func (c *Commands) IssueActivation(ctx context.Context, p *Principal, in OnAccou
 			issued.ExpiresAt = e.ExpiresAt
 		}
 	}
-	if !done.resent {
+	now, err := c.accounts.load(ctx, c, c.accounts.stream(p.Organization, in.AccountID))
+	if err != nil {
+		return Activation{}, err
+	}
+	if now.state.Activation.TokenHash == token.Secret.Hash() { // else a resend, even at once, or void already
 		issued.Token = token.String()
 	}
 	return issued, nil

@@ -2,6 +2,7 @@ package commands_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,6 +214,22 @@ func TestAnActivationWorksOnceAndForAWhile(t *testing.T) {
 	if two.Receipt != one.Receipt || two.Token != "" || !two.ExpiresAt.Equal(one.ExpiresAt) {
 		t.Error(one, two)
 	}
+	var atOnce [8]commands.Activation
+	var wg sync.WaitGroup
+	command = commands.Command{ID: uuid.New()}
+	for i := range atOnce {
+		wg.Go(func() {
+			atOnce[i] = must(w.IssueActivation(t.Context(), w.admin, commands.OnAccount{Command: command, AccountID: ada.Account}))
+		})
+	}
+	wg.Wait()
+	shown := slices.DeleteFunc(atOnce[:], func(a commands.Activation) bool { return a.Token == "" })
+	if len(shown) != 1 {
+		t.Fatal(len(shown), "tokens of one command")
+	}
+	w.wantErr("the one token of a command sent at once", activate(shown[0].Token, password), nil)
+
+	one = issue()
 	must(w.Deactivate(t.Context(), w.admin, commands.OnAccount{AccountID: ada.Account}))
 	w.wantErr("a deactivated account", activate(one.Token, password), account.ErrActivation)
 }

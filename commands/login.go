@@ -104,7 +104,9 @@ func (c *Commands) logIn(ctx context.Context, origin Origin, in LogIn) (LoggedIn
 	if err != nil {
 		return LoggedIn{}, err
 	}
-	p.Session = token.Session
+	if p.Session = token.Session; p.account.Sessions[p.Session].TokenHash != token.Secret.Hash() {
+		return LoggedIn{Result: Result{holder, done.receipt}}, nil // the same command at once was first: its token is the one
+	}
 	return LoggedIn{Result{holder, done.receipt}, token.String(), p}, nil
 }
 

@@ -75,7 +75,7 @@ func (c *Commands) FirstStart(ctx context.Context, in FirstStart) (Started, erro
 	if err != nil {
 		return Started{}, err
 	}
-	act, err := c.begin(p, step("activation"))
+	act, err := c.begin(p, Command{OccurredAt: in.OccurredAt}) // with an id of its own: another process has another password
 	if err != nil {
 		return Started{}, err
 	}
@@ -94,7 +94,7 @@ func (c *Commands) FirstStart(ctx context.Context, in FirstStart) (Started, erro
 	if err != nil {
 		return Started{}, err
 	}
-	if started.Receipt = done.receipt; done.resent || len(done.events) == 0 {
+	if started.Receipt = done.receipt; len(done.events) == 0 {
 		started.Made, started.Password = false, ""
 	}
 	return started, nil

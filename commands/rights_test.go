@@ -252,7 +252,7 @@ func TestWhatOneRegistersIsOnesOwn(t *testing.T) {
 	c := newCompany(t)
 	ctx := t.Context()
 	register := func(by string, owner uuid.UUID) error {
-		_, err := c.RegisterCustomer(ctx, c.who[by], commands.RegisterCustomer{Registered: customer.Registered{Name: "Isdom", Owner: owner}})
+		_, err := c.RegisterCustomer(ctx, c.who[by], commands.RegisterCustomer{Registered: customer.Registered{Name: "Isdom", Owner: owner, Source: "not an import"}})
 		return err
 	}
 	open := func(by string, owner, customer uuid.UUID) error {
