@@ -1,6 +1,10 @@
 package model
 
-import "context"
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+)
 
 // PageInfo tells where a page stands in its list.
 type PageInfo struct {
@@ -45,3 +49,12 @@ type (
 	OpportunityEdge       = Edge[Opportunity]
 	ActivityEdge          = Edge[Activity]
 )
+
+// MarshalSlice writes the objects of a list one after the other, in the place of [graphql.MarshalSliceConcurrently].
+func MarshalSlice(ctx context.Context, length int, _ int64, _ bool, object func(context.Context, int) graphql.Marshaler) graphql.Array {
+	all := make(graphql.Array, length)
+	for i := range length {
+		all[i] = object(graphql.WithFieldContext(ctx, &graphql.FieldContext{Index: &i}), i)
+	}
+	return all
+}
