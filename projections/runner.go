@@ -221,18 +221,22 @@ func (r *Rows) prepare(page []*facts.Fact, load func() error) error {
 	}
 }
 
+// byIndex keeps Postgres, for a batch, from a plan made when the table was small that reads all of one which has grown since.
+const byIndex = "select set_config('enable_seqscan', 'off', true)"
+
 // load reads the rows that were asked for, in one query per table and one round trip.
 func (r *Rows) load(ctx context.Context, db interface {
 	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
 }, schema string) error {
 	batch := &pgx.Batch{}
+	batch.Queue(byIndex)
 	for i, t := range r.model.Tables {
 		if asked := r.stores[i].asked(); len(asked) > 0 {
 			rel := t.relation()
 			batch.Queue(rel.load(schema), arrays(rel.keys, asked)...).Query(r.stores[i].load)
 		}
 	}
-	if batch.Len() == 0 {
+	if batch.Len() == 1 {
 		return nil
 	}
 	return db.SendBatch(ctx, batch).Close()

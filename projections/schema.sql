@@ -17,11 +17,12 @@ create table if not exists projections.checkpoints (
 
 -- advance moves a checkpoint if it is where the caller has found it; else it ends the transaction with AN001. Whoever waits
 -- for its lock decides anew, on the row as it is then. What a crash of Postgres takes away here is folded again, so the
--- commit need not wait for the disk.
+-- commit need not wait for the disk. What follows in the transaction finds its rows by their keys, however small their
+-- table was when the plan was made.
 create or replace function projections.advance(_name text, _version integer, _generation bigint, _from bigint, _to bigint, _failed bigint, _error text)
 returns void language plpgsql as $$
 begin
-	perform set_config('synchronous_commit', 'off', true);
+	perform set_config('synchronous_commit', 'off', true), set_config('enable_seqscan', 'off', true);
 	update projections.checkpoints set position = _to, failed = _failed, error = _error, updated_at = now()
 	where name = _name and version = _version and generation = _generation and position = _from;
 	if not found then
