@@ -6,7 +6,7 @@
 // event id just as the server's are. It can fail in the server's ways: see [Cluster] and [Fault].
 //
 // What it does not do: anything on a disk (data last as long as the Cluster, also through [Cluster.Restart]); replication (all
-// nodes have one store: a follower never lags, and no write is lost with its leader); elections that take time; deletion,
+// nodes have one store: no write is lost with its leader, and a follower lags as far as Config says); elections that take time; deletion,
 // tombstones, stream metadata ($maxAge, $acl) and scavenging; links and their resolution; explicit transactions; persistent
 // subscriptions, projections, users but one; FellBehind messages; limits but MaxAppendSize. Positions are made up, with
 // gaps like a log file's, and it is strict where the server is vague: a position that is no event's is always refused.
@@ -40,6 +40,7 @@ type Config struct {
 	User, Password string // asked for by Streams if there is a user; the client sends them by TLS only
 	MaxAppendSize  int    // bytes of one append; default 1 MiB as the server's
 	Version        string // that ServerFeatures tells; default "24.10.0"
+	FollowerLag    int    // the newest events, of $all and of each stream, that followers do not have yet when they are read
 }
 
 // Cluster is the nodes of one database. All methods are safe for concurrent use.

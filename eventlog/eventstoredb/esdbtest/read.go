@@ -33,6 +33,13 @@ func (n *node) Read(request *streams.ReadReq, stream streams.Streams_ReadServer)
 	if err != nil {
 		return err
 	}
+	if lag := n.cluster.config.FollowerLag; lag > 0 && n.cluster.Leader() != n.index {
+		whole := src.events
+		src.events = func() ([]*record, <-chan struct{}) {
+			events, grown := whole()
+			return events[:max(0, len(events)-lag)], grown
+		}
+	}
 	if options.GetSubscription() != nil {
 		return subscribe(stream, src, demoted)
 	}
