@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/annal-crm/annal/graph/generated"
 )
@@ -19,7 +20,7 @@ var schema = generated.NewExecutableSchema(generated.Config{}).Schema()
 
 func weigh(t *testing.T, query string, variables map[string]any) weight {
 	t.Helper()
-	doc, errs := gqlparser.LoadQuery(schema, query)
+	doc, errs := gqlparser.LoadQueryWithRules(schema, query, rules.NewDefaultRules())
 	if errs != nil {
 		t.Fatal(errs)
 	}
@@ -92,7 +93,7 @@ func TestLimitsRefuse(t *testing.T) {
 			"owner { id loginName displayName } customer { id name owner { id displayName } } } totalCount pageInfo { hasNextPage endCursor } } }", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			doc, errs := gqlparser.LoadQuery(schema, c.query)
+			doc, errs := gqlparser.LoadQueryWithRules(schema, c.query, rules.NewDefaultRules())
 			if errs != nil {
 				t.Fatal(errs)
 			}
