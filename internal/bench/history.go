@@ -37,6 +37,8 @@ const password = "a measured amount of patience" // of a database that lives for
 const (
 	shortHistory = 10_000 // events
 	eventsEach   = 50     // of a customer
+	// All customers are there after so many rounds of edits, of the 25 that each goes through.
+	arrivalRounds = 12
 )
 
 // world returns the one of a name, made at first, with about so many events.
@@ -104,7 +106,7 @@ func (w *world) begin(ctx context.Context) error {
 	return err
 }
 
-// fill appends the histories of customers, many at once: each is registered, and then edited when its turn comes.
+// fill appends the histories of customers, many at once: they come one after the other, and are edited in turn from then on.
 func (w *world) fill(ctx context.Context, events int) error {
 	const atOnce = 128
 	customers := max(1, events/eventsEach)
@@ -115,14 +117,14 @@ func (w *world) fill(ctx context.Context, events int) error {
 			for n := worker; n < customers; n += atOnce {
 				mine = append(mine, w.newLife(n))
 			}
-			for done := 0; done < eventsEach; {
-				n := min(1+done/10, 5, eventsEach-done) // later a few edits at once: it only makes the wait shorter
-				for _, l := range mine {
-					if err := l.append(ctx, n); err != nil {
-						return err
+			for round := 1; len(mine) > 0 && mine[len(mine)-1].events < eventsEach; round++ {
+				for _, l := range mine[:min(len(mine), 1+len(mine)*round/arrivalRounds)] {
+					if n := min(2, eventsEach-l.events); n > 0 {
+						if err := l.append(ctx, n); err != nil {
+							return err
+						}
 					}
 				}
-				done += n
 			}
 			return nil
 		})
