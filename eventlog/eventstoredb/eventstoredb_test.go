@@ -412,3 +412,30 @@ func TestAClosedLogIsUnavailable(t *testing.T) {
 		t.Errorf("%+v", state)
 	}
 }
+
+// A subscription that is kept for the next page says what was true when the server sent it.
+func TestAnEndIsOneOfNow(t *testing.T) {
+	url := server(t, esdbtest.Config{})
+	log := open(t, url, eventstoredb.Config{})
+	other := open(t, url, log.config)
+	stream, after := newStream(), eventlog.Position(0)
+	for i := range 40 {
+		mustAppend(t, other, stream, eventlog.Version(i), newEvents(1)...)
+		page, err := log.ReadAll(t.Context(), after, 1) // full, so that nobody knows yet that this is the end
+		if err != nil || len(page) != 1 {
+			t.Fatalf("round %d: %d events, %v", i, len(page), err)
+		}
+		after = page[0].Position
+		if i%2 == 0 {
+			continue
+		}
+		for range 2 {
+			if page, err := log.ReadAll(t.Context(), after, 1); err != nil || len(page) != 0 {
+				t.Fatalf("round %d: %d events after the end, %v", i, len(page), err)
+			}
+		}
+	}
+	if losses := log.State().Losses; losses != 0 {
+		t.Fatalf("the end cost %d connections", losses)
+	}
+}

@@ -433,3 +433,24 @@ func TestTwoThatOpenAtOnceMakeOneLog(t *testing.T) {
 		}
 	}
 }
+
+func TestALongReadGoesOnAfterADrop(t *testing.T) {
+	cluster := double(t, esdbtest.Config{})
+	log := open(t, cluster.URL(), patient)
+	stream, events := newStream(), newEvents(5000)
+	for after := 0; after < len(events); after += 1000 {
+		mustAppend(t, log, stream, eventlog.Version(after), events[after:after+1000]...)
+	}
+	seen := 0
+	for e, err := range log.ReadStream(t.Context(), stream, 0) {
+		if err != nil || e.ID != events[seen].ID {
+			t.Fatalf("event %d: version %d, %v", seen, e.Version, err)
+		}
+		if seen++; seen%1000 == 500 {
+			cluster.Drop()
+		}
+	}
+	if losses := log.State().Losses; seen != len(events) || losses == 0 {
+		t.Fatalf("%d events, %d connections lost", seen, losses)
+	}
+}
