@@ -29,17 +29,16 @@ type State struct {
 	Since        time.Time
 }
 
-// Evolve returns s as e leaves it. It never refuses: an event has happened.
-func Evolve(s State, e Event) State {
+// Evolve returns the state that e leaves; the one before does not matter. It never refuses: an event has happened.
+func Evolve(_ State, e Event) State {
 	switch e := e.(type) {
 	case Claimed:
-		s = State{e.Organization, e.Holder, e.At}
+		return State{e.Organization, e.Holder, e.At}
 	case Released:
-		s = State{}
+		return State{}
 	default:
 		panic(fmt.Sprintf("reservation: Evolve lacks %T", e))
 	}
-	return s
 }
 
 // Claim takes a name that nobody holds, or whose holder does not exist though it had [Patience] to. holderExists is about

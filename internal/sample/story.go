@@ -95,8 +95,8 @@ func (s *story) selling() {
 }
 
 const (
-	lost      domain.Decimal = ""
-	stillOpen                = 0 // the day it closed
+	lost      domain.Decimal = "" // is worth nothing
+	stillOpen int            = 0  // the day it closed
 )
 
 func (s *story) register(who string, day int, clock string, c customer.Registered) {

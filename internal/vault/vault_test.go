@@ -275,7 +275,8 @@ func TestNamesAreToldApartByKeyKindAndUse(t *testing.T) {
 	pool := pgtest.New(t, vault.Migrate)
 	v := open(t, pool, vault.KeySource{Value: vault.NewMasterKey()}, vault.Config{})
 	foreign := open(t, pgtest.New(t, vault.Migrate), vault.KeySource{Value: vault.NewMasterKey()}, vault.Config{})
-	if v.NameID("login_name", "ada") != v.NameID("login_name", "ada") || v.NameHash("login_name", "ada") != v.NameHash("login_name", "ada") {
+	id, nameHash := v.NameID("login_name", "ada"), v.NameHash("login_name", "ada")
+	if id != v.NameID("login_name", "ada") || nameHash != v.NameHash("login_name", "ada") {
 		t.Error("a name has two ids")
 	}
 	ids := []uuid.UUID{v.NameID("login_name", "ada"), v.NameID("email", "ada"), v.NameID("login_nam", "eada"), v.NameID("login_name", "bob"), foreign.NameID("login_name", "ada")}
