@@ -3,7 +3,7 @@
 // A [Log] keeps streams of events and one order over all of them. It knows no
 // domain type: an event's data and metadata are JSON that it stores and returns
 // byte for byte. Package logtest says, in tests, what every Log must do; packages
-// postgres and memory are Logs.
+// postgres, eventstoredb and memory are Logs.
 package eventlog
 
 import (
@@ -119,7 +119,7 @@ type Counter interface {
 const (
 	MaxEvents     = 1000    // events in one append
 	MaxEventSize  = 1 << 20 // bytes of Data plus Meta of one event
-	MaxAppendSize = 8 << 20 // bytes of Data plus Meta of all; EventStoreDB's own default limit is 16 MiB an append
+	MaxAppendSize = 8 << 20 // bytes of Data plus Meta of all; EventStoreDB can be told to take 16 MiB an append, and takes 1 by default
 	MaxNameSize   = 200     // bytes of a category or a type; Postgres cannot index a key of more than 2.7 kB
 )
 

@@ -54,7 +54,7 @@ type Log struct {
 var _ eventlog.Log = (*Log)(nil)
 
 // Open opens the log in the database that a URL names: esdb://, esdb+discover://, or the same with kurrentdb, with the
-// settings of the client library. A database without a log gets one. The error tells in a sentence what is wrong with the
+// settings of the client library (of discovery it tries as often as it takes, with a pause of its own). A database without a log gets one. The error tells in a sentence what is wrong with the
 // URL; it is [eventlog.ErrUnavailable] if no server answers there or none that lets us in, after five seconds at the latest.
 func Open(ctx context.Context, url string, config Config) (*Log, error) {
 	config.MaxAppendSize = cmp.Or(config.MaxAppendSize, 1<<20)
@@ -90,7 +90,7 @@ func (l *Log) Close() {
 	l.follower.Wait()
 }
 
-// State returns what is known about the connection, for those who ask whether the process is ready.
+// State returns what the last call has found out about the connection, for those who ask whether the process is ready.
 func (l *Log) State() State { return l.client.State() }
 
 // Identity implements [eventlog.Log].
@@ -124,7 +124,7 @@ func (l *Log) probe(ctx context.Context, client *esdb.Client) error {
 	return err
 }
 
-var errOld = errors.New("Annal needs 23.10 or later")
+var errOld = errors.New("it must be 23.10 or later")
 
 // birth is the event that made the log.
 type birth struct {
