@@ -91,6 +91,7 @@ func (f front) serve(ctx context.Context, config instance.Config, found, ready m
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var behind errgroup.Group
+	behind.Go(func() error { i.Watch(background); return nil })
 	behind.Go(func() error { return i.Engine.Run(background) })
 	behind.Go(func() error {
 		automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)

@@ -45,6 +45,7 @@ const patience = 2 * time.Minute
 // Server is one use of the Postgres of a data directory. Its methods may be called concurrently.
 type Server struct {
 	cluster  cluster
+	settings map[string]string
 	users    *os.File
 	port     int
 	password string
@@ -79,12 +80,12 @@ func Start(ctx context.Context, dataDir string, config Config) (*Server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cluster: c, users: users}
+	s := &Server{cluster: c, settings: config.Settings, users: users}
 	if err := waitLock(ctx, users, syscall.LOCK_SH); err != nil {
 		users.Close()
 		return nil, fmt.Errorf("the Postgres of %s is being stopped: %w", c.dir, err)
 	}
-	if err := s.run(ctx, config.Settings); err != nil {
+	if err := s.run(ctx); err != nil {
 		unlock(users)
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func Start(ctx context.Context, dataDir string, config Config) (*Server, error) 
 }
 
 // run returns when the server answers: one that runs already, or else a new one.
-func (s *Server) run(ctx context.Context, settings map[string]string) (err error) {
+func (s *Server) run(ctx context.Context) (err error) {
 	running, err := openLock(s.cluster.path("postgres.running"))
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func (s *Server) run(ctx context.Context, settings map[string]string) (err error
 			return err
 		}
 		if free {
-			return s.launch(ctx, running, settings)
+			return s.launch(ctx, running, s.settings)
 		}
 		if pid := s.cluster.postmaster(); pid.status == "ready" {
 			s.port = pid.port
@@ -128,6 +129,45 @@ func (s *Server) run(ctx context.Context, settings map[string]string) (err error
 				s.cluster.dir, s.cluster.postmaster().pid, s.cluster.path(logFile), cmp.Or(silence, err))
 		}
 	}
+}
+
+// watchEvery is how long a server that has died may stay unnoticed: seconds of UNAVAILABLE, and next to no work.
+const watchEvery = time.Second
+
+// Watch keeps the server running until ctx ends: one that has died, say by a kernel short of memory, is started again at the
+// same port, and connections made from then on find it. What happened is told to say, with a nil error when the server answers
+// again. Call it before Close, from any number of processes: one of them starts the server, the others find it running.
+func (s *Server) Watch(ctx context.Context, say func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchEvery):
+		}
+		if s.runs() {
+			continue
+		}
+		say(fmt.Errorf("the Postgres of %s has died, see %s", s.cluster.dir, s.cluster.path(logFile)))
+		again := &Server{cluster: s.cluster, settings: s.settings}
+		err := again.run(ctx)
+		if err == nil && again.port != s.port {
+			err = fmt.Errorf("the Postgres of %s had to take another port, %d: restart Annal", s.cluster.dir, again.port)
+		}
+		if ctx.Err() == nil {
+			say(err)
+		}
+	}
+}
+
+// runs reports whether there is a server; if that cannot be told, that there is one.
+func (s *Server) runs() bool {
+	running, err := openLock(s.cluster.path("postgres.running"))
+	if err != nil {
+		return true
+	}
+	defer running.Close()
+	free, err := tryLock(running, syscall.LOCK_SH)
+	return err != nil || !free
 }
 
 // answer connects once and makes the database if the server has none yet.

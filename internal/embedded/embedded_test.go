@@ -389,6 +389,30 @@ func TestAKilledServerStartsAgain(t *testing.T) {
 }
 
 // After the machine crashed, the process id in postmaster.pid may be that of any other process.
+func TestAWatchedServerThatDiesIsStartedAgain(t *testing.T) {
+	s := start(t, usedDir(t))
+	url := s.URL()
+	ctx, stop := context.WithCancel(t.Context())
+	said, done := make(chan error, 8), make(chan struct{})
+	go func() { defer close(done); s.Watch(ctx, func(err error) { said <- err }) }()
+	if err := syscall.Kill(s.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-said; err == nil || !strings.Contains(err.Error(), "has died") {
+		t.Errorf("said first: %v", err)
+	}
+	if err := <-said; err != nil {
+		t.Errorf("said then: %v", err)
+	}
+	if conn, err := pgx.Connect(t.Context(), url); err != nil {
+		t.Errorf("the same address: %v", err)
+	} else if err := conn.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	stop()
+	<-done
+}
+
 func TestAStaleProcessIDIsNotTheServer(t *testing.T) {
 	dir := usedDir(t)
 	s := start(t, dir)

@@ -123,6 +123,21 @@ func (i *Instance) openLog(ctx context.Context, eventStoreURL string) error {
 	return err
 }
 
+// Watch keeps Annal's own Postgres running until ctx ends, see [embedded.Server.Watch]. A Postgres of the user's own is the
+// user's to keep running; Annal waits for it.
+func (i *Instance) Watch(ctx context.Context) {
+	if i.server == nil {
+		return
+	}
+	i.server.Watch(ctx, func(err error) {
+		if err != nil {
+			slog.Error("database", "error", err.Error())
+			return
+		}
+		slog.Warn("the database runs again")
+	})
+}
+
 // Close answers what is under way and lets go of everything; Annal's own Postgres stops if nobody else uses it.
 func (i *Instance) Close() error {
 	var errs []error
