@@ -51,7 +51,11 @@ type Conflict struct {
 }
 
 func (c *Conflict) Error() string {
-	return fmt.Sprintf("commands: the version is %d now, changed: %s", c.CurrentVersion, strings.Join(c.ChangedFields, ", "))
+	changed := ""
+	if len(c.ChangedFields) > 0 {
+		changed = ", changed: " + strings.Join(c.ChangedFields, ", ")
+	}
+	return fmt.Sprintf("the version is %d now%s", c.CurrentVersion, changed)
 }
 
 // Home is the organization of a first start. Attempts to sign in with names that nobody has are recorded there.

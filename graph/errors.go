@@ -138,7 +138,7 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 		return Invalid, bad.Error(), map[string]any{"fields": p.paths(ctx, bad)}
 	}
 	if c, ok := errors.AsType[*commands.Conflict](cause); ok {
-		return Conflict, c.Error(), map[string]any{"currentVersion": c.CurrentVersion, "changedFields": c.ChangedFields}
+		return Conflict, c.Error(), map[string]any{"currentVersion": c.CurrentVersion, "changedFields": append([]string{}, c.ChangedFields...)}
 	}
 	for _, known := range table {
 		if errors.Is(cause, known.err) {

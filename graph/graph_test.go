@@ -84,6 +84,7 @@ func TestErrorsHaveCodes(t *testing.T) {
 		more      string // in the extensions
 	}{
 		"a stale version":            {admin, edit, vars{"i": vars{"id": id, "expectedVersion": 1, "phone": "2"}}, "CONFLICT", `"changedFields":["phone"],"code":"CONFLICT","currentVersion":2`},
+		"a version not there yet":    {admin, edit, vars{"i": vars{"id": id, "expectedVersion": 99, "phone": "2"}}, "CONFLICT", `"changedFields":[],"code":"CONFLICT","currentVersion":2`},
 		"a version below one":        {admin, edit, vars{"i": vars{"id": id, "expectedVersion": 0, "phone": "2"}}, "INVALID", `"input.expectedVersion"`},
 		"a blank name":               {admin, edit, vars{"i": vars{"id": id, "name": " "}}, "INVALID", `"input.name":"must not be blank"`},
 		"a name of 10 000 letters":   {admin, register, vars{"i": vars{"name": strings.Repeat("x", 10_000)}}, "INVALID", `"input.name"`},

@@ -66,7 +66,7 @@ func paging(first *int, after *string, last *int, before *string) (projections.P
 // listed makes the answer of a page.
 func listed[R, T any](page projections.Page[R], err error, object func(R) *T, count func(context.Context) (int, error)) (*model.Connection[T], error) {
 	if errors.Is(err, projections.ErrCursor) {
-		return nil, invalid("after", "or before is not a cursor of this list")
+		return nil, invalid("after", "is not a cursor of this list, or `before` is not")
 	}
 	if errors.Is(err, where.ErrHidden) {
 		return nil, invalid("filter", "asks for personal data, which are hidden from you")

@@ -52,6 +52,10 @@ func TestRegister(t *testing.T) {
 			},
 		},
 		story{Name: "limits are of characters, not bytes", When: register(Registered{Name: strings.Repeat("é", 200)}), Then: events{Registered{Name: strings.Repeat("é", 200)}}},
+		story{
+			Name: "a name of an attribute too long to be repeated",
+			When: register(Registered{Name: "x", Attributes: map[string]string{strings.Repeat("k", 201): "x"}}), Err: domain.Invalid{"attributes": "has a name that is longer than 200 characters"},
+		},
 		story{Name: "too many attributes", When: register(Registered{Name: "x", Attributes: many}), Err: domain.Invalid{"attributes": "are more than 100"}},
 	)
 }

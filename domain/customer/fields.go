@@ -1,9 +1,11 @@
 package customer
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/annal-crm/annal/domain"
 )
@@ -80,6 +82,10 @@ func clean(values map[string]string) (map[string]string, error) {
 	for field, value := range values {
 		switch name, isAttribute := strings.CutPrefix(field, attribute); {
 		case isAttribute:
+			if utf8.RuneCountInString(name) > domain.MaxName { // too long to be repeated in an answer
+				bad["attributes"] = fmt.Sprintf("has a name that is longer than %d characters", domain.MaxName)
+				continue
+			}
 			value = bad.Attribute(field, value)
 			field = attribute + bad.Name(field, name, domain.MaxName)
 		case field == "name":

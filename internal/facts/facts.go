@@ -156,12 +156,19 @@ func (f *Fact) view(instead string) (v View, err error) {
 		return v, nil
 	}
 	payload, err := f.decode(instead)
-	if err != nil {
+	if err == nil {
+		v.Summary = summary(payload)
+		v.Data, err = f.open(f.Data, instead)
+	}
+	if err == nil || errors.Is(err, vault.ErrTampered) || errors.Is(err, vault.ErrNoKey) {
 		return v, err
 	}
-	v.Summary = summary(payload)
-	v.Data, err = f.open(f.Data, instead)
-	return v, err
+	// One event that is not as this program writes it must not keep people from reading those around it.
+	v.Data, v.Summary = f.Data, f.Type+" (its data cannot be read)"
+	if instead == hidden { // nobody can tell what in it is personal
+		v.Data = json.RawMessage(`"hidden"`)
+	}
+	return v, nil
 }
 
 // The subjects whose keys a fact needs.

@@ -326,6 +326,24 @@ func TestOnlyPersonalFieldsAreEverOpened(t *testing.T) {
 	}
 }
 
+// An event that somebody wrote past the program: the page around it must stay readable, and nothing personal may slip out.
+func TestAMalformedEventIsShownAsItIs(t *testing.T) {
+	b, _ := newBook(t)
+	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
+	e := encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Sector: "retail"}, domain.Metadata{})
+	e.Data = json.RawMessage(`{"name":"Ada","sector":["not","a","text"]}`)
+	f := page(t, b, e)[0]
+	if _, err := f.Payload(); err == nil {
+		t.Fatal("a fold would take it")
+	}
+	if view, err := f.Display(); err != nil || !bytes.Equal(view.Data, e.Data) || !strings.Contains(view.Summary, "cannot be read") {
+		t.Errorf("%+v, %v", view, err)
+	}
+	if view, err := f.Masked(); err != nil || string(view.Data) != `"hidden"` {
+		t.Errorf("masked: %+v, %v", view, err)
+	}
+}
+
 func TestAnUnknownEventIsShownAndNotDecoded(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
