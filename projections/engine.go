@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -36,6 +37,7 @@ type Engine struct {
 	feed    *eventlog.Feed
 	runners []*runner
 	metrics *metrics
+	said    atomic.Int64 // when an outage was last told, Unix nanoseconds
 }
 
 // Config tunes an [Engine]. The zero value is a good one.
@@ -59,9 +61,7 @@ func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, co
 	config.FastStart = cmp.Or(config.FastStart, 50_000)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
 	e := &Engine{log: log, book: book, pool: pool, config: config, metrics: newMetrics()}
-	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: func(err error) {
-		config.Logger.Warn("read models wait for the database", "error", err.Error())
-	}})
+	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: e.waits})
 	var errs []error
 	for _, m := range models {
 		if _, err := e.runner(m.Name); err == nil {
@@ -168,6 +168,28 @@ func (m *ReadModel) createTables(ctx context.Context, tx pgx.Tx, schema string, 
 	return nil
 }
 
+// sayEvery keeps an outage from filling the log: each read model tries again every two seconds or sooner.
+const sayEvery = 30 * time.Second
+
+// waits says why read models do not get on for now.
+func (e *Engine) waits(err error) {
+	now, said := time.Now().UnixNano(), e.said.Load()
+	if now-said >= int64(sayEvery) && e.said.CompareAndSwap(said, now) {
+		e.config.Logger.Warn("read models wait for the database", "error", err.Error())
+	}
+}
+
+// tell says why a page is tried again. It is middleware.
+func (e *Engine) tell(h message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		produced, err := h(msg)
+		if err != nil && msg.Context().Err() == nil {
+			e.waits(err)
+		}
+		return produced, err
+	}
+}
+
 // Run keeps the read models up to date until ctx ends; then it returns nil. It outlives a database that goes away. A read
 // model that cannot go on stops alone, and goes on when it has been rebuilt, or at the next Run.
 func (e *Engine) Run(ctx context.Context) error {
@@ -180,7 +202,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		e.config.Logger.Warn("read models wait for the database", "error", err.Error())
+		e.waits(err)
 		select {
 		case <-time.After(recheck):
 		case <-ctx.Done():
@@ -197,9 +219,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		InitialInterval: 20 * time.Millisecond,
 		MaxInterval:     2 * time.Second,
 		Multiplier:      2,
-		Logger:          logger,
 	}
-	router.AddMiddleware(retry.Middleware, e.metrics.count, middleware.Recoverer)
+	router.AddMiddleware(retry.Middleware, e.tell, e.metrics.count, middleware.Recoverer)
 	for _, r := range e.runners {
 		r.stopped = nil
 		router.AddConsumerHandler(r.model.Name, "events", e.feed.Subscriber(r.start), r.handle)

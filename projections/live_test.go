@@ -190,7 +190,8 @@ func TestEachEventCountsOnceWithTwoEngines(t *testing.T) {
 func TestFoldingOutlivesLostConnections(t *testing.T) {
 	t.Parallel()
 	h, l := newHouse(t), newLedger(1)
-	e := h.engine(projections.Config{PageSize: 3}, l.model(1))
+	registry := prometheus.NewRegistry()
+	e := h.engine(projections.Config{PageSize: 3, Metrics: registry}, l.model(1))
 	h.run(e)
 	if err := e.Wait(t.Context(), h.append(registered(1, "the first"))); err != nil {
 		t.Fatal(err)
@@ -217,8 +218,15 @@ func TestFoldingOutlivesLostConnections(t *testing.T) {
 			}
 		}
 	}
-	if killed < 5 || !strings.Contains(h.logged(), "retrying") {
+	failed, err := testutil.GatherAndCount(registry, "annal_projection_failures_total") // there is none before the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	if killed < 5 || failed == 0 {
 		t.Error(killed, "connections were lost, and perhaps no attempt has failed: nothing was tried")
+	}
+	if said := strings.Count(h.logged(), "wait for the database"); said == 0 || said > 3 {
+		t.Errorf("told %d times, that is not once in half a minute: %s", said, h.logged())
 	}
 	if s := h.status(e, "ledger"); s.State != projections.Live {
 		t.Errorf("%+v", s)
