@@ -209,6 +209,19 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+	for ctx.Err() == nil {
+		if err := e.fold(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fold brings pages to the read models until ctx ends, or a commit turns out to be lost: then they have to start over from
+// where they really are.
+func (e *Engine) fold(ctx context.Context) error {
+	ctx, again := context.WithCancel(ctx)
+	defer again()
 	logger := watermill.NewSlogLoggerWithLevelMapping(e.config.Logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 	router, err := message.NewRouter(message.RouterConfig{}, logger)
 	if err != nil {
@@ -223,7 +236,32 @@ func (e *Engine) Run(ctx context.Context) error {
 	router.AddMiddleware(retry.Middleware, e.tell, e.metrics.count, middleware.Recoverer)
 	for _, r := range e.runners {
 		r.stopped = nil
+		r.progress.run(true)
 		router.AddConsumerHandler(r.model.Name, "events", e.feed.Subscriber(r.start), r.handle)
 	}
+	go e.watch(ctx, again)
 	return router.Run(ctx)
+}
+
+// watch looks for read models that stand before where their runner has left them. Commits do not wait for the disk, so a
+// crash of Postgres takes the last ones away, and a runner that has nothing new to fold would not notice.
+func (e *Engine) watch(ctx context.Context, again func()) {
+	tick := time.NewTicker(recheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, r := range e.runners {
+			reached := r.progress.at() // first: what was reached then, stands there now
+			c, err := readCheckpoint(ctx, e.pool, r.model.Schema, "")
+			if err == nil && c.position < reached {
+				e.config.Logger.Warn("read model starts over from its checkpoint: commits were lost", "model", r.model.Name, "position", c.position, "reached", reached)
+				again()
+				return
+			}
+		}
+	}
 }

@@ -35,6 +35,12 @@ func (p *progress) set(change func()) {
 	p.changed = make(chan struct{})
 }
 
+func (p *progress) at() eventlog.Position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.position
+}
+
 func (p *progress) reach(at eventlog.Position) { p.set(func() { p.position, p.failed = at, nil }) }
 func (p *progress) fail(err error)             { p.set(func() { p.failed = err }) }
 func (p *progress) run(running bool) {

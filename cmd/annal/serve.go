@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
@@ -102,7 +103,10 @@ func (f front) serve(ctx context.Context, config instance.Config, found, ready m
 	var work errgroup.Group
 	work.Go(func() error { defer stopServing(); return server.Serve(serving, listener) })
 	work.Go(func() error {
-		err := i.CaughtUp(serving)
+		stopped, err := i.CaughtUp(serving)
+		for _, name := range stopped {
+			fmt.Fprintf(os.Stderr, "annal: the read model %s has FAILED and stays behind; annal readmodels says why, the others serve\n", name)
+		}
 		if err == nil {
 			err = ready(serving, i, url)
 		}

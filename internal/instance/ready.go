@@ -11,11 +11,11 @@ import (
 )
 
 // CaughtUp returns when every read model has reached the head that the log had when it was called. A read model that has
-// FAILED is not waited for: it says so itself, and the others serve.
-func (i *Instance) CaughtUp(ctx context.Context) error {
+// FAILED is not waited for, so that the others serve: it is among stopped.
+func (i *Instance) CaughtUp(ctx context.Context) (stopped []string, err error) {
 	head, err := i.Log.Head(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, m := range Models() {
 		for {
@@ -24,23 +24,24 @@ func (i *Instance) CaughtUp(ctx context.Context) error {
 				break
 			}
 			if !errors.Is(err, projections.ErrBehind) {
-				return err
+				return nil, err
 			}
 			failed, err := i.failed(ctx, m.Name)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if failed {
+				stopped = append(stopped, m.Name)
 				break
 			}
 			select {
 			case <-time.After(50 * time.Millisecond): // Wait itself waits seconds; this only calms a model that is not run at all
 			case <-ctx.Done():
-				return ctx.Err()
+				return nil, ctx.Err()
 			}
 		}
 	}
-	return nil
+	return stopped, nil
 }
 
 func (i *Instance) failed(ctx context.Context, name string) (bool, error) {
