@@ -103,8 +103,8 @@ func (c *Commands) Authenticate(ctx context.Context, token string, origin Origin
 	return p, nil
 }
 
-// Acting returns the principal of an account without a session: for programs of this process that act in somebody's name,
-// such as the sample; never for a request.
+// Acting returns the principal of an account without a session. It asks for no proof: call it where there has been one, as
+// after an activation token was redeemed, or where the program acts in somebody's name, as the sample does.
 func (c *Commands) Acting(ctx context.Context, organization, account uuid.UUID, origin Origin) (*Principal, error) {
 	p, err := c.principal(ctx, organization, account, origin)
 	if err == nil && !p.account.Invited {

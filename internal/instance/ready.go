@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/annal-crm/annal/projections"
@@ -50,7 +49,7 @@ func (i *Instance) failed(ctx context.Context, name string) (bool, error) {
 		return false, err
 	}
 	for _, s := range statuses {
-		if strings.EqualFold(s.Name, name) {
+		if s.Name == name {
 			return s.State == projections.Failed, nil
 		}
 	}
