@@ -40,6 +40,7 @@ var (
 	ErrInvalidCredentials = errors.New("commands: name or password is wrong, or the account may not sign in now")
 	ErrRateLimited        = errors.New("commands: too many attempts, try again later")
 	ErrNotFound           = errors.New("commands: unknown, or out of reach")
+	ErrUnreadable         = errors.New("commands: this stream holds an event that this program cannot read")
 	ErrTooOld             = errors.New("commands: a newer program wrote to this stream, this one is too old to judge it")
 )
 
@@ -149,7 +150,7 @@ type act struct {
 	meta     domain.Metadata
 }
 
-const maxReason = 1000 // code points: some sentences
+const maxReason = organization.MaxReason
 
 // begin checks what every command carries. A command belongs to its actor: another one's of the same id is another command.
 func (c *Commands) begin(p *Principal, cmd Command) (*act, error) {

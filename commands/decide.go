@@ -16,6 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/vault"
 )
 
 // aggregate is one kind of stream: how it folds, and the states of those used last.
@@ -69,7 +70,7 @@ func (a *aggregate[S, E]) advance(ctx context.Context, c *Commands, s eventlog.S
 			return loaded[S]{}, fmt.Errorf("%w: %w", ErrTooOld, err)
 		}
 		if err != nil {
-			return loaded[S]{}, err
+			return loaded[S]{}, unreadable(e, err)
 		}
 		next.state = a.evolve(next.state, event)
 		next.receipt = eventlog.Receipt{Position: e.Position, Version: e.Version}
@@ -80,6 +81,16 @@ func (a *aggregate[S, E]) advance(ctx context.Context, c *Commands, s eventlog.S
 		a.cache.Add(s, next)
 	}
 	return next, nil
+}
+
+// unreadable tells an event that is not as this program writes it from what has to do with the vault.
+func unreadable(e eventlog.Event, err error) error {
+	for _, of := range []error{vault.ErrUnavailable, vault.ErrTampered, vault.ErrNoKey, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, of) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: at position %s: %w", ErrUnreadable, e.Position, err)
 }
 
 // outcome is what a command came to.

@@ -58,6 +58,7 @@ var table = []struct {
 	{commands.ErrInvalidCredentials, InvalidCredentials, "login name or password is wrong, or the account cannot sign in now"},
 	{commands.ErrRateLimited, RateLimited, "too much at once: try again in a moment"},
 	{commands.ErrNotFound, NotFound, notThere},
+	{commands.ErrUnreadable, Unavailable, unreadable},
 	{commands.ErrTooOld, Unavailable, "a newer version of the program wrote this: it must be updated here too"},
 
 	{account.ErrNotFound, NotFound, notThere},
@@ -90,6 +91,8 @@ var table = []struct {
 	{context.DeadlineExceeded, Unavailable, "it took too long: try again, or ask for less"},
 	{context.Canceled, Unavailable, "the request was given up"},
 }
+
+const unreadable = "this record's history holds an event that this version cannot read; an administrator finds it under parked events"
 
 const notThere = "there is no such object, or not for you"
 
@@ -142,6 +145,9 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 	}
 	for _, known := range table {
 		if errors.Is(cause, known.err) {
+			if known.err == commands.ErrUnreadable { // somebody has to mend that
+				p.logger.ErrorContext(ctx, "an event cannot be read", "path", e.Path.String(), "error", cause)
+			}
 			return known.code, known.message, nil
 		}
 	}

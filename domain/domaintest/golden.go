@@ -94,7 +94,7 @@ func fill(t *testing.T, v reflect.Value, path string) {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(leaf + " é\"")
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(id[0]) + 1)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))

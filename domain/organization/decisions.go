@@ -221,6 +221,22 @@ func ChangeLockoutPolicy(s State, rule Lockout) ([]Event, error) {
 	return checked(bad, LockoutPolicyChanged{rule.Attempts, domain.Duration(rule.Window), domain.Duration(rule.LockFor)})
 }
 
+// MaxReason is how long a reason may be, in code points: some sentences.
+const MaxReason = 1000
+
+// SkipEvent leaves an event out of a read model that cannot fold it. It needs a reason, for whoever reads the record later.
+func SkipEvent(s State, wish EventSkipped) ([]Event, error) {
+	switch {
+	case s.Name == "":
+		return nil, ErrNotFound
+	case s.skipped[skipped{wish.ReadModel, wish.Event}]:
+		return nil, nil
+	}
+	bad := domain.Invalid{}
+	wish.Reason = bad.Name("reason", wish.Reason, MaxReason)
+	return checked(bad, wish)
+}
+
 // checked returns the events of a wish in whose fields nothing is wrong.
 func checked(bad domain.Invalid, events ...Event) ([]Event, error) {
 	if err := bad.Err(); err != nil {

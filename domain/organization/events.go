@@ -9,7 +9,7 @@ import (
 // Category names the streams of organizations. An organization's stream has the organization's own id.
 const Category = "organization"
 
-// Event is a fact about one organization: its roles, its tree of teams, its rules.
+// Event is a fact about one organization: its roles, its tree of teams, its rules, what it left out of a read model.
 type Event interface{ organizationEvent() }
 
 // Codec names every event for storage. A name is for ever; its Go type is not.
@@ -22,6 +22,7 @@ var Codec = domain.NewCodec(map[string]Event{
 	"organization.team_moved":             TeamMoved{},
 	"organization.team_manager_set":       TeamManagerSet{},
 	"organization.lockout_policy_changed": LockoutPolicyChanged{},
+	"organization.event_skipped":          EventSkipped{},
 })
 
 // Source names the import that an event came from; empty: a person's act.
@@ -63,6 +64,16 @@ type (
 		Window   domain.Duration `json:"window"`
 		LockFor  domain.Duration `json:"lockFor"`
 	}
+	// EventSkipped leaves an event that a read model cannot fold out of it for good. The event itself stays in the log.
+	EventSkipped struct {
+		ReadModel string    `json:"readModel"`
+		Position  int64     `json:"position"` // of the event, in the log
+		Event     uuid.UUID `json:"event"`
+		Type      string    `json:"type"`
+		Category  string    `json:"category"` // of its stream
+		Stream    uuid.UUID `json:"stream"`
+		Reason    string    `json:"reason"`
+	}
 )
 
 func (Registered) organizationEvent()           {}
@@ -73,3 +84,4 @@ func (TeamCreated) organizationEvent()          {}
 func (TeamMoved) organizationEvent()            {}
 func (TeamManagerSet) organizationEvent()       {}
 func (LockoutPolicyChanged) organizationEvent() {}
+func (EventSkipped) organizationEvent()         {}

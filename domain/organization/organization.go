@@ -37,6 +37,13 @@ type State struct {
 	Teams         map[uuid.UUID]TeamNode
 	Lockout       Lockout
 	PolicyVersion int // of Lockout, from 1
+	skipped       map[skipped]bool
+}
+
+// skipped is an event that was left out of a read model.
+type skipped struct {
+	readModel string
+	event     uuid.UUID
 }
 
 // TeamNode is a team in the tree of teams.
@@ -97,6 +104,8 @@ func Evolve(s State, e Event) State {
 	case LockoutPolicyChanged:
 		s.Lockout = Lockout{e.Attempts, time.Duration(e.Window), time.Duration(e.LockFor)}
 		s.PolicyVersion++
+	case EventSkipped:
+		s.skipped = with(s.skipped, skipped{e.ReadModel, e.Event}, true)
 	default:
 		panic(fmt.Sprintf("organization: Evolve lacks %T", e))
 	}

@@ -157,6 +157,24 @@ func TestLockoutPolicy(t *testing.T) {
 	}
 }
 
+func TestEventsAreSkippedOnceAndForAReason(t *testing.T) {
+	skip := func(e EventSkipped) func(State) ([]Event, error) {
+		return func(s State) ([]Event, error) { return SkipEvent(s, e) }
+	}
+	wish := EventSkipped{ReadModel: "customers", Position: 7, Event: ada, Type: "customer.edited", Category: "customer", Stream: grace, Reason: " a fault of the import "}
+	done, elsewhere, silent := wish, wish, wish
+	done.Reason, elsewhere.Reason, silent.Reason = "a fault of the import", "a fault of the import", " \t"
+	elsewhere.ReadModel = "sales"
+	domaintest.Run(t, Codec, Evolve,
+		story{Name: "skipped", Given: events{org}, When: skip(wish), Then: events{done}},
+		story{Name: "skipped before", Given: events{org, done}, When: skip(wish)},
+		story{Name: "skipped before, and no reason needed now", Given: events{org, done}, When: skip(silent)},
+		story{Name: "in another read model", Given: events{org, done}, When: skip(elsewhere), Then: events{elsewhere}},
+		story{Name: "without a reason", Given: events{org}, When: skip(silent), Err: domain.Invalid{"reason": "must not be blank"}},
+		story{Name: "by nobody", When: skip(wish), Err: ErrNotFound},
+	)
+}
+
 // Teams created, moved and imported in any order are a tree: from each, the way up ends.
 func TestTeamsStayATree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -169,6 +169,8 @@ func organizationSummary(e organization.Event) string {
 		return "team given a manager"
 	case organization.LockoutPolicyChanged:
 		return fmt.Sprintf("lockout: after %d wrong passwords within %s, for %s", e.Attempts, time.Duration(e.Window), time.Duration(e.LockFor))
+	case organization.EventSkipped:
+		return fmt.Sprintf("%s at position %d left out of the read model %s: %s", e.Type, e.Position, e.ReadModel, e.Reason)
 	}
 	panic(fmt.Sprintf("facts: no summary for %T", e))
 }
