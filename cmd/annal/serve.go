@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,14 +31,28 @@ type front struct {
 	Grace          time.Duration  `help:"What running requests get to finish at the end." default:"15s" env:"ANNAL_GRACE"`
 }
 
+// role says what part of the work a process does; several processes share it.
+type role string
+
+// api and all answer GraphQL; projector and all fold the read models and run the automations.
+const (
+	all       role = "all"
+	api       role = "api"
+	projector role = "projector"
+)
+
 type serveCmd struct {
 	place
 	front
+	Role role `help:"What this process does: ${enum}. api answers GraphQL, projector folds the read models and runs the automations." enum:"all,api,projector" default:"all" env:"ANNAL_ROLE"`
 }
 
 // Run serves what is there. Unlike up it makes neither organization nor administrator nor sample.
 func (c serveCmd) Run(ctx context.Context) error {
-	return c.front.serve(ctx, c.place.config(), nil, func(_ context.Context, _ *instance.Instance, url string) error {
+	return c.front.serve(ctx, c.Role, c.place.config(), nil, func(_ context.Context, _ *instance.Instance, url string) error {
+		if c.Role == projector {
+			url = strings.TrimSuffix(url, "graphql") + "readyz"
+		}
 		fmt.Println("ready", url)
 		return nil
 	})
@@ -58,10 +73,10 @@ func (f front) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// serve opens the instance and answers until ctx ends; then it stops in the order that loses nothing: requests first, then
-// the read models and automations, then the log and the database. found, if not nil, runs before anything else does; ready
-// once every read model has reached the head of the log.
-func (f front) serve(ctx context.Context, config instance.Config, found, ready moment) (err error) {
+// serve opens the instance and does the work of a role until ctx ends; then it stops in the order that loses nothing: requests
+// first, then the read models and automations, then the log and the database. It refuses to serve read models that do not fit
+// the log. found, if not nil, runs before anything else does; ready once every read model has reached the head of the log.
+func (f front) serve(ctx context.Context, role role, config instance.Config, found, ready moment) (err error) {
 	listener, err := f.listen()
 	if err != nil {
 		return err
@@ -75,6 +90,10 @@ func (f front) serve(ctx context.Context, config instance.Config, found, ready m
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
+	if err := fits(ctx, i); err != nil {
+		return err
+	}
+	registry.MustRegister(i.Metrics())
 	url := fmt.Sprintf("http://%s/graphql", listener.Addr())
 	if found != nil {
 		if err := found(ctx, i, url); err != nil {
@@ -83,31 +102,40 @@ func (f front) serve(ctx context.Context, config instance.Config, found, ready m
 	}
 
 	logger := slog.Default()
-	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Log: i.Log, Logger: logger},
-		graph.Config{Cost: f.MaxCost, Depth: f.MaxDepth, TrustedProxies: f.TrustedProxies})
-	server := web.New(web.Dependencies{Graph: handler, Readers: i.Engine, Database: i.Pool, Metrics: registry, Logger: logger},
-		web.Config{Version: version, Grace: f.Grace})
+	deps := web.Dependencies{Readers: i.Engine, Database: i.Pool, Log: i.Log, Metrics: registry, Logger: logger}
+	if role != projector {
+		deps.Graph = graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Log: i.Log, Logger: logger},
+			graph.Config{Cost: f.MaxCost, Depth: f.MaxDepth, TrustedProxies: f.TrustedProxies})
+	}
+	server := web.New(deps, web.Config{Version: version, Role: string(role), Grace: f.Grace})
 
 	// Folding and automations outlive the requests that wait for them.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var behind errgroup.Group
 	behind.Go(func() error { i.Watch(background); return nil })
-	behind.Go(func() error { return i.Engine.Run(background) })
-	behind.Go(func() error {
-		automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)
-		return nil
-	})
+	if role != api {
+		behind.Go(func() error { return i.Engine.Run(background) })
+		behind.Go(func() error {
+			automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)
+			return nil
+		})
+	}
 
 	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
 	var work errgroup.Group
 	work.Go(func() error { defer stopServing(); return server.Serve(serving, listener) })
 	work.Go(func() error {
 		stopped, err := i.CaughtUp(serving)
-		for _, name := range stopped {
-			fmt.Fprintf(os.Stderr, "annal: the read model %s has FAILED and stays behind; annal readmodels says why, the others serve\n", name)
+		if err == nil {
+			err = fits(serving, i) // a key that the vault lacks is noticed by who folds
 		}
 		if err == nil {
+			for _, name := range stopped {
+				fmt.Fprintf(os.Stderr, "annal: the read model %s has FAILED and stays behind; annal readmodels says why, the others serve\n", name)
+			}
+			server.CaughtUp()
 			err = ready(serving, i, url)
 		}
 		if err != nil {
@@ -121,4 +149,17 @@ func (f front) serve(ctx context.Context, config instance.Config, found, ready m
 	err = work.Wait()
 	stop()
 	return errors.Join(err, behind.Wait())
+}
+
+// unfit is the exit status when log, vault and read models do not fit together: starting again would not mend that.
+const unfit = 4
+
+// fits returns an error that says what to do if read models, log and vault do not belong together.
+func fits(ctx context.Context, i *instance.Instance) error {
+	misfits, err := i.Misfits(ctx)
+	if err != nil || len(misfits) == 0 {
+		return err
+	}
+	return exit{unfit, fmt.Errorf("log, vault and read models do not fit together, so nothing is served (docs/operations.md, \"After a restore\", says what to do):\n  %s",
+		strings.Join(misfits, "\n  "))}
 }

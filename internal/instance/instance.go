@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -123,19 +125,47 @@ func (i *Instance) openLog(ctx context.Context, eventStoreURL string) error {
 	return err
 }
 
-// Watch keeps Annal's own Postgres running until ctx ends, see [embedded.Server.Watch]. A Postgres of the user's own is the
-// user's to keep running; Annal waits for it.
+// Watch keeps Annal's own Postgres running until ctx ends, see [embedded.Server.Watch], and says when the connection to an
+// EventStoreDB is lost and when it is back. Servers of the user's own are the user's to keep running; Annal waits for them.
 func (i *Instance) Watch(ctx context.Context) {
-	if i.server == nil {
-		return
+	var watching sync.WaitGroup
+	if l, ok := i.Log.(connection); ok {
+		watching.Go(func() { watchConnection(ctx, l) })
 	}
-	i.server.Watch(ctx, func(err error) {
-		if err != nil {
-			slog.Error("database", "error", err.Error())
+	if i.server != nil {
+		watching.Go(func() {
+			i.server.Watch(ctx, func(err error) {
+				if err != nil {
+					slog.Error("database", "error", err.Error())
+					return
+				}
+				slog.Warn("the database runs again")
+			})
+		})
+	}
+	watching.Wait()
+}
+
+// watchConnection tells of losses that have lasted for a second or longer.
+func watchConnection(ctx context.Context, l connection) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for was := true; ; {
+		select {
+		case <-ctx.Done():
 			return
+		case <-tick.C:
 		}
-		slog.Warn("the database runs again")
-	})
+		switch state := l.State(); {
+		case state.Connected == was:
+		case state.Connected:
+			slog.Warn("EventStoreDB is connected again", "losses", state.Losses)
+			was = true
+		case state.Err != nil: // none is known yet right after the loss
+			slog.Error("EventStoreDB is not connected", "error", state.Err.Error())
+			was = false
+		}
+	}
 }
 
 // Close answers what is under way and lets go of everything; Annal's own Postgres stops if nobody else uses it.

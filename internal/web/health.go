@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/annal-crm/annal/eventlog/eventstoredb"
 	"github.com/annal-crm/annal/projections"
 )
 
@@ -17,12 +18,21 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	w.Write([]byte("alive\n"))
 }
 
-// readiness is the answer of /readyz. Strangers read it: it has no position and no error text.
+// readiness is the answer of /readyz. Strangers read it: it has no position, no address and no error text of others.
 type readiness struct {
 	Ready      bool        `json:"ready"`
 	Problems   []string    `json:"problems"`
 	Version    string      `json:"version"`
+	Log        *connection `json:"log,omitempty"` // absent: the log lies in the database
 	ReadModels []readModel `json:"readModels"`
+}
+
+// connection is that to EventStoreDB.
+type connection struct {
+	Connected bool      `json:"connected"`
+	Since     time.Time `json:"since"`  // it is so
+	Losses    int64     `json:"losses"` // since the start
+	LastError string    `json:"lastError,omitempty"`
 }
 
 type readModel struct {
@@ -41,6 +51,16 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.ending.Load() {
 		problem("the server is going down")
+	}
+	if !s.caught.Load() {
+		problem("the read models have not caught up with the log since the start")
+	}
+	if _, err := s.deps.Log.Head(ctx); err != nil {
+		problem("the log cannot be reached")
+	}
+	if l, ok := s.deps.Log.(interface{ State() eventstoredb.State }); ok { // what that call has found out
+		state := l.State()
+		answer.Log = &connection{state.Connected, state.Since, state.Losses, public(state.Err)}
 	}
 	if err := s.deps.Database.Ping(ctx); err != nil {
 		problem("the database of the read models cannot be reached")
@@ -63,4 +83,15 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	json.NewEncoder(w).Encode(answer)
+}
+
+// public is of a connection's error what strangers may read: what kind it is, without the addresses in it. The rest is logged.
+func public(err error) string {
+	if err == nil {
+		return ""
+	}
+	if kind, _, ok := strings.Cut(err.Error(), ": "); ok && strings.HasPrefix(kind, "EventStoreDB ") {
+		return kind
+	}
+	return "the connection was lost"
 }

@@ -1,4 +1,5 @@
-// Package web is the HTTP server around GraphQL: its limits, its log, its health, and the small page at "/".
+// Package web is the HTTP server around GraphQL: its limits, its log, its health, and the small page at "/". Of a process
+// without GraphQL, a projector, it serves the health alone.
 //
 // [Server.Serve] answers until its context ends; then it tells load balancers that it is not ready, lets running requests
 // finish and closes subscriptions. Bodies, tokens and query texts are never logged.
@@ -19,12 +20,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph"
 	"github.com/annal-crm/annal/projections"
 )
 
-// Dependencies are what the server serves. All are required.
+// Dependencies are what the server serves. All but Graph are required.
 type Dependencies struct {
+	// Graph is nil where no GraphQL is answered.
 	Graph   *graph.Handler
 	Readers interface { // usually a *projections.Engine
 		Statuses(ctx context.Context) ([]projections.Status, error)
@@ -32,6 +35,9 @@ type Dependencies struct {
 	Database interface {
 		Ping(ctx context.Context) error
 	} // of the read models
+	Log interface { // usually an eventlog.Log; one with a connection tells its State
+		Head(ctx context.Context) (eventlog.Position, error)
+	}
 	Metrics *prometheus.Registry // shown at /metrics; the server adds its own
 	Logger  *slog.Logger
 }
@@ -39,6 +45,7 @@ type Dependencies struct {
 // Config tunes a [Server]; the zero value is fit to serve.
 type Config struct {
 	Version string        // of the program, shown on the page
+	Role    string        // of the process, shown in the metrics
 	Behind  int64         // a server is ready while no read model is more events behind than this; default 10 000
 	Grace   time.Duration // what running requests get to finish at the end; default 15 s
 }
@@ -60,6 +67,7 @@ type Server struct {
 	http    *http.Server
 	seconds *prometheus.HistogramVec
 	ending  atomic.Bool
+	caught  atomic.Bool // up, once since the start
 }
 
 // New returns a server.
@@ -68,7 +76,11 @@ func New(d Dependencies, c Config) *Server {
 	s := &Server{deps: d, config: c, seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "annal_http_request_seconds", Help: "Time that HTTP requests took.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 	}, []string{"route", "status"})}
-	d.Metrics.MustRegister(s.seconds)
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "annal_info", Help: "1; what runs here.", ConstLabels: prometheus.Labels{"version": c.Version, "role": c.Role},
+	})
+	info.Set(1)
+	d.Metrics.MustRegister(s.seconds, info)
 	s.http = &http.Server{
 		Handler: s.Handler(), ErrorLog: slog.NewLogLogger(d.Logger.Handler(), slog.LevelDebug), // broken handshakes and the like
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerLimit,
@@ -79,12 +91,25 @@ func New(d Dependencies, c Config) *Server {
 // Handler returns what the server answers with, for tests.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", s.deps.Graph)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.deps.Metrics, promhttp.HandlerOpts{}))
+	if s.deps.Graph == nil {
+		mux.HandleFunc("/graphql", elsewhere)
+		return s.logged(mux)
+	}
+	mux.Handle("/graphql", s.deps.Graph)
 	s.page(mux)
 	return s.logged(mux)
+}
+
+// CaughtUp tells the server that every read model has been at the head of the log once since the start. Before that it is not
+// ready: a log that cannot count what is behind gives no other sign.
+func (s *Server) CaughtUp() { s.caught.Store(true) }
+
+// elsewhere answers who asks a projector for GraphQL.
+func elsewhere(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "This process folds read models and answers no GraphQL: ask one that runs with --role all or api.", http.StatusNotFound)
 }
 
 // Serve answers on l until ctx ends, then for as long as running requests need, at most [Config.Grace]. It closes l.
@@ -100,7 +125,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
 	defer cancel()
 	subscriptions := make(chan error, 1)
-	go func() { subscriptions <- s.deps.Graph.Shutdown(grace) }()
+	go func() {
+		if s.deps.Graph == nil {
+			subscriptions <- nil
+			return
+		}
+		subscriptions <- s.deps.Graph.Shutdown(grace)
+	}()
 	err := errors.Join(s.http.Shutdown(grace), <-subscriptions)
 	if err != nil {
 		s.http.Close()

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph"
 	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/pgtest"
@@ -32,6 +33,7 @@ type world struct {
 	*instance.Instance
 	url    string
 	logs   *logs
+	server *web.Server
 	stop   context.CancelFunc // of the server
 	served chan error
 	db     *database
@@ -50,6 +52,7 @@ type database struct {
 	*instance.Instance
 	mu       sync.Mutex
 	gone     error
+	lost     error // of the log
 	statuses []projections.Status
 }
 
@@ -69,6 +72,15 @@ func (d *database) Statuses(ctx context.Context) ([]projections.Status, error) {
 		return d.statuses, nil
 	}
 	return d.Engine.Statuses(ctx)
+}
+
+func (d *database) Head(ctx context.Context) (eventlog.Position, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lost != nil {
+		return 0, d.lost
+	}
+	return d.Log.Head(ctx)
 }
 
 func newWorld(t *testing.T) *world {
@@ -93,7 +105,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, Instance: i, logs: &logs{}, served: make(chan error, 1), db: &database{Instance: i}}
 	logger := slog.New(slog.NewTextHandler(w.logs, nil))
 	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, Log: i.Log, DB: i.Pool, Book: i.Book, Logger: logger}, graph.Config{})
-	server := web.New(web.Dependencies{Graph: handler, Readers: w.db, Database: w.db, Metrics: prometheus.NewRegistry(), Logger: logger}, web.Config{Version: "v0", Grace: 10 * time.Second})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(i.Metrics())
+	w.server = web.New(web.Dependencies{Graph: handler, Readers: w.db, Database: w.db, Log: w.db, Metrics: registry, Logger: logger}, web.Config{Version: "v0", Role: "all", Grace: 10 * time.Second})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +115,7 @@ func newWorld(t *testing.T) *world {
 	w.url = "http://" + listener.Addr().String()
 	serving, stopServing := context.WithCancel(context.Background())
 	w.stop = stopServing
-	go func() { w.served <- server.Serve(serving, listener) }()
+	go func() { w.served <- w.server.Serve(serving, listener) }()
 	t.Cleanup(stopServing)
 	return w
 }
@@ -135,6 +149,10 @@ func TestHealth(t *testing.T) {
 		}
 		return response.StatusCode, strings.Join(answer.Problems, "; ")
 	}
+	if status, problems := ready(); status != 503 || problems != "the read models have not caught up with the log since the start" {
+		t.Errorf("%d %s", status, problems)
+	}
+	w.server.CaughtUp()
 	if status, problems := ready(); status != 200 || problems != "" {
 		t.Errorf("%d %s", status, problems)
 	}
@@ -152,11 +170,24 @@ func TestHealth(t *testing.T) {
 	if status, problems := ready(); status != 503 || problems != "the database of the read models cannot be reached" {
 		t.Errorf("%d %s", status, problems)
 	}
+	set(nil)
+	w.db.mu.Lock()
+	w.db.lost = errors.New("password=hunter2")
+	w.db.mu.Unlock()
+	if status, problems := ready(); status != 503 || problems != "the log cannot be reached" {
+		t.Errorf("%d %s", status, problems)
+	}
 	if response, text := w.do("GET", "/healthz", ""); response.StatusCode != 200 || text != "alive\n" {
 		t.Errorf("alive whatever else is gone: %d %s", response.StatusCode, text)
 	}
-	if response, text := w.do("GET", "/metrics", ""); response.StatusCode != 200 || !strings.Contains(text, `annal_http_request_seconds_count{route="/readyz",status="503"} 2`) {
+	if response, text := w.do("GET", "/metrics", ""); response.StatusCode != 200 || !strings.Contains(text, `annal_http_request_seconds_count{route="/readyz",status="503"} 4`) {
 		t.Errorf("%d %.500s", response.StatusCode, text)
+	} else {
+		for _, want := range []string{`annal_info{role="all",version="v0"} 1`, "annal_log_up 1", `annal_postgres_connections{pool="log_writing",state="most"} 3`, `annal_postgres_waits_total{pool="readmodels"}`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("/metrics does not have %s", want)
+			}
+		}
 	}
 }
 
