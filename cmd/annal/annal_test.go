@@ -1,214 +1,19 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/annal-crm/annal/eventlog/eventstoredb/esdbtest"
 )
-
-// These tests use the program as people do: built, started in an empty directory, asked from outside.
-
-var binary string
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "annal-test-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "annal")
-		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-			return 1
-		}
-		if err := os.Chmod(dir, 0o755); err != nil { // other users run it too
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
-
-// home is a data directory that a user other than root may enter, and who uses it.
-type home struct {
-	t    *testing.T
-	dir  string
-	user *syscall.SysProcAttr
-	env  []string
-}
-
-func newHome(t *testing.T) *home {
-	dir, err := os.MkdirTemp("", "annal-home-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "ANNAL_") {
-			env = append(env, v)
-		}
-	}
-	return &home{t: t, dir: dir, env: append(env, "HOME="+dir)}
-}
-
-func (h *home) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, append(args, "--data-dir", filepath.Join(h.dir, "data"))...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = h.dir, h.env, h.user
-	return cmd
-}
-
-// run runs a subcommand to its end and returns what it printed and its exit status.
-func (h *home) run(args ...string) (out string, status int) {
-	h.t.Helper()
-	b, err := h.command(args...).CombinedOutput()
-	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-		return string(b), failed.ExitCode()
-	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return string(b), 0
-}
-
-func (h *home) must(args ...string) string {
-	h.t.Helper()
-	out, status := h.run(args...)
-	if status != 0 {
-		h.t.Fatalf("annal %s: exit status %d\n%s", strings.Join(args, " "), status, out)
-	}
-	return out
-}
-
-// server is a running annal up or serve.
-type server struct {
-	cmd  *exec.Cmd
-	url  string
-	said string        // until it was ready, and shortly after
-	rest chan struct{} // closed when it says no more
-}
-
-var ready = regexp.MustCompile(`(?m)^ready (http://\S+)$`)
-
-func (h *home) start(args ...string) *server {
-	h.t.Helper()
-	cmd := h.command(append(args, "--listen", "127.0.0.1:0")...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	s := &server{cmd: cmd, rest: make(chan struct{})}
-	lines := make(chan string)
-	go func() {
-		defer close(s.rest)
-		defer close(lines)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			lines <- scan.Text()
-		}
-	}()
-	deadline := time.After(2 * time.Minute)
-	quiet := (<-chan time.Time)(nil)
-	for {
-		select {
-		case line, more := <-lines:
-			if !more {
-				h.t.Fatalf("annal %s ended before it was ready:\n%s%s", args[0], s.said, stderr.String())
-			}
-			s.said += line + "\n"
-			if m := ready.FindStringSubmatch(line); m != nil {
-				s.url = m[1]
-			}
-			if s.url != "" {
-				quiet = time.After(300 * time.Millisecond) // what it says after that comes at once
-			}
-		case <-quiet:
-			go func() {
-				for range lines {
-				}
-			}()
-			h.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-			return s
-		case <-deadline:
-			cmd.Process.Kill()
-			h.t.Fatalf("annal %s did not get ready:\n%s%s", args[0], s.said, stderr.String())
-		}
-	}
-}
-
-// stop asks the server to stop and returns its exit status.
-func (s *server) stop(t *testing.T) int {
-	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-s.rest
-	err := s.cmd.Wait()
-	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-		return failed.ExitCode()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return 0
-}
-
-func (s *server) ask(t *testing.T, token, query string) (data map[string]any) {
-	t.Helper()
-	body, err := json.Marshal(map[string]string{"query": query})
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var answer struct {
-		Data   map[string]any
-		Errors []any
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
-	}
-	if len(answer.Errors) > 0 {
-		t.Fatalf("%s: %v", query, answer.Errors)
-	}
-	return answer.Data
-}
 
 // The id that the sample's Jonas has on every machine.
 const jonas = "ec000e6c-520a-5f09-96a5-91a0e6f83c1e"
@@ -394,11 +199,7 @@ func TestServeOnAPostgresOfYourOwn(t *testing.T) {
 	}
 	second.stop(t)
 
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
+	conn := h.database()
 	if _, err := conn.Exec(t.Context(), "set role annal_serving"); err != nil {
 		t.Fatal(err)
 	}
