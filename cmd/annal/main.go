@@ -1,6 +1,6 @@
 // Command annal is Annal: an event-sourced CRM core in one program.
 //
-// Each subcommand is one file of this package. All but version open an instance (package instance) on the same data, beside
+// Each subcommand is one file of this package. All but a few open an instance (package instance) on the same data, beside
 // others that may be running on it, and close it when they are done.
 package main
 
@@ -29,7 +29,9 @@ type cli struct {
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
 	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`
+	Health      healthCmd      `cmd:"" help:"Ask a running Annal whether it is ready; for health checks where there is no curl."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Reference   referenceCmd   `cmd:"" hidden:"" help:"Write the reference of the configuration."`
 }
 
 // place says where the data is; nearly every subcommand has it.
@@ -80,6 +82,10 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // a page over GraphQL costs a quarter less processor time than with Go's 100; memory is small beside Postgres'
 	}
+	if err := fromFiles(); err != nil {
+		fmt.Fprintln(os.Stderr, "annal:", plainly(err))
+		os.Exit(1)
+	}
 	parsed := kong.Parse(&cli{},
 		kong.Name("annal"),
 		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
@@ -94,7 +100,7 @@ func main() {
 	if e, ok := errors.AsType[exit](err); ok {
 		status = e.status
 	}
-	fmt.Fprintln(os.Stderr, "annal:", err)
+	fmt.Fprintln(os.Stderr, "annal:", plainly(err))
 	stop()
 	os.Exit(status)
 }

@@ -2,29 +2,54 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/projections"
 )
 
 type reprojectCmd struct {
 	place
-	Name   string `arg:"" help:"The read model: annal readmodels lists them."`
+	Name   string `arg:"" optional:"" help:"The read model: annal readmodels lists them."`
+	All    bool   `help:"All read models, one after the other."`
 	Verify bool   `help:"Compare with the live rows before switching; exit status 3 if they differed."`
 }
 
 // differed is the exit status when the live rows were not what the log says.
 const differed = 3
 
-// Run folds the read model anew and switches to it; so rows that differed are mended.
+// Run folds the read models anew and switches to them; so rows that differed are mended.
 func (c reprojectCmd) Run(ctx context.Context) error {
+	if (c.Name == "") != c.All {
+		return errors.New("name one read model, or say --all")
+	}
 	i, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
-	bar := newProgress(c.Name)
-	done, err := i.Engine.Rebuild(ctx, c.Name, projections.RebuildOptions{
+	names := []string{c.Name}
+	if c.All {
+		names = nil
+		for _, m := range instance.Models() {
+			names = append(names, m.Name)
+		}
+	}
+	var errs []error
+	for _, name := range names {
+		err := c.reproject(ctx, i, name)
+		if _, mended := errors.AsType[exit](err); err != nil && !mended {
+			return errors.Join(append(errs, err)...)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c reprojectCmd) reproject(ctx context.Context, i *instance.Instance, name string) error {
+	bar := newProgress(name)
+	done, err := i.Engine.Rebuild(ctx, name, projections.RebuildOptions{
 		Verify:   c.Verify,
 		Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
 	})
@@ -32,7 +57,7 @@ func (c reprojectCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: folded %d events in %.1f s, up to position %s\n", c.Name, done.Events, done.Took.Seconds(), done.Position)
+	fmt.Printf("%s: folded %d events in %.1f s, up to position %s\n", name, done.Events, done.Took.Seconds(), done.Position)
 	switch {
 	case !c.Verify:
 		return nil
@@ -47,5 +72,5 @@ func (c reprojectCmd) Run(ctx context.Context) error {
 	for _, d := range done.Differences {
 		fmt.Printf("  %s %s: %s was %q, is %q\n", d.Table, d.Key, d.Column, d.Live, d.Rebuilt)
 	}
-	return exit{differed, fmt.Errorf("%s differed from the log", c.Name)}
+	return exit{differed, fmt.Errorf("%s differed from the log", name)}
 }

@@ -34,11 +34,11 @@ type front struct {
 // role says what part of the work a process does; several processes share it.
 type role string
 
-// api and all answer GraphQL; projector and all fold the read models and run the automations.
+// roleAPI and roleAll answer GraphQL; roleProjector and roleAll fold the read models and run the automations.
 const (
-	all       role = "all"
-	api       role = "api"
-	projector role = "projector"
+	roleAll       role = "all"
+	roleAPI       role = "api"
+	roleProjector role = "projector"
 )
 
 type serveCmd struct {
@@ -50,7 +50,7 @@ type serveCmd struct {
 // Run serves what is there. Unlike up it makes neither organization nor administrator nor sample.
 func (c serveCmd) Run(ctx context.Context) error {
 	return c.front.serve(ctx, c.Role, c.place.config(), nil, func(_ context.Context, _ *instance.Instance, url string) error {
-		if c.Role == projector {
+		if c.Role == roleProjector {
 			url = strings.TrimSuffix(url, "graphql") + "readyz"
 		}
 		fmt.Println("ready", url)
@@ -103,7 +103,7 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 
 	logger := slog.Default()
 	deps := web.Dependencies{Readers: i.Engine, Database: i.Pool, Log: i.Log, Metrics: registry, Logger: logger}
-	if role != projector {
+	if role != roleProjector {
 		deps.Graph = graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Log: i.Log, Logger: logger},
 			graph.Config{Cost: f.MaxCost, Depth: f.MaxDepth, TrustedProxies: f.TrustedProxies})
 	}
@@ -114,7 +114,7 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 	defer stop()
 	var behind errgroup.Group
 	behind.Go(func() error { i.Watch(background); return nil })
-	if role != api {
+	if role != roleAPI {
 		behind.Go(func() error { return i.Engine.Run(background) })
 		behind.Go(func() error {
 			automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)

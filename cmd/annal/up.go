@@ -41,7 +41,7 @@ func (c upCmd) Run(ctx context.Context) error {
 		lines, err = c.firstStart(ctx, i, url)
 		return err
 	}
-	return c.front.serve(ctx, all, c.place.config(), found, func(_ context.Context, _ *instance.Instance, url string) error {
+	return c.front.serve(ctx, roleAll, c.place.config(), found, func(_ context.Context, _ *instance.Instance, url string) error {
 		fmt.Println("ready", url)
 		fmt.Println("      " + strings.TrimSuffix(url, "graphql") + "   in a browser: what runs here, and queries to try")
 		for _, l := range lines {
