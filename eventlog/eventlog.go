@@ -99,8 +99,9 @@ type Log interface {
 	// ReadStreams returns the tails of several streams, each oldest first, in the order asked for; in one round trip
 	// where the log can. It is for streams whose head is already known (short tails), not for long reads.
 	ReadStreams(ctx context.Context, tails ...Tail) ([][]Event, error)
-	// ReadAll returns up to limit events after a position, in order; none means the end for now. What it has returned
-	// once it returns again: no event ever appears before one that was read.
+	// ReadAll returns up to limit events after a position, in order, and no more than it takes to reach [MaxPageSize]; none
+	// means the end for now, fewer than limit do not. What it has returned once it returns again: no event ever appears
+	// before one that was read.
 	ReadAll(ctx context.Context, after Position, limit int) ([]Event, error)
 	// Wait blocks until the log has grown past a position, or ctx ends (then its error).
 	Wait(ctx context.Context, after Position) error
@@ -123,13 +124,17 @@ const (
 	MaxNameSize   = 200     // bytes of a category or a type; Postgres cannot index a key of more than 2.7 kB
 )
 
+// MaxPageSize is how many bytes of Data plus Meta end a page that [Log.ReadAll] returns: a few pages must fit into a small
+// machine's memory, whatever is in the log. A page of 2000 usual events has a twentieth of it.
+const MaxPageSize = 16 << 20
+
 // Validate tells whether any log would take these events: a stream with a category, at least one and at most [MaxEvents]
 // events, each with an ID that differs from the others', a type, a schema version from 1, valid JSON of at most
 // [MaxEventSize] ([MaxAppendSize] together) and a time in the years 1–9999. Categories and types are printable UTF-8 of at
 // most [MaxNameSize]. The error wraps [ErrInvalid].
 func Validate(s Stream, events []NewEvent) error {
 	switch {
-	case !validName(s.Category) || s.ID == uuid.Nil:
+	case !ValidName(s.Category) || s.ID == uuid.Nil:
 		return fmt.Errorf("%w: a stream needs a category and an id", ErrInvalid)
 	case len(events) == 0:
 		return fmt.Errorf("%w: no events", ErrInvalid)
@@ -142,13 +147,13 @@ func Validate(s Stream, events []NewEvent) error {
 		switch {
 		case e.ID == uuid.Nil:
 			return fmt.Errorf("%w: event %d has no id", ErrInvalid, i)
-		case !validName(e.Type) || e.Schema < 1 || e.Schema > math.MaxInt32:
+		case !ValidName(e.Type) || e.Schema < 1 || e.Schema > math.MaxInt32:
 			return fmt.Errorf("%w: event %d needs a type and a schema version", ErrInvalid, i)
 		case len(e.Data)+len(e.Meta) > MaxEventSize:
 			return fmt.Errorf("%w: %s has %d bytes, at most %d", ErrInvalid, e.Type, len(e.Data)+len(e.Meta), MaxEventSize)
 		case size > MaxAppendSize:
 			return fmt.Errorf("%w: more than %d bytes", ErrInvalid, MaxAppendSize)
-		case !json.Valid(e.Data) || !json.Valid(e.Meta) || !utf8.Valid(e.Data) || !utf8.Valid(e.Meta):
+		case !validJSON(e.Data) || !validJSON(e.Meta):
 			return fmt.Errorf("%w: %s is not JSON in UTF-8", ErrInvalid, e.Type)
 		case e.OccurredAt.Year() < 1 || e.OccurredAt.Year() > 9999:
 			return fmt.Errorf("%w: %s occurred in the year %d", ErrInvalid, e.Type, e.OccurredAt.Year())
@@ -162,7 +167,7 @@ func Validate(s Stream, events []NewEvent) error {
 	return nil
 }
 
-// validName keeps out what not every log can store in a name: a zero byte, for one.
-func validName(s string) bool {
+// ValidName tells whether every log can store s as a category or a type: printable UTF-8 of at most [MaxNameSize] bytes.
+func ValidName(s string) bool {
 	return s != "" && len(s) <= MaxNameSize && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

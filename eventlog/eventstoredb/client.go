@@ -62,8 +62,6 @@ type session struct {
 	retired bool
 }
 
-var errClosed = fmt.Errorf("%w: the log is closed", eventlog.ErrUnavailable)
-
 // connect returns a client with a connection, or says why there is none.
 func connect(ctx context.Context, config esdb.Configuration, timeout time.Duration, probe func(context.Context, *esdb.Client) error) (*client, error) {
 	c := &client{lasting: lasting(config), probing: probing(config), probe: probe, timeout: timeout, changed: make(chan struct{})}
@@ -183,7 +181,7 @@ func (c *client) acquire(ctx context.Context) (*session, error) {
 		down := time.NewTimer(time.Until(state.Since.Add(c.timeout)))
 		select {
 		case <-c.ctx.Done():
-			return nil, errClosed
+			return nil, eventlog.ErrClosed
 		case <-ctx.Done():
 			return nil, errors.Join(context.Cause(ctx), state.Err)
 		case <-down.C:
@@ -319,7 +317,7 @@ func (p *patience) again(ctx context.Context, err error) error {
 		pause = jitter(p.delay)
 		p.delay = min(2*p.delay, time.Second)
 	}
-	if errors.Is(err, errDown) || errors.Is(err, errClosed) || verdict == answered || time.Now().Add(pause).After(p.until) {
+	if errors.Is(err, errDown) || errors.Is(err, eventlog.ErrClosed) || verdict == answered || time.Now().Add(pause).After(p.until) {
 		return unavailable(err)
 	}
 	if sleep(ctx, pause) != nil {

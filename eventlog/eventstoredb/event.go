@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
@@ -59,32 +61,38 @@ func (n names) parse(name string) (s eventlog.Stream, ok bool) {
 	s.Organization, err1 = uuid.Parse(ids[1:37])
 	s.ID, err2 = uuid.Parse(ids[38:])
 	s.Category = unescape.Replace(category)
-	return s, err1 == nil && err2 == nil && n.stream(s) == name
+	return s, err1 == nil && err2 == nil && eventlog.ValidName(s.Category) && n.stream(s) == name
 }
 
-// The server keeps an event's metadata and has no place for its schema version and time. They go in front of the members
-// of the metadata object, where the server's tools find $correlationId and $causationId as they look for them, and are cut
-// out again:
+// The server keeps an event's metadata and has no place for its schema version and time, nor for when another log recorded
+// it. They go in front of the members of the metadata object, where the server's tools find $correlationId and $causationId
+// as they look for them, and are cut out again:
 //
 //	{"annal":{"schema":1,"occurredAt":"2026-01-02T15:04:05.000000Z"},"$correlationId":…}
+//	{"annal":{"schema":1,"occurredAt":"2026-01-02T15:04:05.000000Z","recordedAt":"2026-01-02T15:04:06.000000Z"},…}
 //
 // Metadata that does not begin with a brace goes behind them whole: {"annal":{…,"whole":true},"meta":…}.
 const (
-	metaFront  = `{"annal":{"schema":`
-	metaTime   = `,"occurredAt":"`
-	timeFormat = "2006-01-02T15:04:05.000000Z"
-	metaEnd    = `"}`
-	metaWhole  = `","whole":true},"meta":`
+	metaFront    = `{"annal":{"schema":`
+	metaTime     = `,"occurredAt":"`
+	metaRecorded = `","recordedAt":"`
+	timeFormat   = "2006-01-02T15:04:05.000000Z"
+	metaEnd      = `"}`
+	metaWhole    = `","whole":true},"meta":`
 )
 
-func encodeMeta(e eventlog.NewEvent) ([]byte, error) {
+// encodeMeta returns the metadata as the server keeps them. recorded is zero unless another log has recorded the event.
+func encodeMeta(e eventlog.NewEvent, recorded time.Time) ([]byte, error) {
 	at := e.OccurredAt.UTC()
 	if at.Year() < 1 || at.Year() > 9999 {
 		return nil, fmt.Errorf("%w: %s occurred in the year %d", eventlog.ErrInvalid, e.Type, at.Year())
 	}
-	b := make([]byte, 0, len(metaFront)+len(metaTime)+len(timeFormat)+len(metaWhole)+len(e.Meta)+12)
+	b := make([]byte, 0, len(metaFront)+len(metaTime)+len(metaRecorded)+2*len(timeFormat)+len(metaWhole)+len(e.Meta)+12)
 	b = strconv.AppendInt(append(b, metaFront...), int64(e.Schema), 10)
 	b = at.AppendFormat(append(b, metaTime...), timeFormat)
+	if !recorded.IsZero() {
+		b = recorded.UTC().AppendFormat(append(b, metaRecorded...), timeFormat)
+	}
 	if e.Meta[0] != '{' {
 		return append(append(append(b, metaWhole...), e.Meta...), '}'), nil
 	}
@@ -97,25 +105,33 @@ func encodeMeta(e eventlog.NewEvent) ([]byte, error) {
 
 var errForm = errors.New("eventstoredb: metadata of another form")
 
-// decodeMeta is the inverse of encodeMeta. It writes into b, which becomes the event's.
-func decodeMeta(b []byte, e *eventlog.NewEvent) error {
+// decodeMeta is the inverse of encodeMeta, which leaves RecordedAt alone if there is none. It writes into b, which becomes
+// the event's.
+func decodeMeta(b []byte, e *eventlog.Event) error {
 	rest, ok := bytes.CutPrefix(b, []byte(metaFront))
 	if !ok {
 		return errForm
 	}
 	schema, rest, ok := bytes.Cut(rest, []byte(metaTime))
-	if !ok || len(rest) < len(timeFormat)+len(metaEnd) {
+	if !ok {
 		return errForm
 	}
-	var err1, err2 error
-	e.Schema, err1 = strconv.Atoi(string(schema))
-	e.OccurredAt, err2 = time.Parse(time.RFC3339, string(rest[:len(timeFormat)]))
-	if err1 != nil || err2 != nil || e.Schema < 1 {
+	var err error
+	if e.Schema, err = strconv.Atoi(string(schema)); err != nil || e.Schema < 1 || e.Schema > math.MaxInt32 {
 		return errForm
 	}
-	rest = rest[len(timeFormat):]
+	if e.OccurredAt, rest, ok = cutTime(rest); !ok {
+		return errForm
+	}
+	if recorded, ok := bytes.CutPrefix(rest, []byte(metaRecorded)); ok {
+		if e.RecordedAt, rest, ok = cutTime(recorded); !ok {
+			return errForm
+		}
+	}
 	if whole, ok := bytes.CutPrefix(rest, []byte(metaWhole)); ok {
-		e.Meta = whole[:len(whole)-1]
+		if e.Meta = whole[:max(0, len(whole)-1)]; !validJSON(e.Meta) || whole[len(whole)-1] != '}' {
+			return errForm
+		}
 		return nil
 	}
 	if !bytes.HasPrefix(rest, []byte(metaEnd)) {
@@ -125,9 +141,20 @@ func decodeMeta(b []byte, e *eventlog.NewEvent) error {
 	if len(rest) > 1 && rest[1] == ',' {
 		rest = rest[1:]
 	}
+	if !bytes.HasSuffix(bytes.TrimRight(rest[1:], " \t\r\n"), []byte("}")) {
+		return errForm
+	}
 	rest[0] = '{'
 	e.Meta = rest
 	return nil
+}
+
+func cutTime(b []byte) (at time.Time, rest []byte, ok bool) {
+	if len(b) < len(timeFormat) {
+		return at, b, false
+	}
+	at, err := time.Parse(time.RFC3339, string(b[:len(timeFormat)]))
+	return at, b[len(timeFormat):], err == nil
 }
 
 // decode returns an event of the log. It reports false for one of a stream that is not the log's.
@@ -137,31 +164,28 @@ func (n names) decode(r *esdb.RecordedEvent) (e eventlog.Event, ok bool) {
 	}
 	e.ID, e.Type, e.Data = r.EventID, r.EventType, r.Data
 	e.Version, e.Position = eventlog.Version(r.EventNumber+1), eventlog.Position(r.Position.Commit)
-	e.RecordedAt = r.CreatedDate.UTC().Truncate(time.Microsecond)
-	if err := decodeMeta(r.UserMetadata, &e.NewEvent); err != nil {
-		e.Type, e.Schema, e.OccurredAt = Foreign, 1, e.RecordedAt
+	created := r.CreatedDate.UTC().Truncate(time.Microsecond)
+	e.RecordedAt = created
+	if err := decodeMeta(r.UserMetadata, &e); err != nil {
+		e.Type, e.Schema, e.OccurredAt, e.RecordedAt = Foreign, 1, created, created
 		e.Data, e.Meta = orNull(r.Data), orNull(r.UserMetadata)
 	}
 	return e, true
 }
 
 func orNull(b []byte) json.RawMessage {
-	if json.Valid(b) {
+	if validJSON(b) {
 		return b
 	}
 	return json.RawMessage("null")
 }
 
-// proposed returns the events in the client's form, and their size as the server counts it.
-func proposed(events []eventlog.NewEvent) (data []esdb.EventData, size int, err error) {
-	data = make([]esdb.EventData, len(events))
-	for i, e := range events {
-		meta, err := encodeMeta(e)
-		if err != nil {
-			return nil, 0, err
-		}
-		data[i] = esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: meta}
-		size += len(e.Data) + len(meta) + 2*len(e.Type)
-	}
-	return data, size, nil
+func validJSON(b []byte) bool { return json.Valid(b) && utf8.Valid(b) }
+
+// proposed returns an event in the client's form, and its size as the server counts it. recorded is zero unless another log
+// has recorded the event.
+func proposed(e eventlog.NewEvent, recorded time.Time) (data esdb.EventData, size int, err error) {
+	meta, err := encodeMeta(e, recorded)
+	data = esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: meta}
+	return data, len(e.Data) + len(meta) + 2*len(e.Type), err
 }

@@ -39,19 +39,19 @@ type Config struct {
 // openTimeout bounds [Open] where nobody answers.
 const openTimeout = 5 * time.Second
 
-// Log is an [eventlog.Log]. Make it by [Open], end it by [Log.Close].
+// Log is an [eventlog.Importer]. Make it by [Open], end it by [Log.Close].
 type Log struct {
 	client   *client
 	config   Config
 	names    names
 	identity uuid.UUID
 	origin   eventlog.Position // of the event that made the log: all others come behind it
-	growth   growth
+	growth   *eventlog.Growth
 	cursors  cursors
 	follower sync.WaitGroup
 }
 
-var _ eventlog.Log = (*Log)(nil)
+var _ eventlog.Importer = (*Log)(nil)
 
 // Open opens the log in the database that a URL names: esdb://, esdb+discover://, or the same with kurrentdb, with the
 // settings of the client library (of discovery it tries as often as it takes, with a pause of its own). A database without a log gets one. The error tells in a sentence what is wrong with the
@@ -86,7 +86,7 @@ func Open(ctx context.Context, url string, config Config) (*Log, error) {
 // Close ends all connections. Calls that are waiting and later ones fail with [eventlog.ErrUnavailable].
 func (l *Log) Close() {
 	l.client.close()
-	l.growth.close()
+	l.growth.Close()
 	l.follower.Wait()
 }
 
@@ -100,14 +100,14 @@ func (l *Log) Identity(context.Context) (uuid.UUID, error) { return l.identity, 
 func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 	for {
 		// What is known is the least; the rest is read, and seldom is there any.
-		events, err := l.read(ctx, max(l.origin, l.growth.known()), 1000)
+		events, err := l.read(ctx, max(l.origin, l.growth.Known()), 1000)
 		if err != nil {
 			return 0, err
 		}
 		if len(events) == 0 {
-			return l.growth.known(), nil
+			return l.growth.Known(), nil
 		}
-		l.growth.reached(events[len(events)-1].Position)
+		l.growth.Reached(events[len(events)-1].Position)
 	}
 }
 
@@ -171,7 +171,7 @@ func (l *Log) begin(ctx context.Context) error {
 		l.identity, l.origin = found.identity, found.position
 	}
 	head, err := l.newest(ctx)
-	l.growth.init(head)
+	l.growth = eventlog.NewGrowth(head)
 	return err
 }
 

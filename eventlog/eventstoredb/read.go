@@ -139,7 +139,7 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 	if limit <= 0 {
 		return nil, nil
 	}
-	if after > l.growth.known() {
+	if after > l.growth.Known() {
 		if head, err := l.Head(ctx); err != nil || after >= head {
 			return nil, err
 		}
@@ -151,9 +151,9 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 // nothing is believed only where a subscription says that it has caught up which was begun in this call: what an older one
 // says was true then. An older one does for all that is known to be there.
 func (l *Log) read(ctx context.Context, at eventlog.Position, limit int) ([]eventlog.Event, error) {
-	events := make([]eventlog.Event, 0, min(limit, 4096))
+	events, size := make([]eventlog.Event, 0, min(limit, 4096)), 0
 	patience := l.client.patience()
-	goal := l.growth.known()
+	goal := l.growth.Known()
 	c, fresh := l.cursors.take(at), false
 	if c != nil && c.live && at >= goal {
 		c.end() // it would wait for what comes
@@ -176,17 +176,18 @@ func (l *Log) read(ctx context.Context, at eventlog.Position, limit int) ([]even
 					at = eventlog.Position(m.EventAppeared.Event.Position.Commit)
 					if e, ok := l.names.decode(m.EventAppeared.Event); ok {
 						events = append(events, e)
+						size += len(e.Data) + len(e.Meta)
 					}
 				}
 				caughtUp = c.live && (fresh || at >= goal)
-				return !caughtUp && len(events) < limit
+				return !caughtUp && len(events) < limit && size < eventlog.MaxPageSize
 			})
 		}
 		switch {
 		case err == nil && (len(events) > 0 || fresh):
 			l.cursors.put(c, at)
 			if len(events) > 0 {
-				l.growth.reached(events[len(events)-1].Position)
+				l.growth.Reached(events[len(events)-1].Position)
 			}
 			return events, nil
 		case err == nil: // an old one has caught up, and gave nothing

@@ -1,7 +1,7 @@
 // Package logtest says, in tests, what every log must do.
 //
 // A log's own tests call [Run]. What a log cannot promise its [Options] declare, for all to read; everything else is
-// demanded of it, first by one writer (contract.go), then by many at once (concurrency.go).
+// demanded of it, first by one writer (contract.go, importing.go), then by many at once (concurrency.go).
 package logtest
 
 import (
@@ -29,6 +29,8 @@ type Options struct {
 	Gaps bool
 	// NoCount declares that the log is no [eventlog.Counter].
 	NoCount bool
+	// NoImport declares that the log is no [eventlog.Importer].
+	NoImport bool
 	// TimesRunBack declares that an event may be recorded earlier than one at a lower position, as where several machines
 	// write in turn, each by its own clock.
 	TimesRunBack bool
@@ -54,8 +56,12 @@ func Run(t *testing.T, o Options) {
 		{"a stream is read after a version, however long", (*suite).readsStream},
 		{"several tails are read in the order asked for", (*suite).readsStreams},
 		{"everything is read in pages", (*suite).readsAll},
+		{"a page of large events ends before its limit", (*suite).largePages},
 		{"waiting ends with growth or with its context", (*suite).waits},
 		{"a log has an identity of its own", (*suite).identifies},
+		{"events of another log are taken over as they are", (*suite).imports},
+		{"what does not follow is not taken over", (*suite).importsRefused},
+		{"times of another log are kept", (*suite).importsTimes},
 		{"of many writers on one stream one wins per version", (*suite).contend},
 		{"of many writers and readers nobody misses, repeats or reorders an event", (*suite).crowd},
 		{"two processes append to one log", (*suite).twoProcesses},

@@ -7,6 +7,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"sync"
@@ -17,7 +18,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// Log is an [eventlog.Log] and an [eventlog.Counter]. The events it returns share their data: do not change it.
+// Log is an [eventlog.Importer] and an [eventlog.Counter]. The events it returns share their data: do not change it.
 type Log struct {
 	identity uuid.UUID
 
@@ -28,8 +29,8 @@ type Log struct {
 }
 
 var (
-	_ eventlog.Log     = (*Log)(nil)
-	_ eventlog.Counter = (*Log)(nil)
+	_ eventlog.Importer = (*Log)(nil)
+	_ eventlog.Counter  = (*Log)(nil)
 )
 
 // New returns an empty log.
@@ -88,6 +89,29 @@ func (l *Log) first(stream []eventlog.Position, expected eventlog.Version, event
 	return eventlog.Receipt{Position: held[len(held)-1], Version: expected + eventlog.Version(len(held))}, nil
 }
 
+// Import implements [eventlog.Importer].
+func (l *Log) Import(ctx context.Context, events []eventlog.Event) error {
+	if err := errors.Join(eventlog.CheckImport(events), ctx.Err()); err != nil || len(events) == 0 {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range events {
+		if e.Version != eventlog.Version(len(l.streams[e.Stream])+1) {
+			return eventlog.ErrConflict
+		}
+		if n := len(l.events); n > 0 && e.RecordedAt.Before(l.events[n-1].RecordedAt) {
+			e.RecordedAt = l.events[n-1].RecordedAt
+		}
+		e.Data, e.Meta, e.Position = bytes.Clone(e.Data), bytes.Clone(e.Meta), eventlog.Position(len(l.events)+1)
+		l.events = append(l.events, e)
+		l.streams[e.Stream] = append(l.streams[e.Stream], e.Position)
+	}
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return nil
+}
+
 // ReadStream implements [eventlog.Log].
 func (l *Log) ReadStream(ctx context.Context, s eventlog.Stream, after eventlog.Version) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
@@ -123,7 +147,13 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	rest := l.events[min(uint64(after), uint64(len(l.events))):]
-	return slices.Clone(rest[:max(0, min(limit, len(rest)))]), ctx.Err()
+	rest = rest[:max(0, min(limit, len(rest)))]
+	for i, size := 0, 0; i < len(rest); i++ {
+		if size += len(rest[i].Data) + len(rest[i].Meta); size >= eventlog.MaxPageSize {
+			rest = rest[:i+1]
+		}
+	}
+	return slices.Clone(rest), ctx.Err()
 }
 
 // Wait implements [eventlog.Log].

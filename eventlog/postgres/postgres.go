@@ -33,7 +33,7 @@ type Config struct {
 	Poll time.Duration
 }
 
-// Log is an [eventlog.Log] and an [eventlog.Counter]. Make it by [Open], end it by [Log.Close]. A restart of Postgres it
+// Log is an [eventlog.Importer] and an [eventlog.Counter]. Make it by [Open], end it by [Log.Close]. A restart of Postgres it
 // outlives; it must be opened anew after a failover to a server that lacks events which were acknowledged.
 type Log struct {
 	writing, reading *pgxpool.Pool // apart, so that no reader keeps the sequencer waiting
@@ -41,7 +41,7 @@ type Log struct {
 	identity         uuid.UUID
 	id               string // of this client, so that it can tell its own ring
 	queue            queue
-	growth           growth
+	growth           *eventlog.Growth
 	doorbell         doorbell
 	stop             context.CancelFunc // ends what listens and rings
 	sequencer        sync.WaitGroup
@@ -49,8 +49,8 @@ type Log struct {
 }
 
 var (
-	_ eventlog.Log     = (*Log)(nil)
-	_ eventlog.Counter = (*Log)(nil)
+	_ eventlog.Importer = (*Log)(nil)
+	_ eventlog.Counter  = (*Log)(nil)
 )
 
 // Open opens the log that [Migrate] has made in the database of the given pool. The pool itself it leaves alone: it opens
@@ -80,7 +80,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, config Config) (*Log, error) 
 		return nil, unavailable(err)
 	}
 	l.queue.init()
-	l.growth.init(eventlog.Position(head))
+	l.growth = eventlog.NewGrowth(eventlog.Position(head))
 	following, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.sequencer.Go(l.sequence)
@@ -114,7 +114,7 @@ func (l *Log) Close() {
 	l.sequencer.Wait()
 	l.stop()
 	l.followers.Wait()
-	l.growth.close()
+	l.growth.Close()
 	l.writing.Close()
 	l.reading.Close()
 }
@@ -129,7 +129,7 @@ func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 	if err != nil {
 		return 0, err
 	}
-	l.growth.reached(head)
+	l.growth.Reached(head)
 	return head, nil
 }
 

@@ -21,8 +21,6 @@ const (
 	maxGroupSize = 8 << 20 // bytes
 )
 
-var errClosed = fmt.Errorf("%w: the log is closed", eventlog.ErrUnavailable)
-
 // pending is an append on its way.
 type pending struct {
 	stream   eventlog.Stream
@@ -59,7 +57,7 @@ func (l *Log) Append(ctx context.Context, s eventlog.Stream, expected eventlog.V
 	}
 	p := &pending{stream: s, expected: expected, rows: encode(s, expected, events), done: make(chan struct{})}
 	if !l.queue.put(p) {
-		return eventlog.Receipt{}, errClosed
+		return eventlog.Receipt{}, eventlog.ErrClosed
 	}
 	select {
 	case <-p.done:
@@ -263,7 +261,7 @@ func (l *Log) judge(ctx context.Context, appends []*pending, known *versions) {
 
 // grown tells those who wait, here and elsewhere.
 func (l *Log) grown(head eventlog.Position) {
-	l.growth.reached(head)
+	l.growth.Reached(head)
 	l.doorbell.push()
 }
 

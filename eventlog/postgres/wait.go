@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,56 +9,10 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// growth is how far this process knows the log to be.
-type growth struct {
-	mu     sync.Mutex
-	head   eventlog.Position
-	grown  chan struct{} // closed and replaced when head moves
-	closed bool
-}
-
-func (g *growth) init(head eventlog.Position) { g.head, g.grown = head, make(chan struct{}) }
-
-// reached wakes all who wait if head is news.
-func (g *growth) reached(head eventlog.Position) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if head > g.head && !g.closed {
-		g.head = head
-		close(g.grown)
-		g.grown = make(chan struct{})
-	}
-}
-
-func (g *growth) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.closed {
-		g.closed = true
-		close(g.grown)
-	}
-}
-
 // Wait implements [eventlog.Log]. Appends of this process wake it directly, those of others by NOTIFY or, at the latest,
 // after [Config.Poll]. While Postgres is away it goes on waiting.
 func (l *Log) Wait(ctx context.Context, after eventlog.Position) error {
-	g := &l.growth
-	for {
-		g.mu.Lock()
-		head, grown, closed := g.head, g.grown, g.closed
-		g.mu.Unlock()
-		switch {
-		case head > after:
-			return nil
-		case closed:
-			return errClosed
-		}
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return l.growth.Wait(ctx, after)
 }
 
 // A doorbell tells other processes, by NOTIFY, that the log has grown. It is rung beside the appends and not by them: in
@@ -134,7 +87,7 @@ func (l *Log) look(ctx context.Context, conn *pgx.Conn) error {
 	var head int64
 	err := conn.QueryRow(ctx, "select position from eventlog.head").Scan(&head)
 	if err == nil {
-		l.growth.reached(eventlog.Position(head))
+		l.growth.Reached(eventlog.Position(head))
 	}
 	return err
 }
