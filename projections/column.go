@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -252,6 +253,45 @@ func names(columns []column, of func(*column) string) string {
 
 func keysOf(columns []column) []column {
 	return slices.DeleteFunc(slices.Clone(columns), func(c column) bool { return !c.key })
+}
+
+// textsOf returns the columns whose values Postgres may refuse.
+func textsOf(columns []column) (texts []*column) {
+	for i := range columns {
+		if c := &columns[i]; strings.HasPrefix(c.sql, "text") || c.sql == "numeric" {
+			texts = append(texts, c)
+		}
+	}
+	return texts
+}
+
+var number = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$`)
+
+// storable tells whether Postgres takes a row's texts: it has no place for a zero byte. What else it may refuse, a text too
+// long for an index, it says itself.
+func (r *relation) storable(row reflect.Value) error {
+	for _, c := range r.texts {
+		f := row.Field(c.field)
+		if c.null && f.IsZero() {
+			continue
+		}
+		f = reflect.Indirect(f)
+		if f.Kind() == reflect.Slice {
+			for i := range f.Len() {
+				if strings.IndexByte(f.Index(i).String(), 0) >= 0 {
+					return fmt.Errorf("%s.%s cannot hold a zero byte", r.table, c.name)
+				}
+			}
+			continue
+		}
+		switch s := f.String(); {
+		case strings.IndexByte(s, 0) >= 0:
+			return fmt.Errorf("%s.%s cannot hold a zero byte", r.table, c.name)
+		case c.sql == "numeric" && !number.MatchString(s):
+			return fmt.Errorf("%s.%s is not a number: %q", r.table, c.name, s)
+		}
+	}
+	return nil
 }
 
 // compareKeys orders rows as Postgres orders their keys.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
@@ -37,6 +39,8 @@ type Engine struct {
 	feed    *eventlog.Feed
 	runners []*runner
 	metrics *metrics
+	id      uuid.UUID // as whom it holds leases
+	looks   singleflight.Group
 	said    atomic.Int64 // when an outage was last told, Unix nanoseconds
 }
 
@@ -49,8 +53,16 @@ type Config struct {
 	// FastStart is how many events a log has for a read model without any to begin by a rebuild; 50 000, which live
 	// folding takes about a second for.
 	FastStart int64
-	Logger    *slog.Logger          // slog.Default
-	Metrics   prometheus.Registerer // nil: none are exported
+	// Process is how people tell this process from others that fold; by default its host and number.
+	Process string
+	// Lease is how long a read model stays with a process that is not heard of; 3 s. Shorter, a busy machine makes read models
+	// wander.
+	Lease time.Duration
+	// KeepFormer is for how long the tables of a former version of a read model are kept when no process serves it any more, so
+	// that one may go back to the program of yesterday; 24 h.
+	KeepFormer time.Duration
+	Logger     *slog.Logger          // slog.Default
+	Metrics    prometheus.Registerer // nil: none are exported
 }
 
 // New returns an engine for read models. It opens nothing.
@@ -59,8 +71,11 @@ func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, co
 	config.PageSize = cmp.Or(config.PageSize, 2000)
 	config.Memory = cmp.Or(config.Memory, 64<<20)
 	config.FastStart = cmp.Or(config.FastStart, 50_000)
+	config.Process = cmp.Or(config.Process, processName())
+	config.Lease = cmp.Or(config.Lease, 3*time.Second)
+	config.KeepFormer = cmp.Or(config.KeepFormer, 24*time.Hour)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
-	e := &Engine{log: log, book: book, pool: pool, config: config, metrics: newMetrics()}
+	e := &Engine{id: uuid.New(), log: log, book: book, pool: pool, config: config, metrics: newMetrics()}
 	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: e.waits})
 	var errs []error
 	for _, m := range models {
@@ -87,9 +102,7 @@ func (e *Engine) runner(name string) (*runner, error) {
 
 // Prepare makes the tables and the checkpoints that do not exist yet. [Engine.Run] does so as well; without it, queries
 // before Run fail.
-func (e *Engine) Prepare(ctx context.Context) error { return e.prepare(ctx, false) }
-
-func (e *Engine) prepare(ctx context.Context, dropFormer bool) error {
+func (e *Engine) Prepare(ctx context.Context) error {
 	identity, err := e.log.Identity(ctx)
 	if err != nil {
 		return err
@@ -99,14 +112,7 @@ func (e *Engine) prepare(ctx context.Context, dropFormer bool) error {
 			return err
 		}
 		for _, r := range e.runners {
-			var err error
-			if dropFormer {
-				err = r.model.dropFormer(ctx, tx)
-			}
-			if err == nil {
-				err = r.model.prepare(ctx, tx, identity)
-			}
-			if err != nil {
+			if err := r.model.prepare(ctx, tx, identity); err != nil {
 				return fmt.Errorf("projections: prepare %s: %w", r.model.Name, err)
 			}
 		}
@@ -124,30 +130,13 @@ func (m *ReadModel) prepare(ctx context.Context, tx pgx.Tx, identity uuid.UUID) 
 		return nil
 	}
 	if _, err := tx.Exec(ctx, `insert into projections.checkpoints as c (name, version, log) values ($1, $2, $3) on conflict (name, version)
-		do update set log = $3, position = 0, generation = c.generation + 1, failed = null, error = null`, m.Name, m.Version, identity); err != nil {
+		do update set log = $3, position = 0, mark = '', generation = c.generation + 1, failed = null, error = null`, m.Name, m.Version, identity); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "delete from projections.parked where name = $1 and version = $2", m.Name, m.Version); err != nil {
 		return err
 	}
 	return m.createTables(ctx, tx, m.Schema.String(), true)
-}
-
-// dropFormer drops the tables of versions before one that has begun to serve at an earlier start: until then one may go back
-// to the program of yesterday, and for good they would hold personal data that nobody erases.
-func (m *ReadModel) dropFormer(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `delete from projections.checkpoints where name = $1 and version < $2
-		and exists (select from projections.checkpoints where name = $1 and version = $2 and position > 0) returning version`, m.Name, m.Version)
-	if err != nil {
-		return err
-	}
-	former, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return err
-	}
-	for _, version := range former {
-		if _, err := tx.Exec(ctx, "drop schema if exists "+Schema{m.Name, version}.String()+" cascade"); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // createTables makes a schema with the model's tables, with their indexes or without any.
@@ -190,15 +179,13 @@ func (e *Engine) tell(h message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// Run keeps the read models up to date until ctx ends; then it returns nil. It outlives a database that goes away. A read
-// model that cannot go on stops alone, and goes on when it has been rebuilt, or at the next Run.
+// Run keeps the read models up to date until ctx ends; then it returns nil. Each is folded by one of all engines that run,
+// in whatever process; when that dies, hangs or is cut off another takes over after [Config.Lease]. It outlives a database
+// that goes away. An event that cannot be folded is parked with the later ones of its stream, see [Engine.Parked]. A read model
+// that does not fit its log stops alone, and goes on when it does.
 func (e *Engine) Run(ctx context.Context) error {
-	for _, r := range e.runners {
-		r.progress.run(true)
-		defer r.progress.run(false)
-	}
 	for {
-		err := e.prepare(ctx, true)
+		err := e.Prepare(ctx)
 		if err == nil {
 			break
 		}
@@ -209,6 +196,16 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+	defer e.release()
+	defer func() {
+		for _, r := range e.runners {
+			r.drop()
+		}
+	}()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { e.Attend(ctx) })
+	beside.Go(func() { e.tidy(ctx) })
 	for ctx.Err() == nil {
 		if err := e.fold(ctx); err != nil {
 			return err
@@ -217,7 +214,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// fold brings pages to the read models until ctx ends, or a commit turns out to be lost: then they have to start over from
+// fold brings pages to the read models until ctx ends, or commits turn out to be lost: then they have to start over from
 // where they really are.
 func (e *Engine) fold(ctx context.Context) error {
 	ctx, again := context.WithCancel(ctx)
@@ -235,18 +232,19 @@ func (e *Engine) fold(ctx context.Context) error {
 	}
 	router.AddMiddleware(retry.Middleware, e.tell, e.metrics.count, middleware.Recoverer)
 	for _, r := range e.runners {
-		r.stopped = nil
-		r.progress.run(true)
 		router.AddConsumerHandler(r.model.Name, "events", e.feed.Subscriber(r.start), r.handle)
 	}
-	go e.watch(ctx, again)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer again()
+	beside.Go(func() { e.keep(ctx, again) })
+	beside.Go(func() { e.flush(ctx) })
 	return router.Run(ctx)
 }
 
-// watch looks for read models that stand before where their runner has left them. Commits do not wait for the disk, so a
-// crash of Postgres takes the last ones away, and a runner that has nothing new to fold would not notice.
-func (e *Engine) watch(ctx context.Context, again func()) {
-	tick := time.NewTicker(recheck)
+// flush writes the checkpoints that lag behind, until ctx ends.
+func (e *Engine) flush(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -255,13 +253,7 @@ func (e *Engine) watch(ctx context.Context, again func()) {
 			return
 		}
 		for _, r := range e.runners {
-			reached := r.progress.at() // first: what was reached then, stands there now
-			c, err := readCheckpoint(ctx, e.pool, r.model.Schema, "")
-			if err == nil && c.position < reached {
-				e.config.Logger.Warn("read model starts over from its checkpoint: commits were lost", "model", r.model.Name, "position", c.position, "reached", reached)
-				again()
-				return
-			}
+			r.flush(ctx)
 		}
 	}
 }

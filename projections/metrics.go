@@ -18,6 +18,8 @@ type metrics struct {
 	position  *prometheus.Desc
 	behind    *prometheus.Desc
 	failed    *prometheus.Desc
+	parked    *prometheus.Desc
+	runs      *prometheus.Desc
 }
 
 func newMetrics() *metrics {
@@ -31,14 +33,16 @@ func newMetrics() *metrics {
 	return &metrics{
 		events:   counter("events_total", "Events that live folding has taken a read model past."),
 		unknown:  counter("unknown_events_total", "Events skipped because this program does not know their type."),
-		failures: counter("failures_total", "Attempts to fold a page that failed, and stops at an event that cannot be folded."),
+		failures: counter("failures_total", "Attempts to fold a page that failed, and events that cannot be folded."),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: prefix + "fold_seconds", Help: "Time to fold and commit a page.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14), // 0.5 ms, a round trip, to 4 s
 		}, []string{"model"}),
 		position: gauge("position", "Position in the log up to which a read model has folded."),
 		behind:   gauge("behind", "Events that a read model has not folded yet."),
-		failed:   gauge("failed", "1 if a read model has stopped at an event that cannot be folded."),
+		failed:   gauge("failed", "1 if a read model cannot go on: log, vault and read model do not belong together."),
+		parked:   gauge("parked", "Events set aside: those that cannot be folded, and the later ones of their streams."),
+		runs:     gauge("runs_here", "1 if this process folds the read model, 0 if another does or nobody."),
 	}
 }
 
@@ -73,6 +77,8 @@ func (p *places) Describe(descs chan<- *prometheus.Desc) {
 	descs <- p.metrics.position
 	descs <- p.metrics.behind
 	descs <- p.metrics.failed
+	descs <- p.metrics.parked
+	descs <- p.metrics.runs
 }
 
 func (p *places) Collect(values chan<- prometheus.Metric) {
@@ -90,10 +96,17 @@ func (p *places) Collect(values chan<- prometheus.Metric) {
 		if s.Behind != nil {
 			gauge(p.metrics.behind, s.Name, float64(*s.Behind))
 		}
-		stopped := 0.0
-		if s.State == Failed {
-			stopped = 1
-		}
-		gauge(p.metrics.failed, s.Name, stopped)
+		gauge(p.metrics.failed, s.Name, one(s.State == Failed))
+		gauge(p.metrics.parked, s.Name, float64(s.Parked))
 	}
+	for _, r := range p.runners {
+		gauge(p.metrics.runs, r.model.Name, one(r.epoch.Load() != 0))
+	}
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

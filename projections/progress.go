@@ -35,14 +35,17 @@ func (p *progress) set(change func()) {
 	p.changed = make(chan struct{})
 }
 
-func (p *progress) at() eventlog.Position {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.position
+func (p *progress) reach(at eventlog.Position) { p.set(func() { p.position, p.failed = at, nil }) }
+
+// stand says where the read model is, and nothing about whether it can go on.
+func (p *progress) stand(at eventlog.Position) { p.set(func() { p.position = at }) }
+
+// fail returns the failure before.
+func (p *progress) fail(err error) (was error) {
+	p.set(func() { was, p.failed = p.failed, err })
+	return was
 }
 
-func (p *progress) reach(at eventlog.Position) { p.set(func() { p.position, p.failed = at, nil }) }
-func (p *progress) fail(err error)             { p.set(func() { p.failed = err }) }
 func (p *progress) run(running bool) {
 	p.set(func() { p.running, p.position, p.failed = running, 0, nil })
 }
@@ -82,12 +85,14 @@ func (r *runner) wait(ctx context.Context, position eventlog.Position) error {
 		p.mu.Unlock()
 		var again <-chan time.Time
 		if !running {
-			c, err := readCheckpoint(ctx, r.engine.pool, r.model.Schema, "")
-			if err != nil && !errors.Is(err, pgx.ErrNoRows) { // no row: it has not been started yet
+			// One look serves all who wait here.
+			all, err, _ := r.engine.looks.Do("", func() (any, error) { return r.engine.places(context.WithoutCancel(ctx), nil) })
+			if err != nil {
 				return err
 			}
-			if at = c.position; c.failed != 0 {
-				failed = fmt.Errorf("at position %d: %s", c.failed, c.err)
+			c := all.(map[Schema]standing)[r.model.Schema] // none: it has not been started yet
+			if at = c.position; c.err != "" {
+				failed = errors.New(c.err)
 			}
 			again = time.After(poll)
 			poll = min(2*poll, 50*time.Millisecond)
@@ -114,7 +119,7 @@ const (
 	Live       State = "LIVE"        // at the head of the log, or within a page of it
 	CatchingUp State = "CATCHING_UP" // folding towards it
 	Rebuilding State = "REBUILDING"  // a rebuild runs; meanwhile the rows are those of Position
-	Failed     State = "FAILED"      // stopped at an event that cannot be folded, or at a checkpoint of another log
+	Failed     State = "FAILED"      // cannot go on: log, vault and read model do not belong together
 )
 
 // Status says how far a read model is.
@@ -123,10 +128,11 @@ type Status struct {
 	Version       int
 	Position      eventlog.Position
 	Behind        *int64 // events it has not folded; nil if the log cannot count
-	Parked        int    // events set aside: always 0, none is ever skipped
+	Parked        int    // events set aside: those that cannot be folded, and the later ones of their streams
+	Runner        string // the process that folds it; "" if none does now
 	State         State
 	Error         string
-	ErrorPosition eventlog.Position // of the event that cannot be folded
+	ErrorPosition eventlog.Position // where it cannot go on
 }
 
 // Statuses returns how far the read models are, whoever runs them.
@@ -139,28 +145,37 @@ func (e *Engine) Statuses(ctx context.Context) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Status
+	parked := make(map[Schema]int)
+	all, err := e.places(ctx, func(batch *pgx.Batch) {
+		batch.Queue("select name, version, count(*) from projections.parked group by name, version").Query(func(rows pgx.Rows) error {
+			var of Schema
+			var n int
+			_, err := pgx.ForEachRow(rows, []any{&of.Name, &of.Version, &n}, func() error { parked[of] = n; return nil })
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var statuses []Status
 	for _, r := range e.runners {
-		s, err := e.status(ctx, r.model.Schema, identity, head)
+		c, ok := all[r.model.Schema]
+		if !ok { // it has not been started yet
+			c.log = identity
+		}
+		s, err := e.status(ctx, r.model.Schema, c, identity, head)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, s)
+		s.Parked = parked[r.model.Schema]
+		statuses = append(statuses, s)
 	}
-	return all, nil
+	return statuses, nil
 }
 
-func (e *Engine) status(ctx context.Context, model Schema, identity uuid.UUID, head eventlog.Position) (Status, error) {
-	s := Status{Name: model.Name, Version: model.Version}
-	c, err := readCheckpoint(ctx, e.pool, model, "")
-	if errors.Is(err, pgx.ErrNoRows) { // it has not been started yet
-		c, err = checkpoint{log: identity}, nil
-	}
-	if err != nil {
-		return s, err
-	}
-	s.Position = c.position
-	if counter, ok := e.log.(eventlog.Counter); ok {
+func (e *Engine) status(ctx context.Context, model Schema, c standing, identity uuid.UUID, head eventlog.Position) (Status, error) {
+	s := Status{Name: model.Name, Version: model.Version, Position: c.position, Runner: c.runner}
+	if counter, ok := e.log.(eventlog.Counter); ok && c.log == identity {
 		behind, err := counter.CountAfter(ctx, c.position)
 		if err != nil {
 			return s, err
@@ -171,19 +186,24 @@ func (e *Engine) status(ctx context.Context, model Schema, identity uuid.UUID, h
 	if err != nil {
 		return s, err
 	}
-	foreign := c.fits(model, identity, head)
+	misfit := error(nil)
+	if c.log == identity {
+		misfit = c.ahead(model, head)
+	}
 	switch {
 	case rebuilding:
 		s.State = Rebuilding
-	case foreign != nil || c.failed != 0:
-		s.State = Failed
+	case misfit != nil || c.err != "":
+		s.State, s.Error, s.ErrorPosition = Failed, c.err, c.failed
+		if misfit != nil {
+			s.Error = misfit.Error()
+		}
+	case c.log != identity: // it will be folded anew
+		s.State, s.Position = CatchingUp, 0
 	case s.Behind == nil && c.position < head, s.Behind != nil && *s.Behind > int64(e.config.PageSize):
 		s.State = CatchingUp
 	default:
 		s.State = Live
-	}
-	if s.Error, s.ErrorPosition = c.err, c.failed; foreign != nil {
-		s.Error, s.ErrorPosition = foreign.Error(), 0
 	}
 	return s, nil
 }

@@ -35,6 +35,7 @@ type Progress struct {
 type Rebuilt struct {
 	Events      int64 // read
 	Position    eventlog.Position
+	Parked      int // events that could not be folded, and the later ones of their streams
 	Took        time.Duration
 	Verified    bool         // the rows were compared; those of another log cannot be
 	Different   int64        // rows that differed
@@ -72,7 +73,7 @@ func (e *Engine) rebuild(ctx context.Context, m *ReadModel, options RebuildOptio
 	}
 	var live *snapshot
 	if options.Verify {
-		if live, err = e.snapshot(ctx, m, s.identity, head); err != nil {
+		if live, err = e.snapshot(ctx, m, s.identity); err != nil {
 			return done, err
 		}
 	}
@@ -102,28 +103,38 @@ func (e *Engine) rebuild(ctx context.Context, m *ReadModel, options RebuildOptio
 		}
 	}
 	s.dropFormer(ctx)
-	done.Events, done.Position, done.Took = s.events, s.at, time.Since(began)
+	done.Events, done.Position, done.Parked, done.Took = s.events, s.at.position, len(s.side.parked), time.Since(began)
 	return done, nil
 }
 
 // firstFold begins a read model that has no rows yet by a rebuild, if the log is long. It tells whether it did, or whether
 // another process does.
 func (e *Engine) firstFold(ctx context.Context, m *ReadModel) (began bool, err error) {
-	counter, ok := e.log.(eventlog.Counter)
-	if !ok {
-		return false, nil
-	}
-	if n, err := counter.CountAfter(ctx, 0); err != nil || n < e.config.FastStart {
+	if long, err := e.long(ctx); err != nil || !long {
 		return false, err
 	}
 	_, err = e.rebuild(ctx, m, RebuildOptions{})
-	if _, ok := errors.AsType[*foldError](err); ok {
-		return false, nil // live folding will stop there, and say so
-	}
 	if errors.Is(err, ErrRebuilding) {
 		err = nil
 	}
 	return true, err
+}
+
+// long tells whether the log has [Config.FastStart] events.
+func (e *Engine) long(ctx context.Context) (bool, error) {
+	if counter, ok := e.log.(eventlog.Counter); ok {
+		n, err := counter.CountAfter(ctx, 0)
+		return n >= e.config.FastStart, err
+	}
+	var at eventlog.Position
+	for n := int64(0); n < e.config.FastStart; {
+		page, err := e.log.ReadAll(ctx, at, e.config.PageSize)
+		if err != nil || len(page) == 0 {
+			return false, err
+		}
+		n, at = n+int64(len(page)), page[len(page)-1].Position
+	}
+	return true, nil
 }
 
 // The lock of a rebuild is a session's: it ends with the connection, so a killed rebuild holds nothing.
@@ -152,7 +163,7 @@ func (e *Engine) newShadow(ctx context.Context, m *ReadModel, options RebuildOpt
 	if err != nil {
 		return nil, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
 	}
-	s := &shadow{engine: e, model: m, conn: pooled.Hijack(), identity: identity, schema: m.shadow(), began: time.Now(), progress: options.Progress}
+	s := &shadow{engine: e, model: m, conn: pooled.Hijack(), identity: identity, schema: m.shadow(), began: time.Now(), progress: options.Progress, side: &aside{}}
 	var locked bool
 	if err = s.conn.QueryRow(ctx, lockRebuild, int32(rebuildLock), m.Schema.String()).Scan(&locked); err == nil && !locked {
 		err = fmt.Errorf("%w: %s", ErrRebuilding, m.Name)
@@ -177,6 +188,10 @@ func (s *shadow) close() {
 
 // create makes the empty tables, in place of what an earlier rebuild may have left.
 func (s *shadow) create(ctx context.Context) error {
+	var err error
+	if s.side.skipped, err = readSkipped(ctx, s.conn, s.model.Name); err != nil {
+		return err
+	}
 	// A long statement of a client that was killed would hold the lock until it ends. Not every system can tell, then it does.
 	_, _ = s.conn.Exec(ctx, "set client_connection_check_interval = '1s'")
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
@@ -195,17 +210,11 @@ func (s *shadow) swap(ctx context.Context) error {
 	s.report("switching")
 	m := s.model
 	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		live, err := readCheckpoint(ctx, tx, m.Schema, " for update")
-		if err != nil {
+		if _, err := readCheckpoint(ctx, tx, m.Schema, " for update"); err != nil {
 			return err
 		}
 		if err := s.catchUp(ctx); err != nil {
 			return err
-		}
-		if live.log == s.identity && live.position > s.at {
-			if err := live.fits(m.Schema, s.identity, s.at); !errors.Is(err, ErrForeign) {
-				return err
-			}
 		}
 		var exists bool
 		if err := tx.QueryRow(ctx, "select to_regnamespace($1) is not null", m.Schema.String()).Scan(&exists); err != nil {
@@ -219,9 +228,12 @@ func (s *shadow) swap(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", s.schema, m.Schema)); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `update projections.checkpoints set log = $3, position = $4, generation = generation + 1, failed = null, error = null,
-			updated_at = now() where name = $1 and version = $2`, m.Name, m.Version, s.identity, int64(s.at))
-		return err
+		batch := &pgx.Batch{}
+		batch.Queue(`update projections.checkpoints set log = $3, position = $4, mark = $5, generation = generation + 1, failed = null, error = null,
+			updated_at = now() where name = $1 and version = $2`, m.Name, m.Version, s.identity, int64(s.at.position), s.at.mark.String())
+		batch.Queue("delete from projections.parked where name = $1 and version = $2", m.Name, m.Version)
+		s.side.write(batch, m.Schema)
+		return sendBatch(ctx, tx, batch)
 	})
 	s.swapped = err == nil
 	return err
@@ -247,7 +259,7 @@ type snapshot struct {
 }
 
 // snapshot takes one; nil if the live tables were folded from another log.
-func (e *Engine) snapshot(ctx context.Context, m *ReadModel, identity uuid.UUID, head eventlog.Position) (*snapshot, error) {
+func (e *Engine) snapshot(ctx context.Context, m *ReadModel, identity uuid.UUID) (*snapshot, error) {
 	conn, err := e.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -258,10 +270,16 @@ func (e *Engine) snapshot(ctx context.Context, m *ReadModel, identity uuid.UUID,
 		return nil, err
 	}
 	s := &snapshot{conn: conn, tx: tx}
-	if s.at, err = readCheckpoint(ctx, tx, m.Schema, ""); err == nil && s.at.fits(m.Schema, identity, head) == nil {
-		return s, nil
+	s.at, err = readCheckpoint(ctx, tx, m.Schema, "")
+	if err == nil && s.at.log == identity {
+		if err = e.fits(ctx, m.Schema, s.at); err == nil {
+			return s, nil
+		}
 	}
 	s.close()
+	if errors.Is(err, ErrForeign) {
+		err = nil
+	}
 	return nil, err
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -179,7 +181,8 @@ func TestOneRebuildAtATimeAndAKilledOneIsNotInTheWay(t *testing.T) {
 	}
 }
 
-func TestACheckpointOfAnotherLogIsRefusedAndARebuildMendsIt(t *testing.T) {
+// The log has moved house: positions mean something else now.
+func TestReadModelsFoldAnewFromAnotherLog(t *testing.T) {
 	t.Parallel()
 	h, l := newHouse(t), newLedger(1)
 	first := h.engine(projections.Config{}, l.model(1))
@@ -193,61 +196,102 @@ func TestACheckpointOfAnotherLogIsRefusedAndARebuildMendsIt(t *testing.T) {
 	stop()
 
 	h.log = memory.New()
-	head := h.append(registered(9, "of the second log"))
-	e := h.engine(projections.Config{}, l.model(1), Portfolios)
-	if err := e.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
+	for n := range 7 {
+		h.append(registered(20+n, "of the second log"))
 	}
-	if _, err := h.pool.Exec(t.Context(), "update projections.checkpoints set position = 77 where name = 'portfolios'"); err != nil {
-		t.Fatal(err) // as if the log had been longer once
+	e := h.engine(projections.Config{}, l.model(1))
+	if s := h.status(e, "ledger"); s.State != projections.CatchingUp || s.Position != 0 {
+		t.Errorf("%+v", s)
 	}
 	h.run(e)
-	for name, says := range map[string]string{"ledger": "was folded from log", "portfolios": "the log ends at 1"} {
-		h.eventually(name+" has stopped", func() bool { return errors.Is(e.Wait(t.Context(), 1000, name), projections.ErrBehind) })
-		if s := h.status(e, name); s.State != projections.Failed || !strings.Contains(s.Error, says) || !strings.Contains(s.Error, "annal reproject "+name) {
-			t.Errorf("%+v", s)
-		}
-		if done, err := e.Rebuild(t.Context(), name, projections.RebuildOptions{Verify: true}); err != nil || done.Verified {
-			t.Errorf("%+v %v", done, err)
-		}
-		h.eventually(name+" goes on by itself", func() bool { return e.Wait(t.Context(), head, name) == nil })
+	h.eventually("the new log is folded", func() bool {
+		s := h.status(e, "ledger")
+		return s.State == projections.Live && s.Position == 7
+	})
+	if n, err := l.items.Count(t.Context(), h.pool, "name = 'of the second log'"); n != 7 || err != nil {
+		t.Error(n, err)
 	}
-	items, err := l.items.Find(t.Context(), h.pool, "true")
-	if err != nil || len(items) != 1 || items[0].Name != "of the second log" {
-		t.Error(items, err)
+	if n, err := l.items.Count(t.Context(), h.pool, "true"); n != 7 || err != nil {
+		t.Error(n, err)
 	}
-	head = h.append(registered(10, "afterwards"))
-	if err := e.Wait(t.Context(), head); err != nil {
+	if err := e.Wait(t.Context(), h.append(registered(10, "afterwards"))); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestARebuildMendsAReadModelThatHasStopped(t *testing.T) {
+// A log restored from an older backup ends before the checkpoint, or, when it has been written to since, has another event there.
+func TestACheckpointThatItsLogContradictsIsRefusedAndARebuildMendsIt(t *testing.T) {
 	t.Parallel()
-	h, l := newHouse(t), newLedger(1)
-	broken := newLedger(1)
-	broken.trouble = func(f *facts.Fact) error {
-		if f.Position == 3 {
-			return errTrouble
+	for name, says := range map[string]string{"shorter": "the log ends at 3", "other": "which the log does not have there"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, l := newHouse(t), newLedger(1)
+			for n := range 3 {
+				h.append(registered(n, "kept"))
+			}
+			log := &restored{Log: h.log}
+			e, err := projections.New(log, facts.New(nil), h.pool, []projections.ReadModel{l.model(1)}, projections.Config{Logger: slog.New(slog.NewTextHandler(h, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := h.run(e)
+			if err := e.Wait(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			if name == "shorter" {
+				_, err = h.pool.Exec(t.Context(), "update projections.checkpoints set position = 77")
+			} else {
+				log.after = 2 // as if another event had been written after the restore
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.run(e)
+			h.eventually("it has stopped", func() bool { return errors.Is(e.Wait(t.Context(), 1000), projections.ErrBehind) })
+			h.eventually("it is said", func() bool { return h.status(e, "ledger").State == projections.Failed })
+			if s := h.status(e, "ledger"); !strings.Contains(s.Error, says) || !strings.Contains(s.Error, "annal reproject ledger") {
+				t.Errorf("%+v", s)
+			}
+			if done, err := e.Rebuild(t.Context(), "ledger", projections.RebuildOptions{Verify: true}); err != nil || done.Verified {
+				t.Errorf("%+v %v", done, err)
+			}
+			h.eventually("it goes on by itself", func() bool { return h.status(e, "ledger").State == projections.Live })
+			head := h.append(registered(10, "afterwards"))
+			h.eventually("it folds on", func() bool { return e.Wait(t.Context(), head) == nil })
+		})
+	}
+}
+
+// restored is a log whose events behind a position are others than they were.
+type restored struct {
+	*memory.Log
+	after eventlog.Position
+}
+
+func (r *restored) other(e eventlog.Event) eventlog.Event {
+	if r.after != 0 && e.Position > r.after {
+		e.ID[15]++
+	}
+	return e
+}
+
+func (r *restored) ReadAll(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Event, error) {
+	page, err := r.Log.ReadAll(ctx, after, limit)
+	page = slices.Clone(page)
+	for i := range page {
+		page[i] = r.other(page[i])
+	}
+	return page, err
+}
+
+func (r *restored) ReadStream(ctx context.Context, s eventlog.Stream, after eventlog.Version) iter.Seq2[eventlog.Event, error] {
+	return func(yield func(eventlog.Event, error) bool) {
+		for e, err := range r.Log.ReadStream(ctx, s, after) {
+			if !yield(r.other(e), err) {
+				return
+			}
 		}
-		return nil
-	}
-	e := h.engine(projections.Config{}, broken.model(1))
-	h.run(e)
-	head := h.append(registered(1, "a"), registered(2, "b"), registered(3, "c"), registered(4, "d"))
-	if err := e.Wait(t.Context(), head); !errors.Is(err, projections.ErrBehind) {
-		t.Fatal(err)
-	}
-	if _, err := e.Rebuild(t.Context(), "ledger", projections.RebuildOptions{}); !errors.Is(err, errTrouble) {
-		t.Error("a rebuild with the same mistake:", err)
-	}
-	// Another process, with a better fold, beside the stopped engine.
-	if done, err := h.engine(projections.Config{}, l.model(1)).Rebuild(t.Context(), "ledger", projections.RebuildOptions{Verify: true}); err != nil || done.Different != 0 {
-		t.Errorf("%+v %v", done, err)
-	}
-	h.eventually("the stopped engine goes on", func() bool { return e.Wait(t.Context(), head) == nil })
-	if s := h.status(e, "ledger"); s.State != projections.Live || s.Error != "" {
-		t.Errorf("%+v", s)
 	}
 }
 
@@ -311,7 +355,7 @@ func TestRowsOfReplacedTablesAreNotWrittenToTheNewOnes(t *testing.T) {
 	log.do = func() {
 		h.append(foldtest.Fact(stream(1), customer.Reassigned{To: uuid.UUID{1}}))
 		h.eventually("the runner waits for its checkpoint", func() (waits bool) {
-			err := h.pool.QueryRow(context.Background(), "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%projections.advance%' and datname = current_database())").Scan(&waits)
+			err := h.pool.QueryRow(context.Background(), "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%projections.move%' and datname = current_database())").Scan(&waits)
 			return err == nil && waits
 		})
 	}

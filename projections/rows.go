@@ -48,31 +48,86 @@ func (e *foldError) Error() string {
 }
 func (e *foldError) Unwrap() error { return e.err }
 
-// keys collects what page needs. It returns a *foldError for an event whose keys cannot be told.
-func (r *Rows) keys(page []*facts.Fact) error {
+// keys collects what page needs. An event whose keys cannot be told is remembered in side; without one it is a *foldError.
+func (r *Rows) keys(page []*facts.Fact, side *aside) error {
 	if r.model.Keys == nil {
 		return nil
 	}
 	r.peeked = false
 	for i, f := range page {
-		if err := r.guard(f, r.model.Keys); err != nil && !errors.Is(err, domain.ErrUnknownEvent) {
+		if side != nil {
+			if skipped, waits := side.holds(f); skipped || waits || side.bad[f] != nil {
+				continue
+			}
+		}
+		switch err := r.guard(f, r.model.Keys); {
+		case err == nil, errors.Is(err, domain.ErrUnknownEvent):
+		case side == nil, misfit(err):
 			return &foldError{i, f, err}
+		default:
+			side.refuse(f, err)
 		}
 	}
 	return nil
 }
 
-// fold folds page into the rows. It returns a *foldError for an event that cannot be folded; the rows are of no use then.
-func (r *Rows) fold(page []*facts.Fact) error {
+// fold folds page into the rows. An event that cannot be folded changes nothing and is parked in side; without one it is a
+// *foldError, and the rows are of no use then.
+func (r *Rows) fold(page []*facts.Fact, side *aside) error {
 	for i, f := range page {
-		switch err := r.guard(f, r.model.Fold); {
-		case errors.Is(err, domain.ErrUnknownEvent):
+		if side != nil {
+			skipped, waits := side.holds(f)
+			if skipped {
+				continue
+			}
+			if err := side.bad[f]; waits || err != nil {
+				if waits {
+					err = nil
+				}
+				side.park(f, err)
+				continue
+			}
+		}
+		for _, s := range r.stores {
+			s.begin()
+		}
+		err := r.guard(f, r.model.Fold)
+		if errors.Is(err, domain.ErrUnknownEvent) {
 			r.unknown++
-		case err != nil:
+			continue
+		}
+		for _, s := range r.stores {
+			if err == nil {
+				err = s.check()
+			}
+		}
+		if err == nil {
+			continue
+		}
+		for _, s := range r.stores {
+			s.undo()
+		}
+		if side == nil || misfit(err) {
 			return &foldError{i, f, err}
 		}
+		side.park(f, err)
 	}
 	return nil
+}
+
+// prepare asks for the rows that a page needs until all of them are loaded.
+func (r *Rows) prepare(page []*facts.Fact, side *aside, load func() error) error {
+	for {
+		if err := r.keys(page, side); err != nil {
+			return err
+		}
+		if err := load(); err != nil {
+			return err
+		}
+		if !r.peeked {
+			return nil
+		}
+	}
 }
 
 // guard turns a panic of a fold into an error: one read model's mistake must not take the others down.
@@ -101,10 +156,10 @@ func (r *Rows) FoldPage(page []*facts.Fact) error {
 	if err := r.model.validate(); err != nil {
 		return err
 	}
-	if err := r.keys(page); err != nil {
+	if err := r.keys(page, nil); err != nil {
 		return err
 	}
-	return r.fold(page)
+	return r.fold(page, nil)
 }
 
 // All returns the rows in memory by table, each table's in the order of its key.

@@ -1,31 +1,72 @@
 create schema if not exists projections;
 
--- Where each read model stands. generation counts the times its tables were replaced by a rebuild: rows read from the
--- tables of one generation are never written to those of another. The row is rewritten with each page: room on its block
--- keeps that from touching the index.
+-- Where each read model stands, and which process folds it. generation counts the times its tables were replaced by a
+-- rebuild, or changed otherwise than by its runner: rows read before are never written after. epoch counts the times that
+-- another process took it over: a runner that wakes up late has an old one and writes nothing. The row is rewritten with
+-- each page: room on its block keeps that from touching the index.
 create table if not exists projections.checkpoints (
-	name       text        not null,
-	version    integer     not null,
-	log        uuid        not null,
-	position   bigint      not null default 0,
-	generation bigint      not null default 0,
-	failed     bigint,     -- position of the event that cannot be folded
-	error      text,
-	updated_at timestamptz not null default now(),
+	name         text        not null,
+	version      integer     not null,
+	log          uuid        not null,
+	position     bigint      not null default 0,
+	mark         text        not null default '', -- the event at position, where its log is to have it
+	generation   bigint      not null default 0,
+	failed       bigint,     -- position at which it cannot go on
+	error        text,
+	updated_at   timestamptz not null default now(),
+	holder       uuid,       -- the engine that folds it, until
+	leased_until timestamptz,
+	runner       text,       -- its process, for people
+	epoch        bigint      not null default 0,
+	served_at    timestamptz not null default now(), -- when a process that reads this version last said so
 	primary key (name, version)
 ) with (fillfactor = 10);
 
--- advance moves a checkpoint if it is where the caller has found it; else it ends the transaction with AN001. Whoever waits
+-- Altering takes a lock that even readers wait for, so only where there is something to alter.
+do $$ begin
+	if not exists (select from pg_attribute where attrelid = 'projections.checkpoints'::regclass and attname = 'epoch') then
+		alter table projections.checkpoints add mark text not null default '', add holder uuid, add leased_until timestamptz, add runner text,
+			add epoch bigint not null default 0, add served_at timestamptz not null default now();
+	end if;
+end $$;
+
+-- Events that a read model could not fold, and the later ones of the same streams, which wait behind them.
+create table if not exists projections.parked (
+	name           text        not null,
+	version        integer     not null,
+	position       bigint      not null,
+	organization   uuid        not null,
+	category       text        not null,
+	stream         uuid        not null,
+	stream_version bigint      not null,
+	event          uuid        not null,
+	type           text        not null,
+	error          text,       -- null: waits
+	parked_at      timestamptz not null default now(),
+	primary key (name, version, position)
+);
+
+-- Events that people have decided to leave out of a read model, whatever its version.
+create table if not exists projections.skipped (
+	name       text        not null,
+	event      uuid        not null,
+	skipped_at timestamptz not null default now(),
+	primary key (name, event)
+);
+
+-- move moves a checkpoint if it is where the caller has left it; else it ends the transaction with AN001. Whoever waits
 -- for its lock decides anew, on the row as it is then. What a crash of Postgres takes away here is folded again, so the
 -- commit need not wait for the disk. What follows in the transaction finds its rows by their keys, however small their
 -- table was when the plan was made.
-create or replace function projections.advance(_name text, _version integer, _generation bigint, _from bigint, _to bigint, _failed bigint, _error text)
+create or replace function projections.move(_name text, _version integer, _epoch bigint, _generation bigint, _from bigint, _to bigint, _mark text)
 returns void language plpgsql as $$
 begin
 	perform set_config('synchronous_commit', 'off', true), set_config('enable_seqscan', 'off', true);
-	update projections.checkpoints set position = _to, failed = _failed, error = _error, updated_at = now()
-	where name = _name and version = _version and generation = _generation and position = _from;
+	update projections.checkpoints set position = _to, mark = _mark, failed = null, error = null, updated_at = now()
+	where name = _name and version = _version and epoch = _epoch and generation = _generation and position = _from;
 	if not found then
 		raise exception using errcode = 'AN001', message = format('the checkpoint of %s is not at %s', _name, _from);
 	end if;
 end $$;
+
+drop function if exists projections.advance(text, integer, bigint, bigint, bigint, bigint, text);

@@ -29,7 +29,8 @@ type shadow struct {
 
 	rows    *Rows
 	keyed   []bool // tables that have their primary key
-	at      eventlog.Position
+	at      place
+	side    *aside
 	target  eventlog.Position
 	events  int64
 	swapped bool
@@ -38,8 +39,9 @@ type shadow struct {
 // chunk is a page on its way from the log to the fold.
 type chunk struct {
 	events int
-	last   eventlog.Position
+	last   place
 	facts  []*facts.Fact
+	bad    unreadable
 }
 
 // foldTo folds the log up to target into the empty tables. Reading, decoding, folding and writing overlap.
@@ -67,7 +69,6 @@ func (s *shadow) foldTo(ctx context.Context, target eventlog.Position) error {
 				}
 			}
 		}
-		s.at = max(s.at, target)
 		return nil
 	})
 	err := group.Wait()
@@ -100,7 +101,7 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 		if len(page) == 0 {
 			continue
 		}
-		c := chunk{events: len(page), last: page[len(page)-1].Position}
+		c := chunk{events: len(page), last: placeOf(&page[len(page)-1])}
 		mine := make([]eventlog.Event, 0, len(page))
 		for _, e := range page {
 			if s.model.folds(e.Type) {
@@ -109,7 +110,9 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 		}
 		var err error
 		if c.facts, err = s.engine.book.Page(ctx, mine); err != nil {
-			return err
+			if c.facts, c.bad, err = s.engine.read(ctx, s.model, mine, err); err != nil {
+				return err
+			}
 		}
 		if s.model.Events != nil {
 			for _, f := range c.facts {
@@ -126,13 +129,14 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 }
 
 func (s *shadow) fold(c chunk, w *writer) error {
-	err := s.rows.prepare(c.facts, func() error {
+	s.side.bad = c.bad
+	err := s.rows.prepare(c.facts, s.side, func() error {
 		return w.do(func(ctx context.Context, conn *pgx.Conn) error {
 			return s.rows.load(ctx, conn, s.schema)
 		})
 	})
 	if err == nil {
-		err = s.rows.fold(c.facts)
+		err = s.rows.fold(c.facts, s.side)
 	}
 	for i := range s.rows.stores {
 		if err == nil {
@@ -268,21 +272,23 @@ func (s *shadow) index(ctx context.Context) error {
 // catchUp folds what the log has got since, page by page as live folding does.
 func (s *shadow) catchUp(ctx context.Context) error {
 	for {
-		page, err := s.engine.log.ReadAll(ctx, s.at, s.engine.config.PageSize)
+		page, err := s.engine.log.ReadAll(ctx, s.at.position, s.engine.config.PageSize)
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		last := page[len(page)-1].Position
 		all, err := s.engine.book.Page(ctx, page)
+		mine, bad := s.model.only(all), unreadable(nil)
 		if err != nil {
-			return err
+			if mine, bad, err = s.engine.read(ctx, s.model, page, err); err != nil {
+				return err
+			}
 		}
-		mine := s.model.only(all)
+		s.side.bad = bad
 		rows := newRows(s.model, false)
-		if err := rows.prepare(mine, func() error { return rows.load(ctx, s.conn, s.schema) }); err != nil {
+		if err := rows.prepare(mine, s.side, func() error { return rows.load(ctx, s.conn, s.schema) }); err != nil {
 			return err
 		}
-		if err := rows.fold(mine); err != nil {
+		if err := rows.fold(mine, s.side); err != nil {
 			return err
 		}
 		batch := &pgx.Batch{}
@@ -290,7 +296,7 @@ func (s *shadow) catchUp(ctx context.Context) error {
 		if err := sendBatch(ctx, s.conn, batch); err != nil {
 			return err
 		}
-		s.at, s.events = last, s.events+int64(len(page))
+		s.at, s.events = placeOf(&page[len(page)-1]), s.events+int64(len(page))
 		s.report("catching up")
 		if len(page) < s.engine.config.PageSize { // at the head, or so near that the switch can do the rest
 			return nil
@@ -308,7 +314,7 @@ func (s *shadow) report(phase string) {
 	s.reported = time.Now()
 	p := Progress{Phase: phase, Done: 1, Events: s.events, Took: time.Since(s.began)}
 	if phase == "folding" && s.target > 0 {
-		p.Done = float64(s.at) / float64(s.target)
+		p.Done = float64(s.at.position) / float64(s.target)
 		p.Left = time.Duration(float64(p.Took) * (1 - p.Done) / max(p.Done, 0.001))
 	}
 	s.progress(p)

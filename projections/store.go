@@ -23,6 +23,10 @@ type store interface {
 	turn() changes
 	// rows yields all rows in memory that exist.
 	rows() []reflect.Value
+	// begin begins an event's changes; check tells whether Postgres can store them, undo takes them back.
+	begin()
+	check() error
+	undo()
 }
 
 // changes are rows of a table, as the database is to have them.
@@ -51,6 +55,14 @@ type tableStore[K comparable, R any] struct {
 	wanted []K
 	absent bool // what is not in memory is not in the database either
 	bytes  int  // of recent and added
+
+	former []former[R] // entries as they were before the event at hand
+	began  int         // how many were added before it
+}
+
+type former[R any] struct {
+	entry *entry[R]
+	was   entry[R]
 }
 
 func (t *Table[K, R]) newStore(empty bool) store {
@@ -81,9 +93,45 @@ func (s *tableStore[K, R]) at(key K) *entry[R] {
 }
 
 func (s *tableStore[K, R]) put(e *entry[R], row R) {
+	s.former = append(s.former, former[R]{e, *e})
 	e.row, e.exists, e.dirty = row, true, true
 	s.bytes -= int(e.bytes)
 	s.weigh(e)
+}
+
+func (s *tableStore[K, R]) remove(e *entry[R]) {
+	s.former = append(s.former, former[R]{e, *e})
+	var none R
+	e.row, e.exists, e.dirty = none, false, e.dirty || e.exists
+}
+
+func (s *tableStore[K, R]) begin() {
+	clear(s.former) // rows may hold much
+	s.former, s.began = s.former[:0], len(s.added)
+}
+
+func (s *tableStore[K, R]) check() error {
+	for _, f := range s.former {
+		if err := s.table.rel.storable(reflect.ValueOf(&f.entry.row).Elem()); err != nil {
+			return err
+		}
+	}
+	for _, row := range s.added[s.began:] {
+		if err := s.table.rel.storable(reflect.ValueOf(row).Elem()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *tableStore[K, R]) undo() {
+	for i := len(s.former) - 1; i >= 0; i-- {
+		f := s.former[i]
+		s.bytes += int(f.was.bytes - f.entry.bytes)
+		*f.entry = f.was
+	}
+	clear(s.added[s.began:])
+	s.added = s.added[:s.began]
 }
 
 // entryCost is what an entry takes beside its row: itself, its place in a map that is three quarters full, its key.

@@ -39,6 +39,7 @@ type relation struct {
 	rowType  reflect.Type
 	columns  []column
 	keys     []column
+	texts    []*column // what may hold a text that Postgres does not take
 	indexes  []string
 	appended bool
 }
@@ -46,7 +47,7 @@ type relation struct {
 // NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program text.
 func NewTable[K comparable, R any](schema Schema, name string, config TableConfig) *Table[K, R] {
 	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R]()), indexes: config.Indexes, appended: config.AppendOnly}}
-	t.rel.keys = keysOf(t.rel.columns)
+	t.rel.keys, t.rel.texts = keysOf(t.rel.columns), textsOf(t.rel.columns)
 	var key []reflect.Type
 	if k := reflect.TypeFor[K](); len(t.rel.keys) == 1 {
 		key = append(key, k)
@@ -109,9 +110,8 @@ func (t *Table[K, R]) Update(rows *Rows, key K, change func(*R)) bool {
 
 // Delete removes the row with a key, if there is one.
 func (t *Table[K, R]) Delete(rows *Rows, key K) {
-	e := t.of(rows).at(key)
-	var none R
-	e.row, e.exists, e.dirty = none, false, e.dirty || e.exists
+	s := t.of(rows)
+	s.remove(s.at(key))
 }
 
 // Append adds a row to a table that is append only. Its key must be new.
