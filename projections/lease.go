@@ -18,6 +18,8 @@ import (
 // lease, so one that was paused, or cut off, and comes back late writes nothing. All times are those of Postgres' clock.
 
 const (
+	leaseIsFree = `select holder is null or holder = $3 or leased_until < clock_timestamp() from projections.checkpoints where name = $1 and version = $2`
+
 	takeLease = `update projections.checkpoints set holder = $3, runner = $4, epoch = epoch + 1, leased_until = clock_timestamp() + $5
 		where name = $1 and version = $2 and (holder is null or holder = $3 or leased_until < clock_timestamp()) returning epoch`
 
@@ -28,12 +30,6 @@ const (
 		) update projections.checkpoints c set leased_until = clock_timestamp() + $4 from mine where (c.name, c.version) = (mine.name, mine.version)`
 
 	releaseLeases = `update projections.checkpoints set holder = null, runner = null, leased_until = null where holder = $1`
-
-	// Whoever was paused, or lost its network, in the midst of a transaction holds locks that the next runner needs. The
-	// row says who: its last writer. A rebuild that switches tables may take its time.
-	endHolder = `select count(pg_terminate_backend(l.pid)) from projections.checkpoints c
-		join pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = c.xmax
-		where c.name = $1 and c.version = $2 and c.leased_until < clock_timestamp() and l.pid <> pg_backend_pid()`
 )
 
 // beats is how often a lease is renewed before it would run out: three may fail.
@@ -52,6 +48,10 @@ func processName() string {
 func (r *runner) take(ctx context.Context) (bool, error) {
 	if r.epoch.Load() != 0 {
 		return true, nil
+	}
+	var free bool
+	if err := r.engine.pool.QueryRow(ctx, leaseIsFree, r.model.Name, r.model.Version, r.engine.id).Scan(&free); err != nil || !free {
+		return false, err
 	}
 	var epoch int64
 	err := pgx.BeginFunc(ctx, r.engine.pool, func(tx pgx.Tx) error {
@@ -81,13 +81,16 @@ func (r *runner) take(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// endHolder ends the connection of a runner whose lease has run out while it holds the checkpoint's lock.
+// patience is for how many leases' time a lock is respected after the lease has run out: who holds it may be slow.
+const patience = 1
+
+// endHolder breaks the lock on a checkpoint whose lease has run out. A rebuild that switches tables may take its time.
 func (r *runner) endHolder(ctx context.Context) error {
 	if rebuilding, err := r.engine.rebuilding(ctx, r.model.Schema); err != nil || rebuilding {
 		return err
 	}
 	var ended int
-	err := r.engine.pool.QueryRow(ctx, endHolder, r.model.Name, r.model.Version).Scan(&ended)
+	err := r.engine.pool.QueryRow(ctx, "select projections.end_holder($1, $2, $3)", r.model.Name, r.model.Version, patience*r.engine.config.Lease).Scan(&ended)
 	if ended > 0 {
 		r.engine.config.Logger.Warn("ended the connection of a runner that is not heard of", "model", r.model.Name)
 	}

@@ -109,7 +109,22 @@ func (e *Engine) retry(ctx context.Context, model string, position eventlog.Posi
 	if len(found) == 0 {
 		return done, fmt.Errorf("%w: position %d of %s", ErrNotParked, position, model)
 	}
-	s, first := r.model.Schema, found[0]
+	first := found[0]
+	for more := true; more && err == nil; skip = false {
+		more, err = e.retrySome(ctx, r.model, first, skip, &done)
+	}
+	if err != nil {
+		return Retried{}, fmt.Errorf("projections: retry %s at position %d: %w", model, position, err)
+	}
+	return done, nil
+}
+
+// atOnce bounds the events of one transaction, in which the runner waits: a few seconds.
+const atOnce = 500
+
+// retrySome does so for some of the events. It reports whether there are more.
+func (e *Engine) retrySome(ctx context.Context, m *ReadModel, first Parked, skip bool, done *Retried) (more bool, err error) {
+	s := m.Schema
 	err = pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
 		if _, err := readCheckpoint(ctx, tx, s, " for update"); err != nil {
 			return err
@@ -127,12 +142,10 @@ func (e *Engine) retry(ctx context.Context, model string, position eventlog.Posi
 			}
 			done.Folded++
 		}
-		return e.foldParked(ctx, tx, r.model, first.Stream, &done)
+		more, err = e.foldParked(ctx, tx, m, first.Stream, done)
+		return err
 	})
-	if err != nil {
-		return Retried{}, fmt.Errorf("projections: retry %s at position %d: %w", model, position, err)
-	}
-	return done, nil
+	return more, err
 }
 
 func unpark(ctx context.Context, tx pgx.Tx, s Schema, position eventlog.Position) error {
@@ -140,23 +153,23 @@ func unpark(ctx context.Context, tx pgx.Tx, s Schema, position eventlog.Position
 	return err
 }
 
-// foldParked folds what is parked of a stream, one event after the other.
-func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eventlog.Stream, done *Retried) error {
+// foldParked folds what is parked of a stream, one event after the other. It reports whether there are more to be tried.
+func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eventlog.Stream, done *Retried) (more bool, err error) {
 	rows, err := tx.Query(ctx, `select stream_version from projections.parked where name = $1 and version = $2 and organization = $3 and category = $4 and stream = $5
 		order by position`, m.Name, m.Version, of.Organization, of.Category, of.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	versions, err := pgx.CollectRows(rows, pgx.RowTo[eventlog.Version])
 	if err != nil || len(versions) == 0 {
-		return err
+		return false, err
 	}
 	i := 0
 	for event, err := range e.log.ReadStream(ctx, of, versions[0]-1) {
 		if err != nil {
-			return err
+			return false, err
 		}
-		if i == len(versions) {
+		if i == min(len(versions), atOnce) {
 			break
 		}
 		if event.Version != versions[i] {
@@ -164,24 +177,28 @@ func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eve
 		}
 		failed, err := e.foldOne(ctx, tx, m, event)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if failed != nil {
 			done.Error = failed.Error()
 			_, err := tx.Exec(ctx, "update projections.parked set error = $4 where name = $1 and version = $2 and position = $3", m.Name, m.Version, int64(event.Position), done.Error)
 			if err != nil {
-				return err
+				return false, err
 			}
 			break
 		}
 		if err := unpark(ctx, tx, m.Schema, event.Position); err != nil {
-			return err
+			return false, err
 		}
 		done.Folded++
 		i++
 	}
 	done.Left = len(versions) - i
-	return nil
+	if more = i == atOnce && done.Left > 0; more { // should nobody get to it, it is found by this
+		_, err = tx.Exec(ctx, `update projections.parked set error = 'waits to be tried again' where name = $1 and version = $2
+			and organization = $3 and category = $4 and stream = $5 and stream_version = $6`, m.Name, m.Version, of.Organization, of.Category, of.ID, versions[i])
+	}
+	return more, err
 }
 
 // foldOne folds one event; failed says why it cannot be.

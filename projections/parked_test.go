@@ -223,6 +223,40 @@ func TestWhatCannotBeStoredOrReadIsParked(t *testing.T) {
 	})
 }
 
+func TestALongParkedStreamIsRetriedInParts(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	l.trouble = func(f *facts.Fact) error {
+		if f.Version == 2 {
+			return errTrouble
+		}
+		return nil
+	}
+	h.append(registered(7, "one"))
+	for n := range 1100 {
+		if _, err := h.log.Append(t.Context(), stream(7), eventlog.Version(1+n), newEvent(renamed(7, fmt.Sprint("name ", n)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := h.engine(projections.Config{}, l.model(1))
+	h.run(e)
+	if err := e.Wait(t.Context(), 1101); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := e.SkipParked(t.Context(), "ledger", 2); err != nil || done != (projections.Retried{Folded: 1100}) {
+		t.Errorf("%+v %v", done, err)
+	}
+	if got := h.name(l, 7); got != "name 1099" {
+		t.Error(got)
+	}
+	h.wantEqualRebuild(e, l)
+}
+
+func newEvent(e eventlog.Event) eventlog.NewEvent {
+	e.ID, e.OccurredAt = uuid.New(), foldtest.Start
+	return e.NewEvent
+}
+
 // A fold that fails halfway has changed rows that others share: nothing of that may stay.
 func TestAFoldThatFailsHalfwayChangesNothing(t *testing.T) {
 	t.Parallel()

@@ -69,4 +69,14 @@ begin
 	end if;
 end $$;
 
+-- end_holder ends the connection of a runner that is not heard of while it holds the lock of a checkpoint: it was paused, or
+-- has lost its network, in the midst of a transaction. The row says who: its last writer. The right to do so is that of the
+-- owner, whose sessions these are.
+create or replace function projections.end_holder(_name text, _version integer, _grace interval)
+returns bigint language sql security definer set search_path = pg_catalog as $$
+	select count(*) filter (where pg_terminate_backend(l.pid)) from projections.checkpoints c
+	join pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = c.xmax
+	where c.name = _name and c.version = _version and c.leased_until < clock_timestamp() - _grace and l.pid <> pg_backend_pid()
+$$;
+
 drop function if exists projections.advance(text, integer, bigint, bigint, bigint, bigint, text);
