@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -22,26 +23,50 @@ type SkipParked struct {
 // Annal knows, the program itself skips in the name of [Home]. An event that is out of reach, or not at that position, is
 // [ErrNotFound]; one that was skipped before needs no second record.
 func (c *Commands) SkipParked(ctx context.Context, p *Principal, in SkipParked) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, act *act) ([]organization.Event, error) {
-		stream, version, err := in.Parked(ctx)
+	if p.Scope(organization.Manage) != organization.All {
+		return Result{}, ErrForbidden
+	}
+	act, err := c.begin(p, in.Command)
+	if err != nil {
+		return Result{}, err
+	}
+	stream := c.organizations.stream(p.Organization, p.Organization)
+	done, err := decide(ctx, c, &c.organizations, stream, act, nil, func(s organization.State) ([]organization.Event, error) {
+		e, err := c.parked(ctx, p, in)
 		if err != nil {
 			return nil, err
 		}
-		if stream.Organization != p.Organization && !(p.system && p.Organization == Home) {
-			return nil, ErrNotFound
-		}
-		for e, err := range c.log.ReadStream(ctx, stream, version-1) {
-			if err != nil {
-				return nil, err
-			}
-			if e.Position != in.Position {
-				break
-			}
-			return organization.SkipEvent(s, organization.EventSkipped{
-				ReadModel: in.ReadModel, Position: int64(e.Position), Event: e.ID, Type: e.Type,
-				Category: stream.Category, Stream: stream.ID, Reason: act.meta.Reason,
-			})
-		}
-		return nil, ErrNotFound
+		return organization.SkipEvent(s, organization.EventSkipped{
+			ReadModel: in.ReadModel, Position: int64(e.Position), Event: e.ID, Type: e.Type,
+			Category: e.Stream.Category, Stream: e.Stream.ID, Reason: act.meta.Reason,
+		})
 	})
+	if err != nil {
+		return Result{}, err
+	}
+	if done.resent { // the read model is told next: it must not be told of an event that is not on record
+		first, ok := done.events[0].(organization.EventSkipped)
+		if !ok || first.ReadModel != in.ReadModel || first.Position != int64(in.Position) {
+			return Result{}, domain.Invalid{"commandId": "was used for another command"}
+		}
+	}
+	return Result{p.Organization, done.receipt}, nil
+}
+
+// parked reads the event that is parked at a position, if it is the principal's to judge.
+func (c *Commands) parked(ctx context.Context, p *Principal, in SkipParked) (eventlog.Event, error) {
+	stream, version, err := in.Parked(ctx)
+	if err != nil {
+		return eventlog.Event{}, err
+	}
+	if stream.Organization != p.Organization && !(p.system && p.Organization == Home) {
+		return eventlog.Event{}, ErrNotFound
+	}
+	for e, err := range c.log.ReadStream(ctx, stream, version-1) {
+		if err != nil || e.Position == in.Position {
+			return e, err
+		}
+		break
+	}
+	return eventlog.Event{}, ErrNotFound
 }

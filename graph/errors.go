@@ -85,6 +85,7 @@ var table = []struct {
 	{vault.ErrErased, Conflict, "the person was erased"},
 
 	{where.ErrHidden, Invalid, "this asks for personal data, which are hidden from you"},
+	{projections.ErrNotParked, NotFound, "nothing is parked there"},
 	{projections.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
 	{eventlog.ErrUnavailable, Unavailable, "the log cannot be reached: try again in a moment"},
 	{vault.ErrUnavailable, Unavailable, "the vault cannot be reached: try again in a moment"},

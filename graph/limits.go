@@ -15,6 +15,7 @@ const (
 	rootCost     = 400  // each root field: at the least a statement of its own
 	secretCost   = 6000 // a field that hashes a password: one in an operation, so that aliases are no way to guess faster
 	countCost    = 50   // totalCount counts every row there is
+	dataCost     = 50   // a parked event's data are read one by one from the log
 	reportCost   = 100  // a report aggregates
 	schemaCost   = 400  // introspection: the answer is large, however little was asked
 	fewObjects   = 10   // objects in a list that is not paged: roles, teams, sessions
@@ -112,6 +113,8 @@ func (m meter) field(f *ast.Field, page int) weight {
 		own = rootCost
 	case f.Name == "totalCount":
 		own = countCost
+	case f.Name == "data" && parent == "ParkedEvent":
+		own = dataCost
 	}
 	if len(f.SelectionSet) == 0 {
 		return weight{own, 1}

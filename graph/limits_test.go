@@ -51,6 +51,7 @@ func TestCost(t *testing.T) {
 		"aliases cost each":                     {"{ a: viewer { permissions } b: viewer { permissions } }", nil, weight{2 * (rootCost + 1), 2}},
 		"a password costs most of an operation": {`mutation { logIn(input: {loginName: "a", password: "b"}) { token } }`, nil, weight{secretCost + 1, 2}},
 		"a report":                              {"{ salesReport(groupBy: [MONTH]) { won } }", nil, weight{rootCost + reportCost + reportRows, 2}},
+		"a parked event's data":                 {"{ parkedEvents(first: 3) { nodes { type data } } }", nil, weight{rootCost + 1 + 3*(1+dataCost), 3}},
 		"a short list that is not paged":        {"{ organization { teams { name parent { name } } } }", nil, weight{rootCost + 1 + fewObjects*3, 4}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,7 @@ type cli struct {
 	Replay      replayCmd      `cmd:"" help:"Tell the whole life of an account or a customer, from the log itself."`
 	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
 	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
+	Parked      parkedCmd      `cmd:"" help:"What read models could not fold: list it, fold it once more, or leave it out."`
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
 	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`

@@ -21,13 +21,13 @@ func (c readModelsCmd) Run(ctx context.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "READ MODEL\tVERSION\tPOSITION\tBEHIND\tSTATUS\t")
+	fmt.Fprintln(w, "READ MODEL\tVERSION\tPOSITION\tBEHIND\tPARKED\tSTATUS\t")
 	for _, s := range statuses {
 		behind := "?"
 		if s.Behind != nil {
 			behind = fmt.Sprint(*s.Behind)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", s.Name, s.Version, s.Position, behind, s.State, s.Error)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%s\n", s.Name, s.Version, s.Position, behind, s.Parked, s.State, s.Error)
 	}
 	return w.Flush()
 }

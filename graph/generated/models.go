@@ -8,6 +8,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/projections/where"
 	"github.com/google/uuid"
@@ -284,6 +285,11 @@ type RemovePermissionInput struct {
 	Permission string     `json:"permission"`
 }
 
+type RetryParkedInput struct {
+	ReadModel string            `json:"readModel"`
+	Position  eventlog.Position `json:"position"`
+}
+
 type RoleInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
@@ -298,6 +304,14 @@ type SetTeamManagerInput struct {
 	TeamID    uuid.UUID  `json:"teamId"`
 	// null: nobody.
 	ManagerID *uuid.UUID `json:"managerId,omitempty"`
+}
+
+type SkipParkedInput struct {
+	CommandID *uuid.UUID        `json:"commandId,omitempty"`
+	ReadModel string            `json:"readModel"`
+	Position  eventlog.Position `json:"position"`
+	// For whoever reads the record later. Must not be blank.
+	Reason string `json:"reason"`
 }
 
 type TeamPayload struct {

@@ -221,6 +221,36 @@ type ReadModel struct {
 	ErrorPosition *eventlog.Position
 }
 
+// ParkedEvent is an event that a read model could not fold.
+type ParkedEvent struct {
+	ReadModel         string
+	Position          eventlog.Position
+	EventID, StreamID uuid.UUID
+	Type, Category    string
+	StreamVersion     int
+	Error             string
+	Since             time.Time
+	Waiting           int
+
+	Read func(context.Context) (json.RawMessage, error) // the event, from the log
+}
+
+// Data returns what the event holds.
+func (p *ParkedEvent) Data(ctx context.Context) (json.RawMessage, error) { return p.Read(ctx) }
+
+// RetryParkedPayload is what came of folding parked events once more.
+type RetryParkedPayload struct {
+	Folded, Left int
+	Error        Text
+}
+
+// SkipParkedPayload is what came of leaving one out.
+type SkipParkedPayload struct {
+	Folded, Left int
+	Error        Text
+	Receipt      *Receipt
+}
+
 // Receipt is proof of a write.
 type Receipt struct {
 	Position eventlog.Position

@@ -44,10 +44,12 @@ type (
 	CustomerConnection    = Connection[Customer]
 	OpportunityConnection = Connection[Opportunity]
 	ActivityConnection    = Connection[Activity]
+	ParkedEventConnection = Connection[ParkedEvent]
 	AccountEdge           = Edge[Account]
 	CustomerEdge          = Edge[Customer]
 	OpportunityEdge       = Edge[Opportunity]
 	ActivityEdge          = Edge[Activity]
+	ParkedEventEdge       = Edge[ParkedEvent]
 )
 
 // MarshalSlice writes the objects of a list one after the other, in the place of [graphql.MarshalSliceConcurrently].

@@ -39,6 +39,7 @@ type readModel struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
 	Behind *int64 `json:"behind"` // events; null: the log cannot count them
+	Parked int    `json:"parked"` // events set aside, see projections.Parked; the read model serves without them
 }
 
 // ready says whether requests should be sent here, and if not why.
@@ -68,7 +69,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		problem("it cannot be told how far the read models are")
 	} else {
 		for _, m := range statuses {
-			answer.ReadModels = append(answer.ReadModels, readModel{m.Name, strings.ToLower(string(m.State)), m.Behind})
+			answer.ReadModels = append(answer.ReadModels, readModel{m.Name, strings.ToLower(string(m.State)), m.Behind, m.Parked})
 			switch {
 			case m.State == projections.Failed:
 				problem("the read model %s has failed", m.Name)

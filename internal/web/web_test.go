@@ -166,6 +166,10 @@ func TestHealth(t *testing.T) {
 	if status, problems := ready(); status != 503 || problems != "the read model customers has failed; the read model sales is 10001 events behind" {
 		t.Errorf("%d %s", status, problems)
 	}
+	set(nil, projections.Status{Name: "customers", State: projections.Live, Parked: 3})
+	if response, text := w.do("GET", "/readyz", ""); response.StatusCode != 200 || !strings.Contains(text, `"parked":3`) {
+		t.Errorf("what is parked is told, and the rest is served: %d %s", response.StatusCode, text)
+	}
 	set(errors.New("password=hunter2"))
 	if status, problems := ready(); status != 503 || problems != "the database of the read models cannot be reached" {
 		t.Errorf("%d %s", status, problems)

@@ -10,6 +10,7 @@ const examples = {
   "sales by month": "{\n  salesReport(groupBy: [MONTH]) { month won lost wonValue }\n}",
   "latest activity": "{\n  activity(last: 20) {\n    nodes { position occurredAt type actor { displayName } summary reason }\n  }\n}",
   "read models": "{\n  readModels { name version position behind parked status error }\n}",
+  "parked events": "{\n  parkedEvents(first: 20) {\n    nodes { readModel position type category streamId since waiting error data }\n    pageInfo { hasNextPage endCursor }\n  }\n}",
   "register a customer": 'mutation {\n  registerCustomer(input: { name: "Example Ltd", sector: "retail" }) {\n    customer { id version name }\n    receipt { position }\n  }\n}',
 };
 
@@ -99,9 +100,25 @@ function row(model) {
   const dot = document.createElement("span");
   dot.className = "dot " + model.status;
   status.append(dot, model.status.replace("_", " "));
+  if (model.parked > 0) {
+    const parked = document.createElement("span");
+    parked.className = "parked";
+    parked.textContent = `, ${model.parked.toLocaleString()} parked`;
+    status.append(parked);
+  }
   behind.className = "number";
   behind.textContent = model.behind === null ? "?" : model.behind.toLocaleString();
   return tr;
+}
+
+// warn says what to do about parked events, while there are any.
+function warn(models) {
+  const having = models.filter((model) => model.parked > 0).map((model) => model.name);
+  $("parked").hidden = having.length === 0;
+  const text = having.length === 0 ? "" :
+    `Some events could not be folded into ${having.join(", ")}, and are parked; everything else goes on. ` +
+    "To an administrator the query “parked events” below says why, as does annal parked list; then retryParked or skipParked.";
+  if ($("parked").textContent !== text) $("parked").textContent = text; // read out once
 }
 
 async function look() {
@@ -115,6 +132,7 @@ async function look() {
   $("ready-text").textContent = state.ready ? "ready" : state.problems.join("; ");
   $("version").textContent = state.version ? "· " + state.version : "";
   $("models").replaceChildren(...state.readModels.map(row));
+  warn(state.readModels);
   setTimeout(look, 3000);
 }
 
