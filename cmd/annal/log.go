@@ -13,6 +13,7 @@ import (
 
 type logCmd struct {
 	Stats logStatsCmd `cmd:"" help:"How many events of which type, since when, how large."`
+	Copy  logCopyCmd  `cmd:"" help:"Copy the log to another place, EventStoreDB or Postgres, and verify the copy. Stopped, it goes on when it is run again. Exit status 3: the copy differs; 4: the source has grown meanwhile."`
 }
 
 type logStatsCmd struct{ place }

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	pageSize = 200
+	pageSize = 100
 	m.Run()
 }
 
