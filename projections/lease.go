@@ -103,9 +103,9 @@ func (r *runner) drop() {
 	r.progress.run(false)
 }
 
-// keep renews the leases until ctx ends, and looks for read models that stand before where their runner has left them:
-// commits do not wait for the disk, so a crash of Postgres takes the last ones away, and a runner that has nothing new to
-// fold would not notice. Then it calls again.
+// keep renews the leases until ctx ends, or one has been taken by another process, or a read model stands before where its
+// runner has left it: commits do not wait for the disk, so a crash of Postgres takes the last ones away. A runner that has
+// nothing new to fold would not notice either; again makes all of them start over from what is now.
 func (e *Engine) keep(ctx context.Context, again func()) {
 	tick := time.NewTicker(e.config.Lease / beats)
 	defer tick.Stop()
@@ -116,18 +116,18 @@ func (e *Engine) keep(ctx context.Context, again func()) {
 			return
 		}
 		limited, cancel := context.WithTimeout(ctx, e.config.Lease)
-		lost, err := e.beat(limited)
+		changed, err := e.beat(limited)
 		cancel()
-		if err == nil && lost {
+		if err == nil && changed {
 			again()
 			return
 		}
 	}
 }
 
-// beat renews the leases of runners that are well, and drops those that others have taken. It reports whether a read model
-// has lost commits. Without Postgres nothing can be said, nor need be: nobody can write.
-func (e *Engine) beat(ctx context.Context) (lost bool, err error) {
+// beat renews the leases of runners that are well, and drops those that others have taken. It reports whether runners have to
+// start over. Without Postgres nothing can be said, nor need be: nobody can write.
+func (e *Engine) beat(ctx context.Context) (changed bool, err error) {
 	type standing struct {
 		epoch     int64
 		committed eventlog.Position
@@ -157,12 +157,13 @@ func (e *Engine) beat(ctx context.Context) (lost bool, err error) {
 		case is.epoch != was.epoch:
 			e.config.Logger.Warn("another process has taken over a read model", "model", r.model.Name, "runner", is.runner)
 			r.drop()
+			changed = true
 		case is.position < was.committed:
 			e.config.Logger.Warn("read model starts over from its checkpoint: commits were lost", "model", r.model.Name, "position", is.position, "reached", was.committed)
-			lost = true
+			changed = true
 		}
 	}
-	return lost, nil
+	return changed, nil
 }
 
 // standing is what a checkpoint says to everybody.

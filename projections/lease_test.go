@@ -38,6 +38,11 @@ func TestOneOfSeveralEnginesFoldsAndAnotherTakesOverWhenItEnds(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second { // it was given back, not left to run out
 		t.Error("after", took)
 	}
+	// Taken away and given back while nothing happens in the log: it is taken again all the same.
+	if _, err := h.pool.Exec(t.Context(), "update projections.checkpoints set epoch = epoch + 1, holder = gen_random_uuid(), runner = 'third', leased_until = now() + interval '2 s'"); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("two folds again", func() bool { return h.runner(two) == "two" })
 	if err := two.Wait(t.Context(), h.append(registered(2, "b"))); err != nil {
 		t.Error(err)
 	}
