@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +18,10 @@ import (
 	"github.com/annal-crm/annal/automations"
 	"github.com/annal-crm/annal/graph"
 	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/internal/web"
+	"github.com/annal-crm/annal/projections"
 )
 
 // front is how Annal is reached.
@@ -29,6 +31,7 @@ type front struct {
 	MaxCost        int            `help:"The most that one GraphQL operation may cost." default:"10000" env:"ANNAL_MAX_COST"`
 	MaxDepth       int            `help:"The deepest that one GraphQL operation may be." default:"12" env:"ANNAL_MAX_DEPTH"`
 	Grace          time.Duration  `help:"What running requests get to finish at the end." default:"15s" env:"ANNAL_GRACE"`
+	publishing
 }
 
 // role says what part of the work a process does; several processes share it.
@@ -90,7 +93,7 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	if err := fits(ctx, i); err != nil {
+	if err := misfit(i.Fit(ctx)); err != nil {
 		return err
 	}
 	registry.MustRegister(i.Metrics())
@@ -114,10 +117,16 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 	defer stop()
 	var behind errgroup.Group
 	behind.Go(func() error { i.Watch(background); return nil })
-	if role != roleAPI {
+	if role == roleAPI {
+		behind.Go(func() error { i.Engine.Attend(background); return nil })
+	} else {
 		behind.Go(func() error { return i.Engine.Run(background) })
 		behind.Go(func() error {
 			automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)
+			return nil
+		})
+		behind.Go(func() error {
+			transparency.NewRunner(i.Audit, transparency.RunnerConfig{Publisher: f.publisher(), Logger: logger}).Run(background)
 			return nil
 		})
 	}
@@ -127,14 +136,8 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 	var work errgroup.Group
 	work.Go(func() error { defer stopServing(); return server.Serve(serving, listener) })
 	work.Go(func() error {
-		stopped, err := i.CaughtUp(serving)
+		err := misfit(i.CaughtUp(serving))
 		if err == nil {
-			err = fits(serving, i) // a key that the vault lacks is noticed by who folds
-		}
-		if err == nil {
-			for _, name := range stopped {
-				fmt.Fprintf(os.Stderr, "annal: the read model %s has FAILED and stays behind; annal readmodels says why, the others serve\n", name)
-			}
 			server.CaughtUp()
 			err = ready(serving, i, url)
 		}
@@ -154,12 +157,11 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 // unfit is the exit status when log, vault and read models do not fit together: starting again would not mend that.
 const unfit = 4
 
-// fits returns an error that says what to do if read models, log and vault do not belong together.
-func fits(ctx context.Context, i *instance.Instance) error {
-	misfits, err := i.Misfits(ctx)
-	if err != nil || len(misfits) == 0 {
+// misfit says what to do about an error that tells that read models, log and vault do not belong together. Others it returns
+// as they are.
+func misfit(err error) error {
+	if !errors.Is(err, projections.ErrForeign) && !errors.Is(err, vault.ErrNoKey) {
 		return err
 	}
-	return exit{unfit, fmt.Errorf("log, vault and read models do not fit together, so nothing is served (docs/operations.md, \"After a restore\", says what to do):\n  %s",
-		strings.Join(misfits, "\n  "))}
+	return exit{unfit, fmt.Errorf("log, vault and read models do not belong together, so nothing is served; \"After a restore\" in docs/operations.md says what to do\n%w", err)}
 }

@@ -250,7 +250,7 @@ func latency(ctx context.Context, b *bench) ([]Figure, error) {
 	var engine errgroup.Group
 	engine.Go(func() error { return w.Engine.Run(running) })
 	defer func() { stop(); _ = engine.Wait() }()
-	if _, err := w.CaughtUp(ctx); err != nil {
+	if err := w.CaughtUp(ctx); err != nil {
 		return nil, err
 	}
 	lives, err := w.register(ctx, arrivals) // each of them changes about once a second

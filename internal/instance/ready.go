@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,40 +12,74 @@ import (
 	"github.com/annal-crm/annal/projections"
 )
 
-// again is the pause before something is looked at once more that is not there yet.
-const again = 50 * time.Millisecond
+const (
+	again = 50 * time.Millisecond // before something is looked at once more that is not there yet
 
-// CaughtUp returns when every read model has reached the head that the log had when it was called, whoever folds it. It
-// outlives a log or a database that goes away meanwhile. A read model that has FAILED is not waited for, so that the others
-// serve: it is among stopped.
-func (i *Instance) CaughtUp(ctx context.Context) (stopped []string, err error) {
+	// given is how long a read model may be FAILED before that is believed: the word may be of a process that is gone, and
+	// who takes its lease over (3 s) and looks anew (1 s) takes it back.
+	given = 5 * time.Second
+)
+
+// Fit returns nil if the read models belong to the log, else [projections.ErrForeign]. It does not see what the vault lacks:
+// [Instance.CaughtUp] does.
+func (i *Instance) Fit(ctx context.Context) error { return i.Engine.Fit(ctx) }
+
+// CaughtUp returns nil when every read model has reached the head that the log had when it was called, whoever folds it. It
+// outlives a log or a database that goes away meanwhile. Its error is [projections.ErrForeign] or [vault.ErrNoKey] if read
+// models cannot go on because log, vault and read models do not belong together.
+func (i *Instance) CaughtUp(ctx context.Context) error {
 	var head eventlog.Position
 	if err := patiently(ctx, func() (err error) { head, err = i.Log.Head(ctx); return err }); err != nil {
-		return nil, err
+		return err
 	}
+	var misfits []error
 	for _, m := range Models() {
+		var failed time.Time // since
 		err := patiently(ctx, func() error {
 			err := i.Engine.Wait(ctx, head, m.Name)
 			if !errors.Is(err, projections.ErrBehind) {
 				return err
 			}
-			statuses, failed := i.Engine.Statuses(ctx)
-			if failed != nil {
-				return failed
-			}
-			for _, s := range statuses {
-				if s.Name == m.Name && s.State == projections.Failed {
-					stopped = append(stopped, m.Name)
-					return nil
-				}
+			reason, unknown := i.failed(ctx, m.Name)
+			switch {
+			case unknown != nil:
+				return unknown
+			case reason == nil:
+				failed = time.Time{}
+			case failed.IsZero():
+				failed = time.Now()
+			case time.Since(failed) > given:
+				return reason
 			}
 			return err
 		})
-		if err != nil {
-			return nil, err
+		switch {
+		case errors.Is(err, vault.ErrNoKey), errors.Is(err, projections.ErrForeign):
+			misfits = append(misfits, err)
+		case err != nil:
+			return err
 		}
 	}
-	return stopped, nil
+	return errors.Join(misfits...)
+}
+
+// failed returns why a read model is FAILED, nil if it is not. What it has failed at lies in the database as text, because
+// another process may have found it out.
+func (i *Instance) failed(ctx context.Context, name string) (reason, err error) {
+	statuses, err := i.Engine.Statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range statuses {
+		switch {
+		case s.Name != name || s.State != projections.Failed:
+		case strings.Contains(s.Error, vault.ErrNoKey.Error()):
+			return fmt.Errorf("%s cannot be folded at position %s: %w; the vault is older than the log, or another one: restore its newest backup", name, s.ErrorPosition, vault.ErrNoKey), nil
+		default:
+			return fmt.Errorf("%w: %s", projections.ErrForeign, strings.TrimPrefix(s.Error, projections.ErrForeign.Error()+": ")), nil
+		}
+	}
+	return nil, nil
 }
 
 // patiently calls f until it succeeds, ctx ends, or it fails otherwise than by being early or without its servers.
@@ -64,25 +99,4 @@ func patiently(ctx context.Context, f func() error) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// Misfits says, a sentence each, which read models cannot be served because they do not belong to this log, or because the
-// vault lacks keys of what the log holds: after a restore that went wrong. It says nothing of read models that stopped at an
-// event for another reason.
-func (i *Instance) Misfits(ctx context.Context) (misfits []string, err error) {
-	statuses, err := i.Engine.Statuses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range statuses {
-		// What a read model has failed at lies in the database as text: another process may have written it.
-		switch {
-		case s.State != projections.Failed:
-		case strings.Contains(s.Error, vault.ErrNoKey.Error()):
-			misfits = append(misfits, s.Name+": the vault lacks keys of events in the log: it is older than the log or another one; restore the newest backup of the vault")
-		case strings.Contains(s.Error, projections.ErrForeign.Error()):
-			misfits = append(misfits, s.Name+": "+s.Error)
-		}
-	}
-	return misfits, nil
 }
