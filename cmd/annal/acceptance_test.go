@@ -52,12 +52,17 @@ func eventStore(t *testing.T) string {
 	if url := os.Getenv("ANNAL_TEST_EVENTSTORE_URL"); url != "" {
 		return url
 	}
+	return double(t).URL()
+}
+
+func double(t *testing.T) *esdbtest.Cluster {
+	t.Helper()
 	store, err := esdbtest.New(esdbtest.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return store.URL()
+	return store
 }
 
 const password = "correct horse battery staple 42"

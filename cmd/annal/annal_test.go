@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/annal-crm/annal/eventlog/eventstoredb/esdbtest"
 )
 
 // The id that the sample's Jonas has on every machine.
@@ -26,11 +24,7 @@ func TestTheFirstFiveMinutes(t *testing.T) {
 // The same with the log in an EventStoreDB is a change of configuration, not of code.
 func TestTheFirstFiveMinutesOnEventStoreDB(t *testing.T) {
 	t.Parallel()
-	store, err := esdbtest.New(esdbtest.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
+	store := double(t)
 	h := newHome(t)
 	h.env = append(h.env, "ANNAL_EVENTSTORE_URL="+store.URL())
 	firstFiveMinutes(t, h)

@@ -137,6 +137,7 @@ func (h *home) start(args ...string) *server {
 		select {
 		case line, more := <-lines:
 			if !more {
+				cmd.Wait() // then it has said all
 				h.t.Fatalf("annal %s ended before it was ready:\n%s%s", args[0], s.said, stderr.String())
 			}
 			s.said += line + "\n"
@@ -155,6 +156,7 @@ func (h *home) start(args ...string) *server {
 			return s
 		case <-deadline:
 			cmd.Process.Kill()
+			cmd.Wait()
 			h.t.Fatalf("annal %s did not get ready:\n%s%s", args[0], s.said, stderr.String())
 		}
 	}
@@ -358,13 +360,19 @@ func (v value) list() (all []value) {
 	return all
 }
 
-// database connects as the owner of the home's database.
-func (h *home) database() *pgx.Conn {
+// connect connects to a database until the test ends.
+func (h *home) connect(address string) *pgx.Conn {
 	h.t.Helper()
-	conn, err := pgx.Connect(h.t.Context(), strings.TrimSpace(h.must("database-url")))
+	conn, err := pgx.Connect(h.t.Context(), address)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
+}
+
+// database connects as the owner of the home's database.
+func (h *home) database() *pgx.Conn {
+	h.t.Helper()
+	return h.connect(strings.TrimSpace(h.must("database-url")))
 }
