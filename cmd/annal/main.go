@@ -27,6 +27,7 @@ type cli struct {
 	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
 	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
 	Parked      parkedCmd      `cmd:"" help:"What read models could not fold: list it, fold it once more, or leave it out."`
+	Audit       auditCmd       `cmd:"" help:"Prove that the log is what it was, and find out if it is not."`
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
 	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`
@@ -37,16 +38,17 @@ type cli struct {
 
 // place says where the data is; nearly every subcommand has it.
 type place struct {
-	DataDir     string `help:"Directory of Annal's own Postgres and the master key. Default: /var/lib/annal for root, else .annal." env:"ANNAL_DATA_DIR" type:"path" placeholder:"DIR"`
-	DatabaseURL string `help:"A Postgres of your own instead: postgres://…" name:"database-url" env:"ANNAL_DATABASE_URL" placeholder:"URL"`
-	EventStore  string `help:"Keep the log in an EventStoreDB or KurrentDB: esdb://…; all else stays in Postgres." name:"eventstore-url" env:"ANNAL_EVENTSTORE_URL" placeholder:"URL"`
-	MasterKey   string `help:"The master key, base64 of 32 bytes; best given by the environment. Default: the file master.key in the data directory, made on the first start." env:"ANNAL_MASTER_KEY" placeholder:"KEY"`
-	LogLevel    string `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"warn" env:"ANNAL_LOG_LEVEL"`
-	LogFormat   string `help:"How to log: ${enum}." enum:"text,json" default:"text" env:"ANNAL_LOG_FORMAT"`
+	DataDir       string `help:"Directory of Annal's own Postgres and the master key. Default: /var/lib/annal for root, else .annal." env:"ANNAL_DATA_DIR" type:"path" placeholder:"DIR"`
+	DatabaseURL   string `help:"A Postgres of your own instead: postgres://…" name:"database-url" env:"ANNAL_DATABASE_URL" placeholder:"URL"`
+	EventStore    string `help:"Keep the log in an EventStoreDB or KurrentDB: esdb://…; all else stays in Postgres." name:"eventstore-url" env:"ANNAL_EVENTSTORE_URL" placeholder:"URL"`
+	MasterKey     string `help:"The master key, base64 of 32 bytes; best given by the environment. Default: the file master.key in the data directory, made on the first start." env:"ANNAL_MASTER_KEY" placeholder:"KEY"`
+	CheckpointKey string `help:"The key that checkpoints of the log are signed with, base64 of 32 bytes; best given by the environment. Default: the file checkpoint.key in the data directory, made on the first start." env:"ANNAL_CHECKPOINT_KEY" placeholder:"KEY"`
+	LogLevel      string `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"warn" env:"ANNAL_LOG_LEVEL"`
+	LogFormat     string `help:"How to log: ${enum}." enum:"text,json" default:"text" env:"ANNAL_LOG_FORMAT"`
 }
 
 func (p place) config() instance.Config {
-	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, EventStoreURL: p.EventStore, MasterKey: p.MasterKey}
+	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, EventStoreURL: p.EventStore, MasterKey: p.MasterKey, CheckpointKey: p.CheckpointKey}
 }
 
 func (p place) open(ctx context.Context) (*instance.Instance, error) {

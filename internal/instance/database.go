@@ -16,6 +16,7 @@ import (
 
 	"github.com/annal-crm/annal/eventlog/postgres"
 	"github.com/annal-crm/annal/internal/auth"
+	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
 )
@@ -35,7 +36,7 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 	if err := postgres.Migrate(ctx, owner); err != nil {
 		return false, err
 	}
-	for _, step := range []func(context.Context, *pgx.Conn) error{vault.Migrate, auth.Migrate, projections.Migrate} {
+	for _, step := range []func(context.Context, *pgx.Conn) error{vault.Migrate, auth.Migrate, projections.Migrate, transparency.Migrate} {
 		if err := step(ctx, owner); err != nil {
 			return false, err
 		}
@@ -74,6 +75,9 @@ func grant(ctx context.Context, owner *pgx.Conn) error {
 		}
 	}
 	if err := postgres.Grant(ctx, owner, serving); err != nil {
+		return err
+	}
+	if err := transparency.Grant(ctx, owner, serving); err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/annal-crm/annal/internal/auth"
 	"github.com/annal-crm/annal/internal/embedded"
 	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
@@ -40,6 +42,7 @@ type Config struct {
 	// EventStoreURL puts the log into an EventStoreDB or KurrentDB: esdb://… The rest stays in Postgres.
 	EventStoreURL string
 	MasterKey     string // base64; empty: the file master.key in DataDir, made on the first start
+	CheckpointKey string // base64; empty: the file checkpoint.key beside it, made on the first start
 	Commands      commands.Config
 	Projections   projections.Config
 }
@@ -54,6 +57,7 @@ type Instance struct {
 	Uses     *auth.Uses
 	Commands *commands.Commands
 	Engine   *projections.Engine
+	Audit    *transparency.Tree // over the log
 
 	server   *embedded.Server
 	closeLog func()
@@ -100,6 +104,9 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	if err := i.openLog(ctx, config.EventStoreURL); err != nil {
 		return err
 	}
+	if err := i.openAudit(ctx, dataDir, config); err != nil {
+		return err
+	}
 	i.Book, i.Uses = facts.New(i.Vault), auth.OpenUses(i.Pool)
 	passwords := auth.NewPasswords(commands.Pepper(i.Vault), auth.HashingConfig{})
 	i.Commands = commands.New(i.Log, i.Book, i.Vault, passwords, i.Uses, config.Commands)
@@ -121,6 +128,24 @@ func (i *Instance) openLog(ctx context.Context, eventStoreURL string) error {
 	log, err := eventstoredb.Open(ctx, eventStoreURL, eventstoredb.Config{})
 	if err == nil {
 		i.Log, i.closeLog = log, log.Close
+	}
+	return err
+}
+
+// openAudit opens the tree over the log. Its key and what it signed last lie where the master key does; where that is given and
+// no directory is, nothing is written.
+func (i *Instance) openAudit(ctx context.Context, dataDir string, config Config) (err error) {
+	audit := transparency.Config{Key: transparency.KeySource{Value: config.CheckpointKey}}
+	if config.DataDir != "" || config.MasterKey == "" || i.server != nil {
+		audit.Key.File = filepath.Join(dataDir, "checkpoint.key")
+		if info, err := os.Stat(dataDir); err == nil && info.IsDir() {
+			audit.Remember = dataDir
+		}
+	}
+	var made bool
+	i.Audit, made, err = transparency.Open(ctx, i.Pool, i.Log, audit)
+	if made {
+		slog.Warn("made the checkpoint key; annal audit keys prints its public half, which belongs into other hands", "file", audit.Key.File)
 	}
 	return err
 }

@@ -13,11 +13,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annal-crm/annal/internal/keyfile"
 )
 
 // KeySource says where the master key is: 32 random bytes in base64. Whoever has it and the database reads everything;
@@ -72,30 +73,14 @@ func (s KeySource) load() (masterKey, error) {
 	return parseMasterKey(string(b), s.File)
 }
 
-// make writes a new key. The file appears complete or not at all: it is written under another name and linked.
+// make writes a new key.
 func (s KeySource) make() (masterKey, error) {
 	key := newMasterKey()
 	if s.File == "" {
 		return key, fmt.Errorf("%w: neither a value nor a file was given", ErrNoMasterKey)
 	}
-	dir := filepath.Dir(s.File)
-	f, err := os.CreateTemp(dir, ".master-key-*") // mode 0600
-	if err != nil {
+	if err := keyfile.Make(s.File, key.String()+"\n"); err != nil {
 		return key, fmt.Errorf("vault: make the master key: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(key.String() + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return key, fmt.Errorf("vault: make the master key: %w", err)
-	}
-	if err := os.Link(f.Name(), s.File); err != nil { // fails if it exists
-		return key, fmt.Errorf("vault: make the master key: %w", err)
-	}
-	if d, err := os.Open(dir); err == nil { // the new name must outlive a power cut as the vault's first row does
-		err = errors.Join(d.Sync(), d.Close())
-		if err != nil {
-			return key, fmt.Errorf("vault: make the master key: %w", err)
-		}
 	}
 	return key, nil
 }

@@ -1,0 +1,170 @@
+package transparency
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Checkpoint is what a log was at a size, signed: a note in the form of C2SP tlog-checkpoint.
+type Checkpoint struct {
+	Origin string
+	Size   uint64
+	Root   tlog.Hash
+	Note   []byte // with its signatures
+}
+
+func (c Checkpoint) text() string {
+	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
+}
+
+// OpenCheckpoint reads a checkpoint that is signed by verifier, whose name is the log's origin. The error is [ErrCheckpoint]
+// if it is none, of another log or by another key.
+func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
+	c, err := parseCheckpoint(signed)
+	if err != nil {
+		return c, err
+	}
+	if c.Origin != verifier.Name() {
+		return c, fmt.Errorf("%w: it is of the log %q, this is %q", ErrCheckpoint, c.Origin, verifier.Name())
+	}
+	if _, err := note.Open(signed, note.VerifierList(verifier)); err != nil {
+		if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+			return c, fmt.Errorf("%w: it is signed by another key", ErrCheckpoint)
+		}
+		return c, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	}
+	return c, nil
+}
+
+// parseCheckpoint reads a checkpoint without regard to its signatures.
+func parseCheckpoint(signed []byte) (c Checkpoint, err error) {
+	text, _, ok := strings.Cut(string(signed), "\n\n")
+	lines := strings.SplitN(text, "\n", 4) // a fourth and later ones are extensions
+	if !ok || len(lines) < 3 || lines[0] == "" {
+		return c, fmt.Errorf("%w: it has not the form of one", ErrCheckpoint)
+	}
+	size, err := strconv.ParseUint(lines[1], 10, 63)
+	root, err2 := tlog.ParseHash(lines[2])
+	if err != nil || err2 != nil || strconv.FormatUint(size, 10) != lines[1] {
+		return c, fmt.Errorf("%w: it has not the form of one", ErrCheckpoint)
+	}
+	return Checkpoint{lines[0], size, root, signed}, nil
+}
+
+// Checkpoint brings the tree up to the head of the log and signs it. If nothing has grown it returns the newest checkpoint
+// again. The error is [ErrForked] if the log or the tree does not continue what was signed before.
+func (t *Tree) Checkpoint(ctx context.Context) (Checkpoint, error) {
+	if t.noKey != nil {
+		return Checkpoint{}, t.noKey
+	}
+	for {
+		n, err := t.grow(ctx)
+		if err != nil && !errors.Is(err, errMoved) {
+			return Checkpoint{}, err
+		}
+		if err == nil && n == 0 {
+			return t.sign(ctx)
+		}
+	}
+}
+
+// sign signs the tree as it lies in the database, if it continues what was signed last and the log still ends as it does.
+func (t *Tree) sign(ctx context.Context) (c Checkpoint, err error) {
+	if t.noKey != nil {
+		return c, t.noKey
+	}
+	err = t.last.update(t.Origin(), func(last []byte) ([]byte, error) {
+		t.growth.mu.Lock()
+		defer t.growth.mu.Unlock()
+		t.growth.state = nil
+		s, err := t.state(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c = Checkpoint{Origin: t.Origin(), Size: s.size, Root: s.root()}
+		former, err := t.former(ctx, last)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := t.consistency(ctx, former, c); err != nil {
+			return nil, err
+		}
+		c.Note, err = note.Sign(&note.Note{Text: c.text()}, t.key)
+		return c.Note, err
+	})
+	if err != nil {
+		return c, err
+	}
+	err = t.pool.QueryRow(ctx, `with made as (
+			insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing returning note)
+		select note from made union all select note from transparency.checkpoints where log = $1 and size = $2`,
+		t.id, int64(c.Size), c.Note).Scan(&c.Note)
+	if err != nil {
+		return c, unavailable(err)
+	}
+	return c, nil
+}
+
+// former returns the checkpoint that the next has to continue: what is remembered, else the newest in the database.
+func (t *Tree) former(ctx context.Context, remembered []byte) (Checkpoint, error) {
+	if len(remembered) == 0 {
+		c, err := t.Latest(ctx)
+		return c, err
+	}
+	c, err := t.open(remembered)
+	if err != nil {
+		return c, fmt.Errorf("the checkpoint remembered in %s: %w", t.last.file(t.Origin()), err)
+	}
+	return c, nil
+}
+
+// open reads a checkpoint of this log by this key.
+func (t *Tree) open(signed []byte) (Checkpoint, error) {
+	verifier, err := t.verifier()
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return OpenCheckpoint(signed, verifier)
+}
+
+// Latest returns the newest checkpoint in the database, one of size 0 without a note if there is none.
+func (t *Tree) Latest(ctx context.Context) (Checkpoint, error) {
+	var signed []byte
+	err := t.pool.QueryRow(ctx, `select note from transparency.checkpoints where log = $1 order by size desc limit 1`, t.id).Scan(&signed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Checkpoint{Origin: t.Origin()}, nil
+	}
+	if err != nil {
+		return Checkpoint{}, unavailable(err)
+	}
+	return t.open(signed)
+}
+
+// consistency proves from the tiles that a checkpoint continues a former one; [ErrForked] if it does not.
+func (t *Tree) consistency(ctx context.Context, old, c Checkpoint) (tlog.TreeProof, error) {
+	if old.Size > c.Size {
+		return nil, fmt.Errorf("%w: %d events were signed, the tree has %d", ErrForked, old.Size, c.Size)
+	}
+	if old.Size == 0 {
+		return nil, nil
+	}
+	proof, err := tlog.ProveTree(int64(c.Size), int64(old.Size), t.hashes(ctx, c.Size, c.Root))
+	if errors.Is(err, ErrUnavailable) {
+		return nil, err
+	}
+	if err == nil {
+		err = tlog.CheckTree(proof, int64(c.Size), c.Root, int64(old.Size), old.Root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the tree of %d events is not a part of that of %d: %w", ErrForked, old.Size, c.Size, err)
+	}
+	return proof, nil
+}

@@ -1,0 +1,136 @@
+package transparency
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/annal-crm/annal/internal/keyfile"
+)
+
+// KeySource says where the key is that checkpoints are signed with: the 32 bytes of an Ed25519 seed in base64. Whoever has
+// it can sign a forged log; whoever loses it cannot sign any more, and everything signed stays good.
+type KeySource struct {
+	Value string // the key itself (ANNAL_CHECKPOINT_KEY); wins over File
+	File  string // a file with the key; made on the first start, mode 0600, never overwritten
+}
+
+// NewKey returns a new key, as [KeySource] takes it.
+func NewKey() string {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed) // never fails, says its documentation
+	return base64.StdEncoding.EncodeToString(seed)
+}
+
+// load reads the key; fs.ErrNotExist if there is none.
+func (s KeySource) load() (ed25519.PrivateKey, error) {
+	value, from := s.Value, "the environment"
+	if value == "" {
+		if s.File == "" {
+			return nil, fs.ErrNotExist
+		}
+		b, err := os.ReadFile(s.File)
+		if err != nil {
+			return nil, fmt.Errorf("transparency: read the checkpoint key: %w", err)
+		}
+		value, from = string(b), s.File
+	}
+	seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("transparency: the checkpoint key in %s is not base64 of %d bytes", from, ed25519.SeedSize)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// loadOrMake makes a key where there is none.
+func (s KeySource) loadOrMake() (private ed25519.PrivateKey, made bool, err error) {
+	private, err = s.load()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return private, false, err
+	}
+	if s.File == "" {
+		return nil, false, fmt.Errorf("%w: neither a value nor a file was given", ErrNoKey)
+	}
+	err = keyfile.Make(s.File, NewKey()+"\n")
+	if err != nil && !errors.Is(err, fs.ErrExist) { // if it exists, another process was faster
+		return nil, false, fmt.Errorf("%w, and cannot be made: %w", ErrNoKey, err)
+	}
+	made = err == nil
+	private, err = s.load()
+	return private, made, err
+}
+
+// key signs notes under a name. It is a [note.Signer].
+type key struct {
+	name    string
+	hash    uint32
+	private ed25519.PrivateKey
+}
+
+func (k key) Name() string                    { return k.name }
+func (k key) KeyHash() uint32                 { return k.hash }
+func (k key) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(k.private, msg), nil }
+
+// named gives a private key a name. It returns the verifier key that goes with it, too.
+func named(name string, private ed25519.PrivateKey) (key, string, error) {
+	public, err := note.NewEd25519VerifierKey(name, private.Public().(ed25519.PublicKey))
+	if err != nil {
+		return key{}, "", err
+	}
+	verifier, err := note.NewVerifier(public)
+	if err != nil {
+		return key{}, "", err
+	}
+	return key{name, verifier.KeyHash(), private}, public, nil
+}
+
+// settle finds the tree's key. Only for a tree that has never had one it makes it.
+func (t *Tree) settle(ctx context.Context, source KeySource) (made bool, err error) {
+	const recorded = `select key from transparency.trees where log = $1`
+	err = t.pool.QueryRow(ctx, recorded, t.id).Scan(&t.public)
+	var private ed25519.PrivateKey
+	switch {
+	case err == nil:
+		private, err = source.load()
+		if errors.Is(err, fs.ErrNotExist) {
+			t.noKey = fmt.Errorf("%w: this tree has one, but it was not given and there is no file %q; put it back", ErrNoKey, source.File)
+			return false, nil
+		}
+	case errors.Is(err, pgx.ErrNoRows):
+		private, made, err = source.loadOrMake()
+		if errors.Is(err, ErrNoKey) { // then there is no tree either, until a process comes that has one
+			t.noKey = err
+			return false, nil
+		}
+	default:
+		return false, unavailable(err)
+	}
+	if err != nil {
+		return false, err
+	}
+	var public string
+	if t.key, public, err = named(t.Origin(), private); err != nil {
+		return made, err
+	}
+	if t.public == "" {
+		if _, err := t.pool.Exec(ctx, `insert into transparency.trees (log, key) values ($1, $2) on conflict do nothing`, t.id, public); err != nil {
+			return made, unavailable(err)
+		}
+		if err := t.pool.QueryRow(ctx, recorded, t.id).Scan(&t.public); err != nil {
+			return made, unavailable(err)
+		}
+	}
+	if public != t.public {
+		t.noKey = fmt.Errorf("%w: that is %s, this one %s", ErrWrongKey, t.public, public)
+	}
+	return made, nil
+}

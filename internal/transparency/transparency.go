@@ -1,0 +1,139 @@
+// Package transparency lets anybody check that the log is what it was, without
+// trusting who runs the database: a Merkle tree (RFC 6962) over the bytes of
+// every event, in log order, with signed checkpoints of its root.
+//
+// A [Tree] is grown behind the log by a [Runner], kept in Postgres as tiles that
+// are added to and never rewritten, and signed with a key from outside the
+// database. [Tree.Prove] shows that an event is in it, [Tree.Verify] that the
+// log still is what was signed. docs/audit.md says what follows from it.
+package transparency
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/annal-crm/annal/eventlog"
+)
+
+var (
+	// ErrNoKey reports that there is no key to sign checkpoints with here, though this tree has one.
+	ErrNoKey = errors.New("transparency: the checkpoint key is missing")
+	// ErrWrongKey reports a key that is not the one this tree's checkpoints are signed with.
+	ErrWrongKey = errors.New("transparency: this checkpoint key is not the one that the tree's checkpoints are signed with")
+	// ErrForked reports a log or tree that does not continue what was signed: nothing more is signed.
+	ErrForked = errors.New("transparency: the log does not continue what was signed")
+	// ErrNotThere reports a position at which the log has no event.
+	ErrNotThere = errors.New("transparency: there is no event at this position")
+	// ErrChanged reports an event or a hash that is not as the tree had it.
+	ErrChanged = errors.New("transparency: not as it was recorded")
+	// ErrCheckpoint reports a checkpoint that is none, is of another log, or is not signed by the key.
+	ErrCheckpoint = errors.New("transparency: not a checkpoint of this log by this key")
+	// ErrBundle reports a bundle that does not hold.
+	ErrBundle = errors.New("transparency: the bundle does not hold")
+	// ErrUnavailable reports that the tree's database could not be reached or did not answer.
+	ErrUnavailable = errors.New("transparency: unavailable")
+)
+
+// Config says where the signing key is and what was signed last.
+type Config struct {
+	Key KeySource
+	// Remember is a directory outside of the database for the newest checkpoint that was signed here: nothing is signed that
+	// does not continue it. Empty: it is remembered only while the process runs.
+	Remember string
+}
+
+// Tree is the Merkle tree over one log. Its methods are safe for concurrent use, by any number of processes.
+type Tree struct {
+	pool   *pgxpool.Pool
+	log    eventlog.Log
+	id     uuid.UUID // of the log
+	key    key       // may be empty, see noKey
+	noKey  error     // why nothing can be signed here
+	public string    // the verifier key that the tree says it has
+	last   memory
+	growth growth
+	seen   sync.Map // by URL of a witness, the size that it cosigned last
+}
+
+// Open opens the tree over a log, in a database that [Migrate] has been through. The first Open ever of a log's tree makes
+// the signing key if config has none, and tells so: made. From then on it makes none; without it the tree can still be grown
+// and verified, not signed ([ErrNoKey], [ErrWrongKey]). Where no key can be made there is no tree yet.
+func Open(ctx context.Context, pool *pgxpool.Pool, log eventlog.Log, config Config) (t *Tree, made bool, err error) {
+	t = &Tree{pool: pool, log: log, last: memory{dir: config.Remember}}
+	if t.id, err = log.Identity(ctx); err != nil {
+		return nil, false, err
+	}
+	made, err = t.settle(ctx, config.Key)
+	return t, made, err
+}
+
+// Origin names the log in checkpoints; it is also the name of the key. It follows from the log's identity.
+func (t *Tree) Origin() string { return "annal/" + t.id.String() }
+
+// VerifierKey is the public key in the form of sumdb/note: name+hash+base64. What a stranger pins must come from the
+// operator, not from the database.
+func (t *Tree) VerifierKey() string { return t.public }
+
+// Ready returns an error if there is no tree, because no process with a key to sign it has been here yet: [ErrNoKey].
+func (t *Tree) Ready() error {
+	if t.public == "" {
+		return t.noKey
+	}
+	return nil
+}
+
+func (t *Tree) verifier() (note.Verifier, error) { return note.NewVerifier(t.public) }
+
+//go:embed schema.sql
+var schema string
+
+// lock is the advisory lock under which the schema is made; any number that others do not use.
+const lock = 0x616e6e616c74 // "annalt"
+
+// Migrate makes the tree's schema, or brings it up to date, as the owner of the database. It is safe to call again and
+// from several processes at once.
+func Migrate(ctx context.Context, owner *pgx.Conn) error {
+	err := pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(lock)); err != nil {
+			return err
+		}
+		var there bool
+		if err := tx.QueryRow(ctx, `select to_regnamespace('transparency') is not null`).Scan(&there); err != nil || there {
+			return err
+		}
+		_, err := tx.Exec(ctx, schema)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("transparency: migrate: %w", err)
+	}
+	return nil
+}
+
+// Grant gives a role what growing and signing need: it may add, and neither delete nor switch off the triggers that would
+// refuse. Run it as the owner, after [Migrate].
+func Grant(ctx context.Context, owner *pgx.Conn, role string) error {
+	name := pgx.Identifier{role}.Sanitize()
+	_, err := owner.Exec(ctx, `grant usage on schema transparency to `+name+`;
+		grant select, insert, update on all tables in schema transparency to `+name)
+	if err != nil {
+		return fmt.Errorf("transparency: grant to %s: %w", name, err)
+	}
+	return nil
+}
+
+// unavailable wraps an error of the database.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
