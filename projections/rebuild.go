@@ -59,7 +59,7 @@ func (e *Engine) Rebuild(ctx context.Context, name string, options RebuildOption
 
 func (e *Engine) rebuild(ctx context.Context, m *ReadModel, options RebuildOptions) (done Rebuilt, err error) {
 	began := time.Now()
-	s, err := e.newShadow(ctx, m, options)
+	s, err := e.newShadow(ctx, m, m.Schema.String(), m.shadow(), options.Progress)
 	if err != nil {
 		return done, err
 	}
@@ -154,7 +154,7 @@ func (e *Engine) rebuilding(ctx context.Context, s Schema) (held bool, err error
 
 // newShadow takes the lock of a rebuild. All that the rebuild writes goes through the connection that holds the lock, so
 // one that has lost it can do no harm.
-func (e *Engine) newShadow(ctx context.Context, m *ReadModel, options RebuildOptions) (*shadow, error) {
+func (e *Engine) newShadow(ctx context.Context, m *ReadModel, lock, schema string, progress func(Progress)) (*shadow, error) {
 	identity, err := e.log.Identity(ctx)
 	if err != nil {
 		return nil, err
@@ -163,10 +163,10 @@ func (e *Engine) newShadow(ctx context.Context, m *ReadModel, options RebuildOpt
 	if err != nil {
 		return nil, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
 	}
-	s := &shadow{engine: e, model: m, conn: pooled.Hijack(), identity: identity, schema: m.shadow(), began: time.Now(), progress: options.Progress, side: &aside{}}
+	s := &shadow{engine: e, model: m, conn: pooled.Hijack(), identity: identity, schema: schema, began: time.Now(), progress: progress, side: &aside{}}
 	var locked bool
-	if err = s.conn.QueryRow(ctx, lockRebuild, int32(rebuildLock), m.Schema.String()).Scan(&locked); err == nil && !locked {
-		err = fmt.Errorf("%w: %s", ErrRebuilding, m.Name)
+	if err = s.conn.QueryRow(ctx, lockRebuild, int32(rebuildLock), lock).Scan(&locked); err == nil && !locked {
+		err = fmt.Errorf("%w: %s", ErrRebuilding, lock)
 	}
 	if err != nil {
 		s.conn.Close(context.WithoutCancel(ctx))
@@ -195,7 +195,11 @@ func (s *shadow) create(ctx context.Context) error {
 	// A long statement of a client that was killed would hold the lock until it ends. Not every system can tell, then it does.
 	_, _ = s.conn.Exec(ctx, "set client_connection_check_interval = '1s'")
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		for _, left := range []string{s.schema, s.model.former()} {
+		left := []string{s.schema}
+		if s.schema == s.model.shadow() {
+			left = append(left, s.model.former())
+		}
+		for _, left := range left {
 			if _, err := tx.Exec(ctx, "drop schema if exists "+left+" cascade"); err != nil {
 				return err
 			}

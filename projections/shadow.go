@@ -27,6 +27,8 @@ type shadow struct {
 	progress func(Progress)
 	reported time.Time
 
+	takes func(*eventlog.Event) bool // nil: every event
+
 	rows    *Rows
 	keyed   []bool // tables that have their primary key
 	at      place
@@ -104,7 +106,7 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 		c := chunk{events: len(page), last: placeOf(&page[len(page)-1])}
 		mine := make([]eventlog.Event, 0, len(page))
 		for _, e := range page {
-			if s.model.folds(e.Type) {
+			if s.model.folds(e.Type) && (s.takes == nil || s.takes(&e)) {
 				mine = append(mine, e)
 			}
 		}
