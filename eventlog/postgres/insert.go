@@ -8,23 +8,32 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// insertGroup is a group's transaction. The head row comes first: its lock puts the commits of all processes in order.
-// If a stream does not have the version that an append expects ($12–$15), nothing happens and no row is returned.
-const insertGroup = `with h as (
-	update eventlog.head set position = position + $1, recorded_at = greatest(clock_timestamp(), recorded_at)
-	where not exists (
-		select from unnest($12::uuid[], $13::text[], $14::uuid[], $15::bigint[]) as a (organization, category, stream, version)
-		where not exists (select from eventlog.events x
-			where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version)))
-	returning position, recorded_at
+// insertGroup is a group's transaction. The head row's lock puts the commits of all processes in order. Of the appends whose
+// stream this process does not know well ($12–$17) those are left out, and returned, that do not follow their stream, either
+// because it has moved on or because it is not that long; so one that is stale costs the others nothing. The look at the
+// streams is older than the lock: what another process has committed in between the unique key finds.
+const insertGroup = `with wrong as materialized (
+	select a.first, a.events, m.moved
+	from unnest($12::uuid[], $13::text[], $14::uuid[], $15::bigint[], $16::bigint[], $17::bigint[])
+		as a (organization, category, stream, version, first, events)
+	cross join lateral (select exists (select from eventlog.events x
+		where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version + 1)) as moved) m
+	where m.moved or a.version > 0 and not exists (select from eventlog.events x
+		where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version))
+), n as materialized (
+	select $1 - coalesce(sum(w.events), 0)::bigint as events from wrong w
+), h as (
+	update eventlog.head o set position = o.position + n.events, recorded_at = greatest(clock_timestamp(), o.recorded_at)
+	from n where n.events > 0 returning o.position, o.position - n.events as base, o.recorded_at
 ), i as (
 	insert into eventlog.events
-	select h.position - $1 + g.n, g.id, g.organization, g.category, g.stream, g.version, g.type, g.schema, g.data, g.metadata,
-		g.occurred_at, h.recorded_at
+	select h.base + g.n - (select coalesce(sum(w.events), 0)::bigint from wrong w where w.first < g.n),
+		g.id, g.organization, g.category, g.stream, g.version, g.type, g.schema, g.data, g.metadata, g.occurred_at, h.recorded_at
 	from h, unnest($2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::uuid[], $7::text[], $8::integer[], $9::json[], $10::json[],
 		$11::timestamptz[]) with ordinality as g (organization, category, stream, version, id, type, schema, data, metadata, occurred_at, n)
+	where not exists (select from wrong w where g.n between w.first and w.first + w.events - 1)
 )
-select position from h`
+select (select position from h), w.first, w.moved from (select) one left join wrong w on true`
 
 // judgeGroup is what follows when that did not work: see eventlog.append.
 const judgeGroup = `select fresh, resent, last from eventlog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
@@ -135,26 +144,46 @@ func header(b []byte, element uint32, count int) []byte {
 	return binary.BigEndian.AppendUint32(b, 1)
 }
 
-// insert runs insertGroup and returns the log's new head, or false if an append expects a version that its stream lacks.
-func (l *Log) insert(ctx context.Context, g *group) (newest eventlog.Position, ok bool, err error) {
-	values := make([][]byte, 0, 1+numColumns+4)
+// insert runs insertGroup and returns the log's new head, and which appends were left out: by the number of their first event
+// in the group, whether their stream has moved on (or else is not that long).
+func (l *Log) insert(ctx context.Context, g *group) (newest eventlog.Position, wrong map[int]bool, err error) {
+	values := make([][]byte, 0, 1+numColumns+numDoubts)
 	values = append(values, binary.BigEndian.AppendUint64(nil, uint64(g.events)))
 	for column := range numColumns {
 		values = append(values, array(column, g.appends, g.events))
 	}
-	for _, column := range []int{organization, category, stream, version} {
-		values = append(values, predecessors(column, g.ahead))
+	for column := range numDoubts {
+		values = append(values, doubts(column, g.doubtful))
 	}
 	rows, err := l.execute(ctx, "eventlog insert", insertGroup, values)
-	if err != nil || len(rows) == 0 {
-		return 0, false, err
+	for _, row := range rows {
+		if row[0] != nil {
+			newest = eventlog.Position(bigint(row[0]))
+		}
+		if row[1] != nil {
+			if wrong == nil {
+				wrong = make(map[int]bool)
+			}
+			wrong[int(bigint(row[1]))] = row[2][0] == 1
+		}
 	}
-	return eventlog.Position(bigint(rows[0][0])), true, nil
+	return newest, wrong, err
 }
 
-// predecessors is a column of the events that appends expect to be there.
-func predecessors(column int, appends []*pending) []byte {
-	b := header(nil, elements[column], len(appends))
+// The columns of what is to be looked up about doubtful appends are the first four of an event, and
+const (
+	firstEvent = version + 1 + iota // its number in the group
+	countEvents
+	numDoubts
+)
+
+// doubts is such a column.
+func doubts(column int, appends []*pending) []byte {
+	kind := uint32(oidBigint)
+	if column <= version {
+		kind = elements[column]
+	}
+	b := header(nil, kind, len(appends))
 	for _, p := range appends {
 		switch column {
 		case organization:
@@ -165,6 +194,10 @@ func predecessors(column int, appends []*pending) []byte {
 			b = element(b, p.stream.ID[:])
 		case version:
 			b = number(b, int64(p.expected))
+		case firstEvent:
+			b = number(b, int64(p.first))
+		case countEvents:
+			b = number(b, int64(p.rows.count))
 		}
 	}
 	return b

@@ -408,17 +408,18 @@ func TestEveryAccessGoesByAnIndex(t *testing.T) {
 func TestTheRecordingClockNeverRunsBack(t *testing.T) {
 	pool := pgtest.New(t, postgres.Migrate)
 	log := open(t, pool, postgres.Config{})
-	mustAppend(t, log, newStream(), 0, newEvent())
+	moved := newStream()
+	mustAppend(t, log, moved, 0, newEvent())
 	execute(t, pool, `update eventlog.head set recorded_at = now() + interval '1 hour'`) // as if the clock had been ahead
-	mustAppend(t, log, newStream(), 0, newEvent())
-	together(t, pool, log, // the other way into the log: the group has one append that fails
+	mustAppend(t, open(t, pool, postgres.Config{}), moved, 1, newEvent())
+	together(t, pool, log, // the other way into the log: the insert of the group fails on a stream that another process has moved
 		func() {
 			if _, err := log.Append(t.Context(), newStream(), 0, newEvent()); err != nil {
 				t.Error(err)
 			}
 		},
 		func() {
-			if _, err := log.Append(t.Context(), newStream(), 5, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+			if _, err := log.Append(t.Context(), moved, 1, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
 				t.Error(err)
 			}
 		})

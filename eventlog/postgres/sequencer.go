@@ -26,11 +26,12 @@ type pending struct {
 	stream   eventlog.Stream
 	expected eventlog.Version
 	rows     encoded
+	first    int // the number of its first event in the group, from 1
 	state    atomic.Int32
 	done     chan struct{} // closed when the answer is there:
 	receipt  eventlog.Receipt
 	err      error
-	stale    bool // the stream has moved on, which is a conflict unless by these very events
+	stale    bool // it does not follow the stream, which is a conflict unless the stream has moved on by these very events
 }
 
 const (
@@ -154,9 +155,9 @@ func (l *Log) sequence() {
 
 // group is what one statement appends: at most one append to each stream.
 type group struct {
-	appends []*pending
-	ahead   []*pending // those whose stream may not have the version that they expect
-	events  int
+	appends  []*pending
+	doubtful []*pending // those of which this process does not know whether they follow their stream
+	events   int
 }
 
 // choose moves appends from waiting to the group and returns the rest, for the next one. Stale ones it sends back.
@@ -180,10 +181,11 @@ func (g *group) choose(waiting []*pending, known *versions) (rest []*pending) {
 			p.stale = true
 			close(p.done)
 			continue
-		case p.expected > version || !remembered && p.expected > 0:
-			g.ahead = append(g.ahead, p)
+		case p.expected > version || !remembered:
+			g.doubtful = append(g.doubtful, p)
 		}
 		streams[p.stream] = struct{}{}
+		p.first = g.events + 1
 		g.appends = append(g.appends, p)
 		g.events += p.rows.count
 		size += p.rows.size
@@ -195,28 +197,48 @@ func (g *group) choose(waiting []*pending, known *versions) (rest []*pending) {
 func (l *Log) commit(g *group, known *versions) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.Timeout)
 	defer cancel()
-	newest, ok, err := l.insert(ctx, g)
+	newest, wrong, err := l.insert(ctx, g)
 	switch {
-	case ok:
-		position := newest - eventlog.Position(g.events)
-		l.grown(newest)
-		for _, p := range g.appends {
-			position += eventlog.Position(p.rows.count)
-			version := p.expected + eventlog.Version(p.rows.count)
-			known.put(p.stream, version)
-			p.answer(eventlog.Receipt{Position: position, Version: version}, nil)
+	case err == nil:
+		if newest > 0 {
+			l.grown(newest)
 		}
+		g.answer(newest, wrong, known)
 	case lost(err) && ctx.Err() == nil:
 		// Nobody knows whether before or after the commit. The group may be sent again, because what it finds of itself it
 		// answers with the first receipt; on a new connection, since all are gone after a restart of Postgres.
 		l.writing.Reset()
 		l.judge(ctx, g.appends, known)
-	case err == nil, code(err) == "23505", invalid(err): // somebody in the group expects or brings the wrong thing
+	case code(err) == "23505", invalid(err): // another process was faster at a stream, or somebody brings the wrong thing
 		l.judge(ctx, g.appends, known)
 	default:
 		for _, p := range g.appends {
 			p.answer(eventlog.Receipt{}, unavailable(err))
 		}
+	}
+}
+
+// answer gives everybody in a group that was inserted, those who were left out apart, the receipt. The group ends at newest.
+func (g *group) answer(newest eventlog.Position, wrong map[int]bool, known *versions) {
+	position := newest - eventlog.Position(g.events)
+	for _, p := range g.appends {
+		if _, left := wrong[p.first]; left {
+			position += eventlog.Position(p.rows.count)
+		}
+	}
+	for _, p := range g.appends {
+		if moved, left := wrong[p.first]; left {
+			if moved {
+				known.put(p.stream, p.expected+1)
+			}
+			p.stale = true
+			close(p.done)
+			continue
+		}
+		position += eventlog.Position(p.rows.count)
+		version := p.expected + eventlog.Version(p.rows.count)
+		known.put(p.stream, version)
+		p.answer(eventlog.Receipt{Position: position, Version: version}, nil)
 	}
 }
 
