@@ -160,14 +160,16 @@ func (c parkedShowCmd) Run(ctx context.Context) error {
 	fmt.Fprintf(w, "  since\t%s UTC\n", minute(p.At))
 	fmt.Fprintf(w, "  stream\t%s %s, version %d, of the organization %s\n", p.Stream.Category, p.Stream.ID, p.StreamVersion, p.Stream.Organization)
 	fmt.Fprintf(w, "  event\t%s\n", p.Event)
-	fmt.Fprintf(w, "  waiting\t%d later events of the stream\n", p.Waiting)
+	fmt.Fprintf(w, "  waiting\t%s behind it in the stream\n", events(p.Waiting))
 	if err != nil {
 		fmt.Fprintf(w, "  data\tcannot be opened: %v\n", err)
 	} else {
 		fmt.Fprintf(w, "  data\t%s\n", data)
 	}
-	fmt.Fprintf(w, "once the program is mended:\tannal parked retry %s %s\n", p.Model, p.Position)
-	fmt.Fprintf(w, "to leave it out for good:\tannal parked skip %s %s --reason …\n", p.Model, p.Position)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "once the program is mended\tannal parked retry %[1]s %[2]s\nto leave it out for good\tannal parked skip %[1]s %[2]s --reason …\n", p.Model, p.Position)
 	return w.Flush()
 }
 

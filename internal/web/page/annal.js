@@ -113,12 +113,9 @@ function row(model) {
 
 // warn says what to do about parked events, while there are any.
 function warn(models) {
-  const having = models.filter((model) => model.parked > 0).map((model) => model.name);
-  $("parked").hidden = having.length === 0;
-  const text = having.length === 0 ? "" :
-    `Some events could not be folded into ${having.join(", ")}, and are parked; everything else goes on. ` +
-    "To an administrator the query “parked events” below says why, as does annal parked list; then retryParked or skipParked.";
-  if ($("parked").textContent !== text) $("parked").textContent = text; // read out once
+  const names = models.filter((model) => model.parked > 0).map((model) => model.name).join(", ");
+  $("parked").hidden = names === "";
+  if ($("parked-models").textContent !== names) $("parked-models").textContent = names; // read out once
 }
 
 async function look() {
