@@ -48,10 +48,11 @@ func TestMain(m *testing.M) {
 
 // home is a data directory that a user other than root may enter, and who uses it.
 type home struct {
-	t    *testing.T
-	dir  string
-	user *syscall.SysProcAttr
-	env  []string
+	t      *testing.T
+	binary string
+	dir    string
+	user   *syscall.SysProcAttr
+	env    []string
 }
 
 func newHome(t *testing.T) *home {
@@ -69,11 +70,11 @@ func newHome(t *testing.T) *home {
 			env = append(env, v)
 		}
 	}
-	return &home{t: t, dir: dir, env: append(env, "HOME="+dir)}
+	return &home{t: t, binary: binary, dir: dir, env: append(env, "HOME="+dir)}
 }
 
 func (h *home) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, append(args, "--data-dir", filepath.Join(h.dir, "data"))...)
+	cmd := exec.Command(h.binary, append(args, "--data-dir", filepath.Join(h.dir, "data"))...)
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = h.dir, h.env, h.user
 	return cmd
 }

@@ -168,12 +168,17 @@ func (f *fleet) edit(ctx context.Context, via *process, customer string) (phone 
 	return phone, position, version, err
 }
 
-// underLoad begins to write to the two processes with an API, and to read what was written by way of the other one.
-func (f *fleet) underLoad(one, other *process) {
-	for _, n := range one.api.Load().ask(`{ customers(first: 6) { nodes { id } } }`, nil).at("customers.nodes").list() {
+// pick chooses the customers that are written to.
+func (f *fleet) pick(p *process) {
+	for _, n := range p.api.Load().ask(`{ customers(first: 6) { nodes { id } } }`, nil).at("customers.nodes").list() {
 		f.customers = append(f.customers, n.at("id").String())
 		f.acknowledged[n.at("id").String()] = make(map[string]string)
 	}
+}
+
+// underLoad begins to write to the two processes with an API, and to read what was written by way of the other one.
+func (f *fleet) underLoad(one, other *process) {
+	f.pick(one)
 	ctx, stop := context.WithCancel(f.t.Context())
 	f.stopLoad = stop
 	for i, customer := range f.customers {
@@ -330,7 +335,7 @@ func (f *fleet) nothingIsMissing() {
 		}
 	}
 	f.t.Logf("%d acknowledged writes, %d read back by way of another process", total, f.readBack.Load())
-	if total < 200 {
+	if total < 100 {
 		f.t.Errorf("only %d writes were acknowledged", total)
 	}
 }
