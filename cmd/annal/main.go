@@ -21,6 +21,7 @@ import (
 
 type cli struct {
 	Up          upCmd          `cmd:"" help:"Serve, with everything made that is missing: the way to start."`
+	Init        initCmd        `cmd:"" help:"Make the organization and its administrator, if there are none, and end."`
 	Serve       serveCmd       `cmd:"" help:"Serve what is there, configured by flags and environment: the way to run in production."`
 	Import      importCmd      `cmd:"" help:"Import CSV files as a mapping says. Importing again adds just what has changed in the files."`
 	Replay      replayCmd      `cmd:"" help:"Tell the whole life of an account or a customer, from the log itself."`
