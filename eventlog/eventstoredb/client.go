@@ -252,12 +252,18 @@ func once[T any](ctx context.Context, c *client, f func(context.Context, *sessio
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	if deadline, ok := ctx.Deadline(); err != nil && ok && statusOf(err) == codes.DeadlineExceeded && time.Until(deadline) < sameTime {
+		<-ctx.Done()
+	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	c.judge(s, err)
 	return value, err
 }
+
+// sameTime is how much earlier than here a deadline may pass at the server, which is told of it.
+const sameTime = 50 * time.Millisecond
 
 // errSilent is the end of an attempt that nobody has answered. When a caller is in more of a hurry than that, nothing is
 // said against the server.

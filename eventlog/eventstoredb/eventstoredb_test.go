@@ -166,6 +166,7 @@ func readStream(t *testing.T, log eventlog.Log, s eventlog.Stream, after eventlo
 }
 
 func TestTheServersToolsFindTheirWay(t *testing.T) {
+	t.Parallel()
 	url := server(t, esdbtest.Config{})
 	log := open(t, url, eventstoredb.Config{})
 	stream, events := newStream(), newEvents(2)
@@ -202,6 +203,7 @@ func TestTheServersToolsFindTheirWay(t *testing.T) {
 }
 
 func TestAnyCategoryIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
 	log := open(t, server(t, esdbtest.Config{}), eventstoredb.Config{})
 	for _, category := range []string{"a", "$a", "a-b", "a%2Db", "a~b", "~", "%", "東京", strings.Repeat("-", eventlog.MaxNameSize), "a.b c"} {
 		stream := newStream()
@@ -221,6 +223,7 @@ func TestAnyCategoryIsReadAsItWasWritten(t *testing.T) {
 
 // A log that has the database for itself has no name, and streams that look like other logs' are not its own.
 func TestLogsInOneDatabaseAreApart(t *testing.T) {
+	t.Parallel()
 	url := double(t, esdbtest.Config{}).URL()
 	first, err := eventstoredb.Open(t.Context(), url, eventstoredb.Config{})
 	if err != nil {
@@ -244,6 +247,7 @@ func TestLogsInOneDatabaseAreApart(t *testing.T) {
 }
 
 func TestAnotherProgramsEventInAStreamOfOursIsCarriedAlong(t *testing.T) {
+	t.Parallel()
 	url := server(t, esdbtest.Config{})
 	log := open(t, url, eventstoredb.Config{})
 	stream, events := newStream(), newEvents(2)
@@ -282,6 +286,7 @@ func TestAnotherProgramsEventInAStreamOfOursIsCarriedAlong(t *testing.T) {
 
 // The pages of a reader stay full while others write all around.
 func TestOthersEventsDoNotEndAPage(t *testing.T) {
+	t.Parallel()
 	url := server(t, esdbtest.Config{})
 	log := open(t, url, eventstoredb.Config{})
 	for i := range 30 {
@@ -311,6 +316,7 @@ func TestOthersEventsDoNotEndAPage(t *testing.T) {
 }
 
 func TestWhatTheServerWouldNotTakeIsRefusedBefore(t *testing.T) {
+	t.Parallel()
 	cluster := double(t, esdbtest.Config{MaxAppendSize: 2000})
 	log := open(t, cluster.URL(), eventstoredb.Config{MaxAppendSize: 2000})
 	before := cluster.Len()
@@ -344,8 +350,9 @@ func TestWhatTheServerWouldNotTakeIsRefusedBefore(t *testing.T) {
 }
 
 func TestALongStreamFlows(t *testing.T) {
+	t.Parallel()
 	log := open(t, server(t, esdbtest.Config{}), eventstoredb.Config{})
-	stream, events := newStream(), newEvents(6000)
+	stream, events := newStream(), newEvents(3000)
 	for after := 0; after < len(events); after += 1000 {
 		mustAppend(t, log, stream, eventlog.Version(after), events[after:after+1000]...)
 	}
@@ -355,24 +362,25 @@ func TestALongStreamFlows(t *testing.T) {
 			t.Fatalf("event %d: %+v, %v", seen, e, err)
 		}
 		if seen++; seen == 100 { // a reader that is slow, and writes meanwhile
-			mustAppend(t, log, stream, 6000, newEvents(1)...)
+			mustAppend(t, log, stream, 3000, newEvents(1)...)
 		}
-		if seen == 6000 {
+		if seen == 3000 {
 			break
 		}
 	}
-	if seen != 6000 {
+	if seen != 3000 {
 		t.Fatalf("%d events", seen)
 	}
 }
 
 func TestReadersOfSeveralPlacesEachGoOn(t *testing.T) {
+	t.Parallel()
 	log := open(t, server(t, esdbtest.Config{}), eventstoredb.Config{})
-	stream, events := newStream(), newEvents(600)
+	stream, events := newStream(), newEvents(300)
 	mustAppend(t, log, stream, 0, events...)
-	at := make([]eventlog.Position, 9) // more than the cursors that are kept
+	at := make([]eventlog.Position, 7) // more than the cursors that are kept
 	counts := make([]int, len(at))
-	for round := range 12 {
+	for round := range 6 {
 		for i := range at {
 			page, err := log.ReadAll(t.Context(), at[i], 40+i)
 			if err != nil {
@@ -387,12 +395,13 @@ func TestReadersOfSeveralPlacesEachGoOn(t *testing.T) {
 			at[i] = page[len(page)-1].Position
 		}
 	}
-	if slices.Min(counts) < 480 {
+	if slices.Min(counts) < 240 {
 		t.Fatalf("%v", counts)
 	}
 }
 
 func TestAClosedLogIsUnavailable(t *testing.T) {
+	t.Parallel()
 	log := open(t, server(t, esdbtest.Config{}), eventstoredb.Config{})
 	stream := newStream()
 	mustAppend(t, log, stream, 0, newEvents(1)...)
@@ -415,6 +424,7 @@ func TestAClosedLogIsUnavailable(t *testing.T) {
 
 // A subscription that is kept for the next page says what was true when the server sent it.
 func TestAnEndIsOneOfNow(t *testing.T) {
+	t.Parallel()
 	url := server(t, esdbtest.Config{})
 	log := open(t, url, eventstoredb.Config{})
 	other := open(t, url, log.config)

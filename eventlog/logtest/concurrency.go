@@ -69,7 +69,7 @@ func (s *suite) twoProcesses() {
 // load has many writers append to shared streams by way of the given clients of one log, right and wrong, while readers
 // follow each client, and then compares what was answered with what is there.
 func (s *suite) load(clients ...eventlog.Log) {
-	const writers, readers, rounds = 12, 2, 40 // of each client
+	const writers, readers, rounds = 12, 2, 20 // of each client
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
 	streams := make([]eventlog.Stream, 20)

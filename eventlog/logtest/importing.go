@@ -172,7 +172,7 @@ func (s *suite) importsTimes() {
 
 // largePages demands that a page of large events ends before its limit.
 func (s *suite) largePages() {
-	large := newEvents(20)
+	large := newEvents(18)
 	size := eventlog.MaxEventSize - 16<<10 // with room for what a log adds
 	for i := range large {
 		large[i].Data, large[i].Meta = json.RawMessage(`"`+strings.Repeat("x", size-2)+`"`), json.RawMessage(`{}`)
