@@ -69,18 +69,23 @@ func (t *Tree) Bundle(ctx context.Context, out io.Writer, scope Scope) (events u
 		return 0, err
 	}
 	hashes := tlog.TileHashReader(tlog.Tree{N: int64(c.Size), Hash: c.Root}, &cachedTiles{tileReader: tileReader{ctx, t}})
+	var index uint64
 	for e, err := range t.scope(ctx, scope) {
 		if err != nil {
 			return events, err
 		}
-		index, _, hash, err := t.find(ctx, e.Position)
+		if events == 0 || scope.Stream.Category != "" {
+			index, _, err = t.find(ctx, e.Position)
+		} else {
+			index++
+		}
 		if errors.Is(err, ErrNotThere) || err == nil && index >= c.Size {
 			break // newer than the checkpoint
 		}
 		if err != nil {
 			return events, err
 		}
-		p, err := t.prove(hashes, c, index, e, hash)
+		p, err := prove(hashes, c, index, e)
 		if err == nil {
 			err = lines.Encode(bundleEvent{index, p.Leaf, p.Proof})
 		}
@@ -101,7 +106,7 @@ func (t *Tree) scope(ctx context.Context, s Scope) func(func(eventlog.Event, err
 		return t.log.ReadStream(ctx, s.Stream, 0)
 	}
 	return func(yield func(eventlog.Event, error) bool) {
-		_, after, _, err := t.find(ctx, s.From)
+		_, after, err := t.find(ctx, s.From)
 		for err == nil {
 			var page []eventlog.Event
 			if page, err = t.log.ReadAll(ctx, after, 1000); len(page) == 0 {

@@ -22,6 +22,7 @@ const growPage = 8192
 type state struct {
 	edge
 	position, before eventlog.Position // of the newest event in it and of the one before
+	newest           tlog.Hash         // of the leaf of the newest event
 	positions        []byte            // of the leaves that are in no full tile, 8 bytes each
 }
 
@@ -50,7 +51,7 @@ func (t *Tree) grow(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	events, err := t.log.ReadAll(ctx, s.position, growPage)
+	events, err := t.follow(ctx, s)
 	if err != nil || len(events) == 0 {
 		return 0, err
 	}
@@ -89,8 +90,31 @@ func (t *Tree) readState(ctx context.Context) (*state, error) {
 		return nil, unavailable(err)
 	}
 	s.position, s.before = eventlog.Position(position), eventlog.Position(before)
-	s.edge, s.positions, err = t.edgeAt(ctx, uint64(size))
+	if s.edge, s.positions, err = t.edgeAt(ctx, uint64(size)); err != nil || size == 0 {
+		return s, err
+	}
+	index := uint64(size) - 1
+	last, err := t.tile(ctx, 0, index/tileWidth, int(index%tileWidth)+1)
+	if err == nil {
+		s.newest = last.hash(int(index % tileWidth))
+	}
 	return s, err
+}
+
+// follow reads the events that follow the tree's newest. A log without gaps is read from that one on, so that one that was
+// rolled back and went on differently is noticed at once; elsewhere a reader that goes back costs the server a search.
+func (t *Tree) follow(ctx context.Context, s *state) ([]eventlog.Event, error) {
+	if _, gapless := t.log.(eventlog.Counter); !gapless || s.size == 0 {
+		return t.log.ReadAll(ctx, s.position, growPage)
+	}
+	events, err := t.log.ReadAll(ctx, s.before, growPage+1)
+	if err == nil {
+		err = s.begins(events)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return events[1:], nil
 }
 
 // checkNewest looks whether the log still holds the newest event in the tree: what would follow it otherwise is the end of
@@ -99,17 +123,17 @@ func (t *Tree) checkNewest(ctx context.Context, s *state) error {
 	if s.size == 0 {
 		return nil
 	}
-	index := s.size - 1
-	leaves, err := t.tile(ctx, 0, index/tileWidth, int(index%tileWidth)+1)
-	if err != nil {
-		return err
-	}
 	events, err := t.log.ReadAll(ctx, s.before, 1)
 	if err != nil {
 		return err
 	}
+	return s.begins(events)
+}
+
+// begins returns ErrForked if the first of events is not the tree's newest.
+func (s *state) begins(events []eventlog.Event) error {
 	var h hasher
-	if len(events) == 0 || events[0].Position != s.position || h.hash(index, &events[0]) != leaves.hash(int(index%tileWidth)) {
+	if len(events) == 0 || events[0].Position != s.position || h.hash(s.size-1, &events[0]) != s.newest {
 		return fmt.Errorf("%w: the event at position %s is not there as it was; annal audit verify says more", ErrForked, s.position)
 	}
 	return nil
@@ -121,7 +145,8 @@ func (s *state) add(events []eventlog.Event) (changed []tile) {
 	for i := range events {
 		s.before, s.position = s.position, events[i].Position
 		s.positions = binary.BigEndian.AppendUint64(s.positions, uint64(s.position))
-		s.edge.add(h.hash(s.size, &events[i]), func(level int, number uint64, hashes []tlog.Hash) {
+		s.newest = h.hash(s.size, &events[i])
+		s.edge.add(s.newest, func(level int, number uint64, hashes []tlog.Hash) {
 			full := tile{level: level, number: number, hashes: packed(hashes)}
 			if level == 0 {
 				full.positions, s.positions = s.positions, nil

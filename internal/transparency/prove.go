@@ -42,7 +42,7 @@ func (t *Tree) Prove(ctx context.Context, at eventlog.Position) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	index, before, hash, err := t.find(ctx, at)
+	index, before, err := t.find(ctx, at)
 	if errors.Is(err, ErrNotThere) || err == nil && index >= c.Size {
 		head, err := t.log.Head(ctx)
 		if err != nil {
@@ -54,7 +54,7 @@ func (t *Tree) Prove(ctx context.Context, at eventlog.Position) (Proof, error) {
 		if c, err = t.Checkpoint(ctx); err != nil {
 			return Proof{}, fmt.Errorf("the event is newer than the newest checkpoint, and there can be no new one: %w", err)
 		}
-		index, before, hash, err = t.find(ctx, at)
+		index, before, err = t.find(ctx, at)
 		if err != nil {
 			return Proof{}, fmt.Errorf("%w: %s", err, at)
 		}
@@ -68,22 +68,22 @@ func (t *Tree) Prove(ctx context.Context, at eventlog.Position) (Proof, error) {
 	if len(events) == 0 || events[0].Position != at {
 		return Proof{}, fmt.Errorf("%w: the event at position %s is missing", ErrChanged, at)
 	}
-	return t.prove(t.hashes(ctx, c.Size, c.Root), c, index, events[0], hash)
+	return prove(t.hashes(ctx, c.Size, c.Root), c, index, events[0])
 }
 
-// prove makes the proof of an event at an index whose leaf must have a hash.
-func (t *Tree) prove(hashes tlog.HashReader, c Checkpoint, index uint64, e eventlog.Event, hash tlog.Hash) (Proof, error) {
+// prove makes the proof of an event at an index, from hashes of the checkpoint's tree, and checks it.
+func prove(hashes tlog.HashReader, c Checkpoint, index uint64, e eventlog.Event) (Proof, error) {
 	p := Proof{Position: e.Position, Index: index, Leaf: AppendLeaf(nil, index, &e), Checkpoint: c}
-	if tlog.RecordHash(p.Leaf) != hash {
-		return p, fmt.Errorf("%w: the event at position %s", ErrChanged, e.Position)
-	}
 	var err error
 	p.Proof, err = tlog.ProveRecord(int64(c.Size), int64(index), hashes)
-	if err == nil {
-		err = tlog.CheckRecord(p.Proof, int64(c.Size), c.Root, int64(index), hash)
+	if errors.Is(err, ErrUnavailable) {
+		return p, err
 	}
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		err = fmt.Errorf("%w: the tree does not lead to the checkpoint's root: %w", ErrChanged, err)
+	if err != nil {
+		return p, fmt.Errorf("%w: the tree does not lead to the checkpoint's root: %w", ErrChanged, err)
 	}
-	return p, err
+	if err := tlog.CheckRecord(p.Proof, int64(c.Size), c.Root, int64(index), tlog.RecordHash(p.Leaf)); err != nil {
+		return p, fmt.Errorf("%w: the event at position %s", ErrChanged, e.Position)
+	}
+	return p, nil
 }

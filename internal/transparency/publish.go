@@ -1,7 +1,6 @@
 package transparency
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -31,15 +30,17 @@ const patience = 10 * time.Second
 func (p Publisher) Publish(ctx context.Context, t *Tree, c Checkpoint) (Checkpoint, error) {
 	var errs []error
 	for _, witness := range p.Witnesses {
-		lines, err := t.cosigned(ctx, witness, c)
+		line, err := t.cosigned(ctx, witness, c)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("witness %s: %w", witness, err))
-		} else if !bytes.Contains(c.Note, lines) {
-			c.Note = append(bytes.Clone(c.Note), lines...)
+			continue
+		}
+		if name := line[:strings.IndexByte(line[len("— "):], ' ')+len("— ")+1]; !strings.Contains(string(c.Note), "\n"+name) { // one is enough
+			c.Note = append(bytes.Clone(c.Note), line...)
 		}
 	}
 	if len(p.Witnesses) > len(errs) {
-		_, err := t.pool.Exec(ctx, `update transparency.checkpoints set note = $3 where log = $1 and size = $2 and length(note) < length($3)`,
+		_, err := t.pool.Exec(ctx, `update transparency.checkpoints set note = $3 where log = $1 and size = $2 and length(note) < length($3::bytea)`,
 			t.id, int64(c.Size), c.Note)
 		errs = append(errs, unavailable(err))
 	}
@@ -90,20 +91,20 @@ func send(ctx context.Context, method, url string, body []byte) (status int, ans
 
 // cosigned asks a witness for its signature of a checkpoint: it gets the proof that the checkpoint continues the one it saw
 // last, whose size it tells by 409 if it is not the one we think.
-func (t *Tree) cosigned(ctx context.Context, witness string, c Checkpoint) (lines []byte, err error) {
+func (t *Tree) cosigned(ctx context.Context, witness string, c Checkpoint) (line string, err error) {
 	from := t.witnessed(witness)
 	for range 3 {
 		old := Checkpoint{Size: min(from, c.Size)}
 		if old.Size > 0 {
 			e, _, err := t.edgeAt(ctx, old.Size)
 			if err != nil {
-				return nil, err
+				return "", err
 			}
 			old.Root = e.root()
 		}
 		proof, err := t.consistency(ctx, old, c)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		var body bytes.Buffer
 		fmt.Fprintf(&body, "old %d\n", old.Size)
@@ -114,36 +115,32 @@ func (t *Tree) cosigned(ctx context.Context, witness string, c Checkpoint) (line
 		body.Write(c.Note)
 		status, answer, err := send(ctx, http.MethodPost, strings.TrimSuffix(witness, "/")+"/add-checkpoint", body.Bytes())
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		switch status {
 		case http.StatusOK:
 			t.witness(witness, c.Size)
-			return signatures(answer)
+			return signature(answer)
 		case http.StatusConflict:
 			if from, err = strconv.ParseUint(answer, 10, 63); err != nil || from > c.Size {
-				return nil, fmt.Errorf("it has seen %.40q events, this checkpoint has %d", answer, c.Size)
+				return "", fmt.Errorf("it has seen %.40q events, this checkpoint has %d", answer, c.Size)
 			}
 		default:
-			return nil, fmt.Errorf("it answered %d %s", status, answer)
+			return "", fmt.Errorf("it answered %d %s", status, answer)
 		}
 	}
-	return nil, errors.New("it does not say which checkpoint it has seen")
+	return "", errors.New("it does not say which checkpoint it has seen")
 }
 
-// signatures takes the lines of a witness that have the form of signatures.
-func signatures(answer string) (lines []byte, err error) {
-	for scan := bufio.NewScanner(strings.NewReader(answer)); scan.Scan(); {
-		fields := strings.Fields(scan.Text())
-		if len(fields) != 3 || fields[0] != "—" {
-			return nil, errors.New("it answered with something else than signatures")
+// signature takes the line of a witness if it has the form of a signature.
+func signature(answer string) (string, error) {
+	fields := strings.Split(answer, " ")
+	if len(fields) == 3 && fields[0] == "—" && fields[1] != "" && !strings.Contains(answer, "\n") {
+		if b, err := base64.StdEncoding.DecodeString(fields[2]); err == nil && len(b) > 4 {
+			return answer + "\n", nil
 		}
-		if b, err := base64.StdEncoding.DecodeString(fields[2]); err != nil || len(b) < 5 {
-			return nil, errors.New("it answered with something else than signatures")
-		}
-		lines = append(append(lines, scan.Bytes()...), '\n')
 	}
-	return lines, nil
+	return "", errors.New("it answered with something else than a signature")
 }
 
 // witnessed is the size that a witness has cosigned last, as far as this process knows.

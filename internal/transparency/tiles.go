@@ -123,27 +123,27 @@ func (r tileReader) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 func (r tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
 
 // find returns the index of the event at a position among those in the tree, and the position before it.
-func (t *Tree) find(ctx context.Context, at eventlog.Position) (index uint64, before eventlog.Position, hash tlog.Hash, err error) {
+func (t *Tree) find(ctx context.Context, at eventlog.Position) (index uint64, before eventlog.Position, err error) {
 	var number int64
 	err = t.pool.QueryRow(ctx, `select number from transparency.tiles where log = $1 and level = 0 and first <= $2
 		order by first desc limit 1`, t.id, int64(at)).Scan(&number)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, 0, hash, ErrNotThere
+		return 0, 0, ErrNotThere
 	}
 	if err != nil {
-		return 0, 0, hash, unavailable(err)
+		return 0, 0, unavailable(err)
 	}
 	found, err := t.tiles(ctx, 0, uint64(max(number-1, 0)), uint64(number)+1)
 	if err != nil {
-		return 0, 0, hash, err
+		return 0, 0, err
 	}
 	for _, tile := range found {
 		for i := range tile.len() {
 			if tile.position(i) == at {
-				return tile.number*tileWidth + uint64(i), before, tile.hash(i), nil
+				return tile.number*tileWidth + uint64(i), before, nil
 			}
 			before = tile.position(i)
 		}
 	}
-	return 0, 0, hash, ErrNotThere
+	return 0, 0, ErrNotThere
 }

@@ -55,7 +55,7 @@ func (w *world) open() *transparency.Tree {
 	return tree
 }
 
-// append appends events to a few streams, in appends of one to five.
+// append appends events to a few streams, in appends of many sizes.
 func (w *world) append(events int) {
 	w.Helper()
 	versions := map[eventlog.Stream]eventlog.Version{}
@@ -66,7 +66,7 @@ func (w *world) append(events int) {
 	for events > 0 {
 		s := streams[rand.IntN(len(streams))]
 		var some []eventlog.NewEvent
-		for range min(events, 1+rand.IntN(200)) {
+		for range min(events, 1+rand.IntN(min(1000, 100+events/50))) {
 			some = append(some, eventlog.NewEvent{
 				ID: uuid.New(), Type: "customer.edited", Schema: 1, OccurredAt: time.Now().Add(-time.Hour),
 				Data: fmt.Appendf(nil, `{"phone": "+1 555 %d"}`, rand.IntN(1e6)), Meta: []byte(`{"ip":"192.0.2.7"}`),
