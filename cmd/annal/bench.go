@@ -11,7 +11,7 @@ import (
 )
 
 type benchCmd struct {
-	Only    []string `help:"Measure these alone: append, single, live, reproject, activity, page, growth, latency." placeholder:"NAME"`
+	Only    []string `help:"Measure these alone: append, single, live, reproject, activity, page, growth, latency, processes." placeholder:"NAME"`
 	Quick   bool     `help:"A first impression in two minutes: a shorter history, shorter rounds."`
 	Events  int      `help:"Events of the long history. Default: 1000000, or 100000 with --quick. A million take about 8 GB on the disk for some minutes." placeholder:"N"`
 	Write   string   `help:"Write the result as Markdown, too; what people have added to the file stays." placeholder:"FILE" type:"path"`
@@ -41,3 +41,8 @@ func (c benchCmd) Run(ctx context.Context) error {
 	}
 	return errors.Join(report.Markdown(f, string(former)), f.Close())
 }
+
+type benchPartCmd struct{}
+
+// Run does what the annal bench that has started it says, on a database of that.
+func (benchPartCmd) Run(ctx context.Context) error { return bench.Part(ctx, os.Stdin, os.Stdout) }

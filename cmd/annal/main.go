@@ -32,6 +32,7 @@ type cli struct {
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
 	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`
+	BenchPart   benchPartCmd   `cmd:"" name:"bench-part" hidden:"" help:"What annal bench starts, for measurements of several processes."`
 	Health      healthCmd      `cmd:"" help:"Ask a running Annal whether it is ready; for health checks where there is no curl."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	Reference   referenceCmd   `cmd:"" hidden:"" help:"Write the reference of the configuration."`

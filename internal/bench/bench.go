@@ -2,7 +2,7 @@
 // for the same result.
 //
 // [Run] starts a Postgres of its own in a temporary directory, as Annal serves with, fills it with a history of customers,
-// and measures line after line. What is measured and its floor alternate, round by round, so that the machine's moods hit
+// and measures line after line; for some it starts the program again, which then has to run [Part]. What is measured and its floor alternate, round by round, so that the machine's moods hit
 // both; figures are medians of the rounds. Nothing of the user's is read or written, and nothing is left behind.
 package bench
 
@@ -60,6 +60,9 @@ var lines = []line{
 	{"page", servePage},
 	{"growth", growth},
 	{"latency", latency},
+	{"eventstore", eventStore},
+	{"audit", audit},
+	{"processes", severalProcesses},
 }
 
 // Lines are the names of what can be measured.

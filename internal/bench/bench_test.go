@@ -1,11 +1,25 @@
 package bench
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 )
+
+// The measurements of several processes start this program again.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == PartCommand {
+		if err := Part(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 // Every line is measured once, on a history that is far too short to mean anything.
 func TestEveryLineIsMeasuredAndNothingIsLeftBehind(t *testing.T) {
@@ -28,7 +42,7 @@ func TestEveryLineIsMeasuredAndNothingIsLeftBehind(t *testing.T) {
 			t.Errorf("%s was not measured", name)
 		}
 	}
-	if len(r.Figures) != 14 {
+	if len(r.Figures) != 17 {
 		t.Errorf("%d figures", len(r.Figures))
 	}
 	for _, f := range r.Figures {

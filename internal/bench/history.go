@@ -20,6 +20,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 )
 
@@ -28,6 +29,7 @@ type world struct {
 	*instance.Instance
 	administrator uuid.UUID
 	token         string
+	masterKey     string
 	events        int  // of the history
 	folded        bool // the customers are
 }
@@ -54,11 +56,12 @@ func (b *bench) world(ctx context.Context, name string, events int) (*world, err
 		return nil, err
 	}
 	address.Path = "/" + name
-	i, err := instance.Open(ctx, instance.Config{DatabaseURL: address.String(), MasterKey: vault.NewMasterKey()})
+	key := vault.NewMasterKey()
+	i, err := instance.Open(ctx, instance.Config{DatabaseURL: address.String(), MasterKey: key, CheckpointKey: transparency.NewKey()})
 	if err != nil {
 		return nil, err
 	}
-	w := &world{Instance: i, events: events}
+	w := &world{Instance: i, masterKey: key, events: events}
 	b.worlds[name] = w
 	if err := w.begin(ctx); err != nil {
 		return nil, err
