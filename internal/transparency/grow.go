@@ -44,6 +44,16 @@ func (t *Tree) Grow(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// Size is how many events this process knows to be in the tree.
+func (t *Tree) Size() uint64 {
+	t.growth.mu.Lock()
+	defer t.growth.mu.Unlock()
+	if t.growth.state == nil {
+		return 0
+	}
+	return t.growth.state.size
+}
+
 func (t *Tree) grow(ctx context.Context) (n int, err error) {
 	t.growth.mu.Lock()
 	defer t.growth.mu.Unlock()
