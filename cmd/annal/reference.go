@@ -153,7 +153,7 @@ func row(f *kong.Flag) string {
 	for _, e := range f.Envs {
 		environment = append(environment, "`"+e+"`")
 	}
-	return fmt.Sprintf("| %s` | %s | %s | %s |\n", name, strings.Join(environment, ", "), value, cell(f.Help))
+	return fmt.Sprintf("| %s` | %s | %s | %s |\n", cell(name), strings.Join(environment, ", "), value, cell(f.Help))
 }
 
 // cell is text that a table's cell holds.
