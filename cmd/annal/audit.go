@@ -20,6 +20,7 @@ type auditCmd struct {
 	Prove        auditProveCmd        `cmd:"" help:"Prove that the event at a position is in the log as it was recorded."`
 	Bundle       auditBundleCmd       `cmd:"" help:"Write events with their proofs into a file that can be verified without this log."`
 	VerifyBundle auditVerifyBundleCmd `cmd:"" help:"Verify a bundle, anywhere. Exit status 1: it does not hold."`
+	WhatIf       auditWhatIfCmd       `cmd:"" help:"Judge the attempts to sign in that the log holds by another rule against guessing: who would have been locked, beside what happened."`
 	Witness      auditWitnessCmd      `cmd:"" help:"Be a witness for other logs: check that each checkpoint continues the one before, and cosign it."`
 }
 

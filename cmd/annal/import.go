@@ -11,6 +11,11 @@ import (
 )
 
 type importCmd struct {
+	CSV     importCSVCmd     `cmd:"" name:"csv" default:"withargs" help:"Import CSV files as a mapping says; annal import DIR is the same. Importing again adds just what has changed in the files."`
+	AuthLog importAuthLogCmd `cmd:"" help:"Import the attempts to sign in from the log of an OpenSSH server, into an organization of their own, to try a rule on them (annal audit what-if). Importing again adds what is new in the file."`
+}
+
+type importCSVCmd struct {
 	place
 	founding
 	Dir     string `arg:"" type:"existingdir" help:"The directory with the CSV files."`
@@ -22,7 +27,7 @@ type importCmd struct {
 const shown = 20
 
 // Run imports beside a running Annal or without one; the read models follow when one runs.
-func (c importCmd) Run(ctx context.Context) error {
+func (c importCSVCmd) Run(ctx context.Context) error {
 	file, err := os.Open(c.Mapping)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type cli struct {
 	Up          upCmd          `cmd:"" help:"Serve, with everything made that is missing: the way to start."`
 	Init        initCmd        `cmd:"" help:"Make the organization and its administrator, if there are none, and end."`
 	Serve       serveCmd       `cmd:"" help:"Serve what is there, configured by flags and environment: the way to run in production."`
-	Import      importCmd      `cmd:"" help:"Import CSV files as a mapping says. Importing again adds just what has changed in the files."`
+	Import      importCmd      `cmd:"" help:"Import CSV files as a mapping says, or the log of an OpenSSH server."`
 	Replay      replayCmd      `cmd:"" help:"Tell the whole life of an account or a customer, from the log itself."`
 	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
 	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`

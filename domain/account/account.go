@@ -115,7 +115,9 @@ func Evolve(s State, e Event) State {
 		s.Credential, s.Activation = e.Credential, Activation{}
 	case LoggedIn:
 		s.Failures = nil
-		s.Sessions = with(s.Sessions, e.Session, Session{e.TokenHash, e.At})
+		if e.Session != uuid.Nil {
+			s.Sessions = with(s.Sessions, e.Session, Session{e.TokenHash, e.At})
+		}
 	case LoginFailed:
 		known := s.Failures[max(0, len(s.Failures)-maxFailures+1):]
 		s.Failures = append(slices.Clip(known), e.At)

@@ -44,6 +44,7 @@ type (
 
 const (
 	WrongPassword FailureReason = "wrong_password"
+	UnknownName   FailureReason = "unknown_name" // of an imported attempt: the other system had no such account
 
 	RefusedLocked       RefusalReason = "locked"
 	RefusedNotActivated RefusalReason = "not_activated"
@@ -82,7 +83,7 @@ type (
 		Credential uuid.UUID `json:"credential"` // in the vault: no secret enters the log
 	}
 	LoggedIn struct {
-		Session   uuid.UUID   `json:"session"`
+		Session   uuid.UUID   `json:"session"` // zero: none, of an imported attempt
 		TokenHash domain.Hash `json:"tokenHash"`
 		At        time.Time   `json:"at"`
 	}

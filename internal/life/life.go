@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -92,11 +94,11 @@ func (r Reader) All(ctx context.Context) iter.Seq2[*facts.Fact, error] {
 }
 
 // Find returns the id of the account (by its login name, letter case not told apart) or customer (by any name it ever had)
-// that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. Errors:
-// [ErrUnknown], [ErrAmbiguous].
+// that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. A name out of
+// an imported log ([account.AuthLog]) means that only if no person has it. Errors: [ErrUnknown], [ErrAmbiguous].
 func (r Reader) Find(ctx context.Context, category, nameOrID string) (id uuid.UUID, logins map[uuid.UUID]string, err error) {
 	logins = make(map[uuid.UUID]string)
-	found := make(map[uuid.UUID]bool)
+	found := make(map[uuid.UUID]bool) // true: out of an imported log
 	wanted, parseErr := uuid.Parse(nameOrID)
 	for f, err := range r.All(ctx) {
 		if err != nil {
@@ -106,17 +108,17 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (id uuid.UU
 			continue
 		}
 		if parseErr == nil && f.Stream.Category == category && f.Stream.ID == wanted {
-			found[wanted] = true
+			found[wanted] = false
 		}
 		payload, err := f.Payload()
 		if err != nil {
 			continue // of a type this program does not know: it names nobody
 		}
-		name := ""
+		name, imported := "", false
 		switch e := payload.(type) {
 		case account.Invited:
 			logins[f.Stream.ID] = e.LoginName
-			name = e.LoginName
+			name, imported = e.LoginName, e.Source == account.AuthLog
 		case customer.Registered:
 			name = e.Name
 		case customer.Edited:
@@ -125,8 +127,11 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (id uuid.UU
 			}
 		}
 		if name != "" && f.Stream.Category == category && (name == nameOrID || category == account.Category && strings.EqualFold(name, strings.TrimSpace(nameOrID))) {
-			found[f.Stream.ID] = true
+			found[f.Stream.ID] = imported
 		}
+	}
+	if slices.Contains(slices.Collect(maps.Values(found)), false) {
+		maps.DeleteFunc(found, func(_ uuid.UUID, imported bool) bool { return imported })
 	}
 	switch len(found) {
 	case 0:

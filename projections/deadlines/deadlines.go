@@ -31,7 +31,9 @@ var Model = projections.ReadModel{
 		case account.Locked, account.Unlocked:
 			locks.Touch(rows, f.Stream.ID)
 		case account.LoggedIn:
-			sessions.Touch(rows, e.Session)
+			if e.Session != uuid.Nil { // an imported attempt opens none
+				sessions.Touch(rows, e.Session)
+			}
 		case account.LoggedOut:
 			sessions.Touch(rows, e.Session)
 		}
@@ -45,6 +47,9 @@ var Model = projections.ReadModel{
 		case account.Unlocked:
 			locks.Delete(rows, f.Stream.ID)
 		case account.LoggedIn:
+			if e.Session == uuid.Nil {
+				break
+			}
 			sessions.Put(rows, Session{ID: e.Session, Account: f.Stream.ID, Organization: f.Stream.Organization, Opened: e.At, Event: f.ID})
 		case account.LoggedOut:
 			sessions.Delete(rows, e.Session)

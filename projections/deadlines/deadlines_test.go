@@ -32,6 +32,7 @@ func TestWhatIsDue(t *testing.T) {
 		w.Record(due, account.LoggedIn{Session: session, At: now.Add(-age)})
 	}
 	w.Record(due, account.LoggedOut{Session: closed})
+	w.Record(due, account.LoggedIn{At: now.Add(-48 * time.Hour)}) // an imported attempt: it opened no session
 	w.Settle()
 	for session, age := range map[uuid.UUID]time.Duration{used: 59 * time.Minute, old: time.Minute, idle: 2 * time.Hour} {
 		if _, err := w.Pool.Exec(ctx, `insert into auth.session_use values ($1, $2)`, session, now.Add(-age)); err != nil {

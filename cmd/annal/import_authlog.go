@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/internal/authlog"
+)
+
+type importAuthLogCmd struct {
+	place
+	File         string `arg:"" type:"existingfile" help:"The log of an OpenSSH server, as syslog writes it."`
+	Year         int    `required:"" help:"The year of its lines, which name none. Their times are taken to be UTC."`
+	Organization string `required:"" placeholder:"NAME" help:"The organization that the attempts go to, one for nothing else; it is made if it is not there."`
+}
+
+// Run imports beside a running Annal or without one, and needs no first start.
+func (c importAuthLogCmd) Run(ctx context.Context) error {
+	if c.Year < 1970 || c.Year > 9999 {
+		return errors.New("--year must be 1970 to 9999")
+	}
+	file, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	i, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	bar := newProgress("importing")
+	sum, err := authlog.Run(ctx, i.Commands, c.Organization, file, c.Year, func(done, total int) { bar.at("importing", float64(done)/float64(total)) })
+	bar.finish()
+	if _, bad := errors.AsType[domain.Invalid](err); err != nil && !bad {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("attempts     %6d added  %6d there already", sum.Added, sum.Known)
+	if sum.Refused > 0 {
+		fmt.Printf("  %6d left out: on people who have been erased", sum.Refused)
+	}
+	fmt.Println()
+	return nil
+}
