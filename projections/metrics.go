@@ -63,6 +63,10 @@ func (m *metrics) count(next message.HandlerFunc) message.HandlerFunc {
 }
 
 func (e *Engine) register(registry prometheus.Registerer) error {
+	for _, r := range e.runners { // who alerts on a rise must have seen the zero before it
+		e.metrics.unknown.WithLabelValues(r.model.Name)
+		e.metrics.failures.WithLabelValues(r.model.Name)
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{e.metrics.events, e.metrics.unknown, e.metrics.failures, e.metrics.durations, (*places)(e)} {
 		errs = append(errs, registry.Register(c))

@@ -5,7 +5,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +144,23 @@ func TestRoles(t *testing.T) {
 	})
 	if _, text := get(t, folding.base()+"/metrics"); !strings.Contains(text, "annal_log_up 1\n") || !strings.Contains(text, `annal_info{role="projector"`) {
 		t.Error("the metrics do not tell the return")
+	}
+	// Every metric that docs/operations.md names is there, but the one that this log cannot tell.
+	others := []string{"annal_serving", "annal_projection_behind"}
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown := get(t, answering.base()+"/metrics")
+	_, folded := get(t, folding.base()+"/metrics")
+	named := regexp.MustCompile(`annal_[a-z_]*[a-z]\b`).FindAllString(string(page), -1)
+	for _, name := range named {
+		if !slices.Contains(others, name) && !strings.Contains(shown+folded, "\n"+name+"{") && !strings.Contains(shown+folded, "\n"+name+" ") {
+			t.Errorf("docs/operations.md names the metric %s, which nobody shows", name)
+		}
+	}
+	if len(named) < 10 {
+		t.Errorf("the page names %q", named)
 	}
 	for _, s := range []*server{folding, answering} {
 		if status := s.stop(t); status != 0 {
