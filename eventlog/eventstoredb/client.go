@@ -43,6 +43,7 @@ type client struct {
 	ctx              context.Context // ends with close
 	stop             context.CancelFunc
 	healing          sync.WaitGroup
+	work             chan func() // to workers that have nothing to do
 
 	mu      sync.Mutex
 	session *session // nil while there is none
@@ -64,7 +65,7 @@ type session struct {
 
 // connect returns a client with a connection, or says why there is none.
 func connect(ctx context.Context, config esdb.Configuration, timeout time.Duration, probe func(context.Context, *esdb.Client) error) (*client, error) {
-	c := &client{lasting: lasting(config), probing: probing(config), probe: probe, timeout: timeout, changed: make(chan struct{})}
+	c := &client{lasting: lasting(config), probing: probing(config), probe: probe, timeout: timeout, work: make(chan func()), changed: make(chan struct{})}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.cluster, c.state.Since = config.DnsDiscover || len(config.GossipSeeds) > 0, time.Now()
 	s, err := c.dial(ctx)
@@ -235,7 +236,7 @@ func once[T any](ctx context.Context, c *client, f func(context.Context, *sessio
 		err   error
 	}
 	done := make(chan outcome) // without a buffer: a value is either received or known to come too late
-	go func() {
+	c.start(func() {
 		defer c.release(s)
 		v, err := f(ctx, s)
 		select {
@@ -245,7 +246,7 @@ func once[T any](ctx context.Context, c *client, f func(context.Context, *sessio
 				_ = late.Close()
 			}
 		}
-	}()
+	})
 	select {
 	case o := <-done:
 		value, err = o.value, o.err
@@ -260,6 +261,33 @@ func once[T any](ctx context.Context, c *client, f func(context.Context, *sessio
 	}
 	c.judge(s, err)
 	return value, err
+}
+
+// rest is how long a worker waits for its next call.
+const rest = 5 * time.Second
+
+// start runs f in another goroutine, if there is one in one that has run others before: to grow a new one's stack as deep as
+// the libraries go took a tenth of an append's time.
+func (c *client) start(f func()) {
+	select {
+	case c.work <- f:
+	default:
+		go func() {
+			timer := time.NewTimer(rest)
+			defer timer.Stop()
+			for {
+				f()
+				timer.Reset(rest)
+				select {
+				case f = <-c.work:
+				case <-timer.C:
+					return
+				case <-c.ctx.Done():
+					return
+				}
+			}
+		}()
+	}
 }
 
 // sameTime is how much earlier than here a deadline may pass at the server, which is told of it.
