@@ -25,6 +25,7 @@ var (
 	ErrNotFound    = errors.New("account: unknown")
 	ErrNotActive   = errors.New("account: not active")
 	ErrDeactivated = errors.New("account: deactivated")
+	ErrErased      = errors.New("account: erased")
 	ErrActivation  = errors.New("account: the activation token is unknown, used or expired")
 )
 
@@ -50,7 +51,8 @@ const (
 
 // State is what the rules need to remember, and no more.
 type State struct {
-	Invited     bool
+	Invited     bool // and not erased
+	Erased      bool
 	Deactivated bool
 	LoginName   string
 	DisplayName string
@@ -143,6 +145,8 @@ func Evolve(s State, e Event) State {
 		s.Deactivated, s.Activation = true, Activation{}
 	case Reactivated:
 		s.Deactivated = false
+	case Erased:
+		s = State{Erased: true, Team: s.Team} // whose records stay in the team's scope
 	default:
 		panic(fmt.Sprintf("account: Evolve lacks %T", e))
 	}

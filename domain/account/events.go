@@ -31,6 +31,7 @@ var Codec = domain.NewCodec(map[string]Event{
 	"account.moved_to_team":     MovedToTeam{},
 	"account.deactivated":       Deactivated{},
 	"account.reactivated":       Reactivated{},
+	domain.ErasedType:           Erased{},
 })
 
 // Reasons, as stored.
@@ -59,6 +60,7 @@ const (
 	LoggedOutEverywhere    LogoutReason = "everywhere"
 	LoggedOutExpired       LogoutReason = "expired"
 	LoggedOutByDeactivated LogoutReason = "deactivated"
+	LoggedOutByErasure     LogoutReason = "erased"
 	LoggedOutByLimit       LogoutReason = "limit" // too many at once: see [MaxSessions]
 )
 
@@ -122,6 +124,8 @@ type (
 	}
 	Deactivated struct{}
 	Reactivated struct{}
+	// Erased is the certificate that what was personal of the account is gone, its credentials with it.
+	Erased domain.Erased
 )
 
 func (Invited) accountEvent()          {}
@@ -139,3 +143,4 @@ func (RoleRevoked) accountEvent()      {}
 func (MovedToTeam) accountEvent()      {}
 func (Deactivated) accountEvent()      {}
 func (Reactivated) accountEvent()      {}
+func (Erased) accountEvent()           {}

@@ -13,7 +13,10 @@ import (
 // Invite makes an account, which cannot sign in before it is activated. Whether its team and roles exist, and its names
 // are free, is for the caller to know.
 func Invite(s State, wish Invited) ([]Event, error) {
-	if s.Invited {
+	switch {
+	case s.Erased:
+		return nil, ErrErased
+	case s.Invited:
 		return nil, ErrExists
 	}
 	wish, err := wish.clean()
@@ -94,6 +97,17 @@ func Reactivate(s State) ([]Event, error) {
 	return []Event{Reactivated{}}, nil
 }
 
+// Erase ends the account as a bearer of personal data, for good, and every session with it.
+func Erase(s State, certificate domain.Erased) ([]Event, error) {
+	switch {
+	case s.Erased:
+		return nil, nil
+	case !s.Invited:
+		return nil, ErrNotFound
+	}
+	return append(s.endSessions(uuid.Nil, LoggedOutByErasure), Erased(certificate)), nil
+}
+
 // placement is what an import said last about where an account belongs.
 type placement struct {
 	team  uuid.UUID
@@ -117,6 +131,8 @@ func Import(s State, row Invited) ([]Event, error) {
 		return nil, err
 	case row.Source == "":
 		return nil, domain.Invalid{"source": "must not be blank"}
+	case s.Erased:
+		return nil, ErrErased
 	case !s.Invited:
 		return []Event{row}, nil
 	}

@@ -23,12 +23,14 @@ var (
 	ErrExists   = errors.New("customer: already registered")
 	ErrNotFound = errors.New("customer: unknown")
 	ErrArchived = errors.New("customer: archived")
+	ErrErased   = errors.New("customer: erased")
 )
 
 // State is a customer as the rules need it. The Record has its fields by the names of [Registered]'s stored form, an
 // attribute as "attributes." and its name, and "archived".
 type State struct {
 	Version int // events so far; 0: not registered
+	Erased  bool
 	domain.Record
 }
 
@@ -52,6 +54,9 @@ func Evolve(s State, e Event) State {
 		s.Record = s.With(s.Version, false, map[string]string{"archived": "true"})
 	case Restored:
 		s.Record = s.With(s.Version, false, map[string]string{"archived": ""})
+	case Erased:
+		owner := map[string]string{"owner": s.Value("owner")} // it stays in its owner's scope
+		s = State{Version: s.Version, Erased: true, Record: domain.Record{}.With(s.Version, false, owner)}
 	default:
 		panic(fmt.Sprintf("customer: Evolve lacks %T", e))
 	}
@@ -81,6 +86,8 @@ func Edit(s State, wish Fields) ([]Event, error) {
 	switch {
 	case s.Version == 0:
 		return nil, ErrNotFound
+	case s.Erased:
+		return nil, ErrErased
 	case s.Archived():
 		return nil, ErrArchived
 	}
@@ -100,6 +107,7 @@ func Edit(s State, wish Fields) ([]Event, error) {
 
 // Import registers the customer of a row, or follows what has changed in the row since it was imported last. What people
 // have changed since stays. An archived customer stays as it is; the change comes with the first import after its return.
+// An erased one never returns: [ErrErased].
 func Import(s State, row Registered) ([]Event, error) {
 	row, err := row.clean()
 	switch {
@@ -109,6 +117,8 @@ func Import(s State, row Registered) ([]Event, error) {
 		return nil, domain.Invalid{"source": "must not be blank"}
 	case s.Version == 0:
 		return []Event{row.compact()}, nil
+	case s.Erased:
+		return nil, ErrErased
 	case s.Archived():
 		return nil, nil
 	}
@@ -137,6 +147,8 @@ func Reassign(s State, to uuid.UUID) ([]Event, error) {
 	switch {
 	case s.Version == 0:
 		return nil, ErrNotFound
+	case s.Erased:
+		return nil, ErrErased
 	case s.Archived():
 		return nil, ErrArchived
 	case s.Owner() == to:
@@ -150,6 +162,8 @@ func Archive(s State) ([]Event, error) {
 	switch {
 	case s.Version == 0:
 		return nil, ErrNotFound
+	case s.Erased:
+		return nil, ErrErased
 	case s.Archived():
 		return nil, nil
 	}
@@ -161,10 +175,23 @@ func Restore(s State) ([]Event, error) {
 	switch {
 	case s.Version == 0:
 		return nil, ErrNotFound
+	case s.Erased:
+		return nil, ErrErased
 	case !s.Archived():
 		return nil, nil
 	}
 	return []Event{Restored{}}, nil
+}
+
+// Erase ends the customer as a bearer of personal data, for good. Its record stays, for the opportunities that refer to it.
+func Erase(s State, certificate domain.Erased) ([]Event, error) {
+	switch {
+	case s.Version == 0:
+		return nil, ErrNotFound
+	case s.Erased:
+		return nil, nil
+	}
+	return []Event{Erased(certificate)}, nil
 }
 
 // checkAttributes tells whether changes would leave too many attributes.

@@ -207,3 +207,26 @@ func sourceOf(e Event) string {
 	edited, _ := e.(Edited)
 	return edited.Source
 }
+
+func TestErase(t *testing.T) {
+	certificate := domain.Erased{Request: grace, RequestedBy: ada, ApprovedBy: grace, Reason: "asked", Key: domain.Hash{1}}
+	erase := func(s State) ([]Event, error) { return Erase(s, certificate) }
+	row := acme
+	row.Source = "crm"
+	erased := events{acme, Archived{}, Erased(certificate)}
+	domaintest.Run(t, Codec, Evolve,
+		story{Name: "erased", Given: erased[:2], When: erase, Then: erased[2:]},
+		story{Name: "twice", Given: erased, When: erase},
+		story{Name: "unknown", When: erase, Err: ErrNotFound},
+		story{Name: "then edited", Given: erased, When: edit(Fields{Name: is("Ada")}), Err: ErrErased},
+		story{Name: "then imported again", Given: erased, When: func(s State) ([]Event, error) { return Import(s, row) }, Err: ErrErased},
+		story{Name: "then reassigned", Given: erased, When: func(s State) ([]Event, error) { return Reassign(s, grace) }, Err: ErrErased},
+		story{Name: "then archived", Given: erased, When: Archive, Err: ErrErased},
+		story{Name: "then restored", Given: erased, When: Restore, Err: ErrErased},
+		story{Name: "then registered", Given: erased, When: func(s State) ([]Event, error) { return Register(s, acme) }, Err: ErrExists},
+	)
+	s := domaintest.Fold(t, Codec, Evolve, erased...)
+	if len(s.Record) != 1 || s.Owner() != ada || s.Version != 3 {
+		t.Errorf("the rules still remember %v", s)
+	}
+}

@@ -19,6 +19,7 @@ var Codec = domain.NewCodec(map[string]Event{
 	"customer.reassigned": Reassigned{},
 	"customer.archived":   Archived{},
 	"customer.restored":   Restored{},
+	domain.ErasedType:     Erased{},
 })
 
 // A customer may be a person, so its name, phone and e-mail are personal. Source names the import that an event came from;
@@ -55,6 +56,8 @@ type (
 	}
 	Archived struct{}
 	Restored struct{}
+	// Erased is the certificate that what was personal of the customer is gone; what follows in the stream cannot be personal.
+	Erased domain.Erased
 )
 
 func (Registered) customerEvent() {}
@@ -62,3 +65,4 @@ func (Edited) customerEvent()     {}
 func (Reassigned) customerEvent() {}
 func (Archived) customerEvent()   {}
 func (Restored) customerEvent()   {}
+func (Erased) customerEvent()     {}

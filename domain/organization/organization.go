@@ -38,6 +38,7 @@ type State struct {
 	Lockout       Lockout
 	PolicyVersion int // of Lockout, from 1
 	skipped       map[skipped]bool
+	known         map[Permission]bool // that events have spoken of
 }
 
 // skipped is an event that was left out of a read model.
@@ -75,8 +76,12 @@ func Evolve(s State, e Event) State {
 		s.Name, s.Lockout, s.PolicyVersion = e.Name, DefaultLockout, 1
 	case RoleDefined:
 		s.Roles = with(s.Roles, e.Role, e.Permissions)
+		for permission := range e.Permissions {
+			s.known = knowing(s.known, permission)
+		}
 	case PermissionAdded:
 		s.Roles = with(s.Roles, e.Role, with(s.Roles[e.Role], e.Permission, e.Scope))
+		s.known = knowing(s.known, e.Permission)
 	case PermissionRemoved:
 		permissions := maps.Clone(s.Roles[e.Role])
 		delete(permissions, e.Permission)
@@ -110,6 +115,13 @@ func Evolve(s State, e Event) State {
 		panic(fmt.Sprintf("organization: Evolve lacks %T", e))
 	}
 	return s
+}
+
+func knowing(known map[Permission]bool, p Permission) map[Permission]bool {
+	if known[p] {
+		return known
+	}
+	return with(known, p, true)
 }
 
 // with returns a copy of m that has v at k.

@@ -14,14 +14,17 @@ const (
 	ViewOpportunity Permission = "opportunity.view"
 	EditOpportunity Permission = "opportunity.edit"
 	ViewReports     Permission = "report.view"
-	ViewActivity    Permission = "activity.view" // beyond what lies in one's scope: auditors and administrators
-	ViewPersonal    Permission = "personal.view" // names, e-mail, phone, address, device of people; without it they are masked
+	ViewActivity    Permission = "activity.view"   // beyond what lies in one's scope: auditors and administrators
+	ViewPersonal    Permission = "personal.view"   // names, e-mail, phone, address, device of people; without it they are masked
+	RequestErasure  Permission = "erasure.request" // ask that a person be erased, and see such requests
+	ApproveErasure  Permission = "erasure.approve" // approve or refuse what somebody else has asked for
 )
 
 // Permissions lists them all.
 func Permissions() []Permission {
 	return []Permission{
 		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports, ViewActivity, ViewPersonal,
+		RequestErasure, ApproveErasure,
 	}
 }
 
@@ -51,6 +54,7 @@ func BuiltIn() []RoleDefined {
 		{"administrator", map[Permission]Scope{
 			Manage: All, ViewAccounts: All, ManageAccounts: All, ViewCustomers: All, EditCustomers: All,
 			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
+			RequestErasure: All, ApproveErasure: All,
 		}},
 		{"manager", map[Permission]Scope{
 			ViewAccounts: Team, ViewCustomers: All, EditCustomers: Team, ViewOpportunity: Team, EditOpportunity: Team,
@@ -67,4 +71,23 @@ func BuiltIn() []RoleDefined {
 			ViewCustomers: All, ViewOpportunity: All, ViewReports: All,
 		}},
 	}
+}
+
+// Widen gives the built-in roles the permissions that are newer than the organization: those that none of its events has ever
+// spoken of. So a permission that people have taken from a role does not come back, and a role that is not there stays away.
+func Widen(s State) (events []Event) {
+	if s.Name == "" {
+		return nil
+	}
+	for _, role := range BuiltIn() {
+		if _, exists := s.Roles[role.Role]; !exists {
+			continue
+		}
+		for _, permission := range Permissions() {
+			if scope := role.Permissions[permission]; scope != None && !s.known[permission] {
+				events = append(events, PermissionAdded{role.Role, permission, scope})
+			}
+		}
+	}
+	return events
 }

@@ -53,7 +53,7 @@ func Encode[E any](ctx context.Context, b *Book, codec domain.Codec[E], s eventl
 // that the aggregate does not have is [domain.ErrUnknownEvent].
 func Decode[E any](ctx context.Context, b *Book, codec domain.Codec[E], e eventlog.Event) (E, error) {
 	var none E
-	f := Fact{Event: e, entry: catalog[e.Type]}
+	f := Fact{Event: e, entry: entryOf(&e)}
 	if f.hasSealedData() {
 		keys, err := b.vault.Keys(ctx, f.dataSubject())
 		if err != nil {
@@ -75,12 +75,22 @@ func Decode[E any](ctx context.Context, b *Book, codec domain.Codec[E], e eventl
 // Page returns the facts of events, in their order. It asks the vault once, for all keys that it does not hold. The facts
 // of a page share memory: one that is kept keeps them all.
 func (b *Book) Page(ctx context.Context, events []eventlog.Event) ([]*Fact, error) {
+	return b.page(ctx, events, "")
+}
+
+// Worded is [Book.Page] for a fold that people look at: in the payloads the personal fields of an erased subject read "erased"
+// where they had a value.
+func (b *Book) Worded(ctx context.Context, events []eventlog.Event) ([]*Fact, error) {
+	return b.page(ctx, events, erased)
+}
+
+func (b *Book) page(ctx context.Context, events []eventlog.Event, instead string) ([]*Fact, error) {
 	facts, page := make([]Fact, len(events)), make([]*Fact, len(events))
 	var subjects []vault.Subject
 	var into []**vault.Key // of the subject at the same place
 	for i, e := range events {
 		f := &facts[i]
-		f.Event, f.entry, page[i] = e, catalog[e.Type], f
+		f.Event, f.entry, f.instead, page[i] = e, entryOf(&e), instead, f
 		if f.hasSealedData() {
 			subjects, into = append(subjects, f.dataSubject()), append(into, &f.dataKey)
 		}
@@ -109,6 +119,7 @@ func (b *Book) Page(ctx context.Context, events []eventlog.Event) ([]*Fact, erro
 type Fact struct {
 	eventlog.Event
 	entry            *entry     // nil: unknown type
+	instead          string     // of an erased value, in the payload
 	dataKey, metaKey *vault.Key // nil: none, or none needed
 
 	once    sync.Once
@@ -117,10 +128,10 @@ type Fact struct {
 }
 
 // Payload returns the event's domain type ("account.locked" is an account.Locked), opened and decoded once. The personal
-// fields of an erased subject are zero values. Errors: [domain.ErrUnknownEvent] for a type or schema version that this
+// fields of an erased subject are zero values (but see [Book.Worded]). Errors: [domain.ErrUnknownEvent] for a type or schema version that this
 // program does not know, [vault.ErrTampered], [vault.ErrNoKey].
 func (f *Fact) Payload() (any, error) {
-	f.once.Do(func() { f.payload, f.err = f.decode("") })
+	f.once.Do(func() { f.payload, f.err = f.decode(f.instead) })
 	return f.payload, f.err
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
@@ -29,10 +31,18 @@ func summary(payload any) string {
 		return opportunitySummary(e)
 	case organization.Event:
 		return organizationSummary(e)
+	case erasure.Event:
+		return erasureSummary(e)
 	case reservation.Claimed:
 		return plainWords(string(e.Kind)) + " reserved"
 	case reservation.Released:
 		return "reserved name released"
+	case audit.Read:
+		s := fmt.Sprintf("life of %s %s %s", e.Kind, e.Subject, plainWords(string(e.Act)))
+		if len(e.Filters) > 0 {
+			s += ", filtered by " + strings.Join(e.Filters, ", ")
+		}
+		return s
 	case source.LoginFailed:
 		return fmt.Sprintf("sign-in failed: unknown name %q", e.NameMasked)
 	case source.Muted:
@@ -86,6 +96,8 @@ func accountSummary(e account.Event) string {
 		return "account deactivated"
 	case account.Reactivated:
 		return "account reactivated"
+	case account.Erased:
+		return erasedSummary(e.Reason)
 	}
 	panic(fmt.Sprintf("facts: no summary for %T", e))
 }
@@ -113,6 +125,24 @@ func customerSummary(e customer.Event) string {
 		return "archived"
 	case customer.Restored:
 		return "restored"
+	case customer.Erased:
+		return erasedSummary(e.Reason)
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+func erasedSummary(reason string) string { return "erased: " + reason }
+
+func erasureSummary(e erasure.Event) string {
+	switch e := e.(type) {
+	case erasure.Requested:
+		return fmt.Sprintf("erasure of a person asked for (%s): %s", e.Category, e.Reason)
+	case erasure.Approved:
+		return "erasure approved"
+	case erasure.Refused:
+		return "erasure refused: " + e.Reason
+	case erasure.Done:
+		return "erasure carried out"
 	}
 	panic(fmt.Sprintf("facts: no summary for %T", e))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
@@ -49,6 +50,7 @@ var encoders = func() map[reflect.Type]func(any) eventlog.NewEvent {
 	all := make(map[reflect.Type]func(any) eventlog.NewEvent)
 	enter(all, account.Codec)
 	enter(all, customer.Codec)
+	enter(all, erasure.Codec)
 	enter(all, opportunity.Codec)
 	enter(all, organization.Codec)
 	enter(all, reservation.Codec)

@@ -1,0 +1,126 @@
+// Package erasure decides how a person, or another bearer of personal data, is
+// forgotten: one person asks for it, another one approves or refuses, the program
+// carries it out and says when it is done.
+//
+// Each request is a stream. [Evolve] folds its events into a [State]; a decision
+// ([Request], [Approve], …) returns the events that a wish leads to, or the error
+// of the rule that it breaks. That the subject is erased is an event of the
+// subject's own stream: see [domain.Erased].
+package erasure
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/organization"
+)
+
+// What the rules forbid.
+var (
+	ErrNotFound   = errors.New("erasure: unknown request")
+	ErrExists     = errors.New("erasure: already requested")
+	ErrSamePerson = errors.New("erasure: whoever asks for an erasure, or is to be erased, does not approve it")
+	ErrDecided    = errors.New("erasure: the request was decided before")
+)
+
+// Status is what has become of a request.
+type Status string
+
+const (
+	StatusRequested Status = "requested"
+	StatusApproved  Status = "approved" // and is being carried out
+	StatusDone      Status = "done"
+	StatusRefused   Status = "refused"
+)
+
+// State is a request as the rules need it.
+type State struct {
+	Status     Status // empty: there is no request
+	Category   string // of the subject's stream
+	Subject    uuid.UUID
+	By         uuid.UUID // who asked
+	ApprovedBy uuid.UUID // zero: nobody yet
+	Reason     string
+}
+
+// Evolve returns s as e leaves it. It never refuses: an event has happened.
+func Evolve(s State, e Event) State {
+	switch e := e.(type) {
+	case Requested:
+		s = State{Status: StatusRequested, Category: e.Category, Subject: e.Subject, By: e.By, Reason: e.Reason}
+	case Approved:
+		s.Status, s.ApprovedBy = StatusApproved, e.By
+	case Refused:
+		s.Status = StatusRefused
+	case Done:
+		s.Status = StatusDone
+	default:
+		panic(fmt.Sprintf("erasure: Evolve lacks %T", e))
+	}
+	return s
+}
+
+// Request asks for the erasure of an account or a customer. Whether that exists is for the caller to know.
+func Request(s State, wish Requested) ([]Event, error) {
+	if s.Status != "" {
+		return nil, ErrExists
+	}
+	bad := domain.Invalid{}
+	wish.Reason = bad.Name("reason", wish.Reason, organization.MaxReason)
+	if (wish.Category != account.Category && wish.Category != customer.Category) || wish.Subject == uuid.Nil {
+		bad["subject"] = "must be an account or a customer"
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
+	}
+	return []Event{wish}, nil
+}
+
+// Approve lets a request be carried out. By is somebody else than who asked, and than who is to be erased.
+func Approve(s State, by uuid.UUID) ([]Event, error) {
+	switch {
+	case s.Status == "":
+		return nil, ErrNotFound
+	case by == s.By, by == s.Subject, by == uuid.Nil:
+		return nil, ErrSamePerson
+	case s.Status != StatusRequested:
+		return nil, ErrDecided
+	}
+	return []Event{Approved{by}}, nil
+}
+
+// Refuse turns a request down; who asked may withdraw it by this.
+func Refuse(s State, by uuid.UUID, reason string) ([]Event, error) {
+	bad := domain.Invalid{}
+	reason = bad.Name("reason", reason, organization.MaxReason)
+	switch {
+	case s.Status == "":
+		return nil, ErrNotFound
+	case len(bad) > 0:
+		return nil, bad
+	case s.Status != StatusRequested:
+		return nil, ErrDecided
+	}
+	return []Event{Refused{by, reason}}, nil
+}
+
+// Finish puts on record that an approved request was carried out.
+func Finish(s State) ([]Event, error) {
+	switch s.Status {
+	case StatusApproved:
+		return []Event{Done{}}, nil
+	case StatusDone:
+		return nil, nil
+	}
+	return nil, ErrNotFound
+}
+
+// Certificate is what the subject's stream is told of a request.
+func (s State) Certificate(request uuid.UUID) domain.Erased {
+	return domain.Erased{Request: request, RequestedBy: s.By, ApprovedBy: s.ApprovedBy, Reason: s.Reason}
+}
