@@ -103,10 +103,12 @@ func (t *Tree) sign(ctx context.Context) (c Checkpoint, err error) {
 	if err != nil {
 		return c, err
 	}
-	err = t.pool.QueryRow(ctx, `with made as (
-			insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing returning note)
-		select note from made union all select note from transparency.checkpoints where log = $1 and size = $2`,
-		t.id, int64(c.Size), c.Note).Scan(&c.Note)
+	// Another process may have signed the same, and had it cosigned.
+	if _, err := t.pool.Exec(ctx, `insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing`,
+		t.id, int64(c.Size), c.Note); err != nil {
+		return c, unavailable(err)
+	}
+	err = t.pool.QueryRow(ctx, `select note from transparency.checkpoints where log = $1 and size = $2`, t.id, int64(c.Size)).Scan(&c.Note)
 	if err != nil {
 		return c, unavailable(err)
 	}

@@ -47,6 +47,7 @@ func (r *Runner) Run(ctx context.Context) {
 		r.config.Logger.Warn("audit: no checkpoints are made by this process", "error", err.Error())
 		return
 	}
+	defer r.release(context.WithoutCancel(ctx))
 	for ctx.Err() == nil {
 		wait := r.config.Pause
 		mine, err := r.lease(ctx)
@@ -89,8 +90,15 @@ func (r *Runner) idle(ctx context.Context) {
 // lease reports whether this runner is the one to work.
 func (r *Runner) lease(ctx context.Context) (bool, error) {
 	tag, err := r.tree.pool.Exec(ctx, `update transparency.trees set runner = $2, runs_until = now() + $3
-		where log = $1 and (runner = $2 or runs_until < now() or runner is null)`, r.tree.id, r.id, r.config.Lease)
+		where log = $1 and (runner = $2 or runs_until <= now() or runner is null)`, r.tree.id, r.id, r.config.Lease)
 	return err == nil && tag.RowsAffected() == 1, unavailable(err)
+}
+
+// release lets another runner begin at once. If it fails the lease runs out.
+func (r *Runner) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, _ = r.tree.pool.Exec(ctx, `update transparency.trees set runs_until = now() where log = $1 and runner = $2`, r.tree.id, r.id)
 }
 
 // work adds all there is, and signs when it is time.

@@ -87,6 +87,18 @@ func TestTheTreeIsKeptByAnyNumberOfRunners(t *testing.T) {
 	}
 	w.append(10)
 	w.eventually("another runner goes on", func() bool { return w.latest().Size == 8010 })
+	// One that ended well hands the tree over; one that was killed holds it until its lease has run out.
+	stops[2]()
+	w.run(transparency.RunnerConfig{Interval: 20 * time.Millisecond, Pause: time.Millisecond, Lease: time.Hour})()
+	w.run(quick)
+	w.append(10)
+	w.eventually("the tree is handed over", func() bool { return w.latest().Size == 8020 })
+	w.force(`update transparency.trees set runner = gen_random_uuid(), runs_until = now() + interval '700 ms'`)
+	w.append(10)
+	w.eventually("the tree is taken over", func() bool { return w.latest().Size == 8030 })
+	if n := w.count(`select count(*) from transparency.trees where runs_until < now() - interval '1 s'`); n > 0 {
+		t.Error("nobody holds it")
+	}
 }
 
 // While somebody changes the log behind its back, the runner neither ends nor makes the tree fit.
