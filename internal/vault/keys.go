@@ -47,9 +47,12 @@ func (v *Vault) Key(ctx context.Context, s Subject) (*Key, error) {
 const selectKeys = `select w.n, k.wrapped from unnest($1::uuid[], $2::uuid[]) with ordinality as w (organization, subject, n)
 	cross join lateral (select wrapped from vault.keys where organization = w.organization and subject = w.subject limit 1) k`
 
-// Keys returns the keys of subjects, in their order, by one query for those it does not hold. An erased subject's is one that
+// Keys returns the keys of subjects, in their order, by one query for those it does not hold, and another one now and then. An erased subject's is one that
 // opens nothing; that of a subject that never had one is nil.
 func (v *Vault) Keys(ctx context.Context, subjects ...Subject) ([]*Key, error) {
+	if err := v.heedErasures(ctx); err != nil {
+		return nil, err
+	}
 	keys, missing := v.cache.get(subjects)
 	if len(missing) == 0 {
 		return keys, nil
@@ -97,7 +100,8 @@ func (v *Vault) Keys(ctx context.Context, subjects ...Subject) ([]*Key, error) {
 }
 
 // Erase deletes a subject's key and credentials, for good: what was sealed for it can never be opened again, and nothing can
-// be sealed for it. This process knows at once, others within [Config.KeyLife]. To erase again changes nothing.
+// be sealed for it. This process knows at once, others within [Config.Heed]. To erase again changes nothing. Dead rows hold the
+// key until they are vacuumed away.
 func (v *Vault) Erase(ctx context.Context, s Subject) error {
 	// What a person did outside of its organization is sealed under the zero organization.
 	subjects := []Subject{s, {ID: s.ID}}

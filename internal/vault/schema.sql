@@ -20,6 +20,8 @@ create table if not exists vault.keys (
     check ((wrapped is null) = (erased_at is not null))
 );
 
+create index if not exists keys_erased on vault.keys (erased_at) where erased_at is not null;
+
 -- Password hashes, sealed with the master key. An event names the one it means.
 create table if not exists vault.credentials (
     id      uuid primary key,

@@ -43,10 +43,15 @@ type Config struct {
 	// CachedKeys bounds how many subjects' keys are held in memory, about 1.5 kB each. Default 32768: a fold
 	// that meets more subjects in turn looks each key up again, which doubles its work.
 	CachedKeys int
-	// KeyLife bounds for how long a key is held, and so after how long an erasure by another process has taken hold
-	// everywhere. Default 5 minutes.
+	// KeyLife bounds for how long a key is held. Default 5 minutes.
 	KeyLife time.Duration
+	// Heed is how soon an erasure by another process takes hold in this one: no key that is held is used longer than that
+	// without looking whether somebody was erased. Default [Heed].
+	Heed time.Duration
 }
+
+// Heed is when an erasure has taken hold in every process. To look costs one query of an index, at most so often.
+const Heed = 500 * time.Millisecond
 
 // Vault seals and opens for one log. Its methods are safe for concurrent use, by any number of processes.
 type Vault struct {
@@ -54,6 +59,7 @@ type Vault struct {
 	wrap    cipher.AEAD // seals keys and credentials
 	nameKey []byte
 	cache   *cache
+	heed    heed
 }
 
 // Open opens the migrated vault in pool's database with the master key from source. The first Open ever makes the vault's
@@ -69,6 +75,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, source KeySource, config Conf
 		wrap:    newAEAD(key.derive("wrap")),
 		nameKey: key.derive("names"),
 		cache:   newCache(cmp.Or(config.CachedKeys, 32768), cmp.Or(config.KeyLife, 5*time.Minute)),
+		heed:    heed{every: cmp.Or(config.Heed, Heed)},
 	}, made, nil
 }
 

@@ -199,7 +199,7 @@ func TestAnErasedSubjectNeverComesBack(t *testing.T) {
 	ctx, pool := t.Context(), pgtest.New(t, vault.Migrate)
 	source := vault.KeySource{Value: vault.NewMasterKey()}
 	v := open(t, pool, source, vault.Config{})
-	elsewhere := open(t, pool, source, vault.Config{KeyLife: 50 * time.Millisecond})
+	elsewhere := open(t, pool, source, vault.Config{Heed: 50 * time.Millisecond})
 	subject, neverSeen := vault.Subject{Organization: uuid.New(), ID: uuid.New()}, vault.Subject{ID: uuid.New()}
 	bystander := vault.Subject{Organization: uuid.New(), ID: subject.ID} // the same id in another organization
 
@@ -214,6 +214,14 @@ func TestAnErasedSubjectNeverComesBack(t *testing.T) {
 	credential, err := v.PutCredential(ctx, subject.ID, "hash")
 	if err != nil {
 		t.Fatal(err)
+	}
+	all := []vault.Subject{subject, bystander, neverSeen}
+	if erased, err := v.Erased(ctx, all); err != nil || !slices.Equal(erased, []bool{false, false, false}) {
+		t.Fatal(erased, err)
+	}
+	print, err := v.Fingerprint(ctx, subject)
+	if other, failed := v.Fingerprint(ctx, bystander); err != nil || failed != nil || print == other || print == ([32]byte{}) {
+		t.Fatal(print, other, err, failed)
 	}
 	for _, s := range []vault.Subject{subject, subject, neverSeen} {
 		if err := v.Erase(ctx, s); err != nil {
@@ -231,12 +239,18 @@ func TestAnErasedSubjectNeverComesBack(t *testing.T) {
 	if _, err := v.Key(ctx, bystander); err != nil {
 		t.Error(err)
 	}
+	if erased, err := v.Erased(ctx, all); err != nil || !slices.Equal(erased, []bool{true, false, true}) {
+		t.Error(erased, err)
+	}
+	if print, err := v.Fingerprint(ctx, subject); err != nil || print != ([32]byte{}) {
+		t.Error(print, err)
+	}
 	if _, err := v.Credential(ctx, credential); !errors.Is(err, vault.ErrNoCredential) {
 		t.Error(err)
 	}
 	time.Sleep(60 * time.Millisecond)
 	if _, err := elsewhere.Key(ctx, subject); !errors.Is(err, vault.ErrErased) {
-		t.Errorf("another process still has the key after its life: %v", err)
+		t.Errorf("another process still has the key: %v", err)
 	}
 	var left int
 	if err := pool.QueryRow(ctx, `select count(*) from vault.keys where wrapped is not null`).Scan(&left); err != nil || left != 1 {
