@@ -48,6 +48,7 @@ type Log struct {
 	origin   eventlog.Position // of the event that made the log: all others come behind it
 	growth   *eventlog.Growth
 	cursors  cursors
+	recent   recent
 	follower sync.WaitGroup
 }
 

@@ -144,6 +144,9 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 			return nil, err
 		}
 	}
+	if events := l.recent.after(ctx, after, limit, after < l.growth.Known()); len(events) > 0 {
+		return events, nil
+	}
 	return l.read(ctx, max(l.origin, after), limit)
 }
 

@@ -29,18 +29,22 @@ func (l *Log) follow() {
 		case <-ctx.Done():
 			return
 		}
-		cursor, err := l.open(ctx, max(l.origin, l.growth.Known()))
+		at := max(l.origin, l.growth.Known())
+		cursor, err := l.open(ctx, at)
 		if err == nil {
+			l.recent.begin(at)
 			err = cursor.each(ctx, 0, func(m *esdb.SubscriptionEvent) bool {
 				delay = firstDelay
 				if m.EventAppeared != nil {
 					if e, ok := l.names.decode(m.EventAppeared.Event); ok {
+						l.recent.add(e)
 						l.growth.Reached(e.Position)
 					}
 				}
 				return l.growth.Watched(linger)
 			})
 			cursor.end()
+			l.recent.end()
 		}
 		if err != nil {
 			l.growth.Want() // who waited may be waiting still
