@@ -153,7 +153,7 @@ func (t *Tree) Latest(ctx context.Context) (Checkpoint, error) {
 // consistency proves from the tiles that a checkpoint continues a former one; [ErrForked] if it does not.
 func (t *Tree) consistency(ctx context.Context, old, c Checkpoint) (tlog.TreeProof, error) {
 	if old.Size > c.Size {
-		return nil, fmt.Errorf("%w: %d events were signed, the tree has %d", ErrForked, old.Size, c.Size)
+		return nil, fmt.Errorf("%w: %d events were signed, the tree has %d; if it was restored, docs/audit.md says what to do", ErrForked, old.Size, c.Size)
 	}
 	if old.Size == 0 {
 		return nil, nil

@@ -175,3 +175,31 @@ func TestALogInEventStoreDB(t *testing.T) {
 		t.Errorf("%+v, not at %s", v, events[258].Position)
 	}
 }
+
+// A log that moves keeps its tree, because positions are not in it; its name and so its key's are new.
+func TestACopiedLogHasTheSameTree(t *testing.T) {
+	cluster, err := esdbtest.New(esdbtest.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	there, err := eventstoredb.Open(t.Context(), cluster.URL(), eventstoredb.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(there.Close)
+	here := newWorld(t, 300)
+	events, err := here.log.ReadAll(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Import(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	moved := &world{T: t, pool: here.pool, log: there, key: here.key, dir: here.dir}
+	moved.tree = moved.open()
+	a, b := here.checkpoint(), moved.checkpoint()
+	if a.Root != b.Root || a.Size != b.Size || a.Origin == b.Origin || here.tree.VerifierKey() == moved.tree.VerifierKey() {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+}
