@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ const (
 	afterKill  = 5 * time.Second
 	afterPause = 15 * time.Second
 	patience   = 20 * time.Second
+	tooLong    = 6 * time.Second // for one request, a little more than the program waits for a read model
 )
 
 // fleet is several processes of one installation, and the load on them.
@@ -65,6 +67,7 @@ type fleet struct {
 	mu           sync.Mutex
 	acknowledged map[string]map[string]string // customer → position → phone
 	readBack     atomic.Int64
+	writing      sync.RWMutex // held while nobody may write
 	stopLoad     context.CancelFunc
 	load         sync.WaitGroup
 }
@@ -94,7 +97,15 @@ func (f *fleet) start(role string) *process {
 	p := &process{role: role, home: new(*f.home)}
 	var address string
 	p.database, address = newWire(f.t, f.url)
-	p.home.env = append(slices.Clone(f.env), "ANNAL_DATABASE_URL="+address)
+	// Without prepared statements a wire can tell what goes over it.
+	u, err := url.Parse(address)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("default_query_exec_mode", "cache_describe")
+	u.RawQuery = query.Encode()
+	p.home.env = append(slices.Clone(f.env), "ANNAL_DATABASE_URL="+u.String())
 	if f.store != "" {
 		p.log, address = newWire(f.t, f.store)
 		p.home.env = append(p.home.env, "ANNAL_EVENTSTORE_URL="+address)
@@ -149,7 +160,7 @@ const readPhone = `query($id: ID!, $p: Position) { customer(id: $id, minPosition
 
 // edit gives a customer another phone number by way of a process and notes it when it is acknowledged.
 func (f *fleet) edit(ctx context.Context, via *process, customer string) (phone string, position, version int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // a process that is cut off would keep its caller for longer
+	ctx, cancel := context.WithTimeout(ctx, tooLong)
 	defer cancel()
 	phone = uuid.NewString()
 	done, err := via.api.Load().try(ctx, editCustomer, vars{"i": vars{"id": customer, "phone": phone}})
@@ -188,12 +199,14 @@ func (f *fleet) underLoad(one, other *process) {
 		}
 		f.load.Go(func() {
 			for ctx.Err() == nil {
+				f.writing.RLock()
 				phone, position, version, err := f.edit(ctx, via, customer)
+				f.writing.RUnlock()
 				if err != nil {
 					time.Sleep(20 * time.Millisecond)
 					continue
 				}
-				limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+				limited, cancel := context.WithTimeout(ctx, tooLong)
 				data, err := back.api.Load().try(limited, readPhone, vars{"id": customer, "p": fmt.Sprint(position)})
 				cancel()
 				r, refused := errors.AsType[*refusal](err)
@@ -255,24 +268,16 @@ func (f *fleet) surviveAll(first, second, third string, outage func()) {
 	f.taken("after SIGKILL", f.goesOn(began, front), afterKill)
 	f.serve(victim)
 
-	paused := f.runner()
-	began = time.Now()
-	if err := paused.server.signal(syscall.SIGSTOP); err != nil {
-		f.t.Fatal(err)
-	}
-	f.taken("after SIGSTOP", f.goesOn(began, front), afterPause)
-	f.wakesLate(paused, func() {
-		if err := paused.server.signal(syscall.SIGCONT); err != nil {
-			f.t.Fatal(err)
-		}
-	})
+	f.pausesInTheMidst(front)
 
-	// What the runner has sent to Postgres arrives only when another one has long taken over.
+	// Postgres and its runner hear nothing of each other until another one has long taken over.
 	deaf, late := f.runner(), make(chan func())
 	began = time.Now()
 	go deaf.database.silence(func() { (<-late)() })
 	f.taken("of a runner that is cut off", f.goesOn(began, front), afterPause)
-	f.wakesLate(deaf, func() { late <- func() {} })
+	before := f.leases()
+	late <- func() {}
+	f.stays(before)
 
 	began = time.Now()
 	outage()
@@ -295,21 +300,55 @@ func (f *fleet) surviveAll(first, second, third string, outage func()) {
 	}
 }
 
-// wakesLate checks that a runner that wakes up when its read models are another's changes nothing about that.
-func (f *fleet) wakesLate(p *process, wake func()) {
+// pausesInTheMidst stops the runner while it commits, and lets what it has sent arrive when another has taken over: too late.
+func (f *fleet) pausesInTheMidst(front *process) {
 	f.t.Helper()
-	before := f.leases()
-	pid := fmt.Sprintf(":%d ", p.server.cmd.Process.Pid)
-	if strings.Contains(before, pid) {
+	runner := f.runner()
+	letGo := runner.database.holdBack(f.t, "projections.move(")
+	began := time.Now()
+	if err := runner.server.signal(syscall.SIGSTOP); err != nil {
+		f.t.Fatal(err)
+	}
+	f.taken("after SIGSTOP", f.goesOn(began, front), afterPause)
+
+	f.writing.Lock() // now nothing moves a checkpoint but who may not
+	front.api.Load().settle()
+	before, places := f.leases(), f.places()
+	if strings.Contains(before, fmt.Sprintf(":%d ", runner.server.cmd.Process.Pid)) {
 		f.t.Errorf("the read models were not taken from it:\n%s", before)
 	}
-	wake()
-	for range 20 {
+	letGo()
+	for range 5 {
 		time.Sleep(100 * time.Millisecond)
-		if now := f.leases(); now != before {
-			f.t.Fatalf("a runner that woke up late changed\n%s to\n%s", before, now)
+		if now := f.places(); now != places {
+			f.t.Fatalf("what came too late moved checkpoints from %s to %s", places, now)
 		}
 	}
+	f.writing.Unlock()
+	if err := runner.server.signal(syscall.SIGCONT); err != nil {
+		f.t.Fatal(err)
+	}
+	f.stays(before)
+}
+
+// stays checks that a runner that wakes up when its read models are another's does not take them back.
+func (f *fleet) stays(leases string) {
+	f.t.Helper()
+	for range 10 {
+		time.Sleep(100 * time.Millisecond)
+		if now := f.leases(); now != leases {
+			f.t.Fatalf("a runner that woke up late changed\n%s to\n%s", leases, now)
+		}
+	}
+}
+
+// places lists where the read models stand.
+func (f *fleet) places() (list string) {
+	f.t.Helper()
+	if err := f.db.QueryRow(f.t.Context(), "select string_agg(format('%s %s', name, position), ', ' order by name) from projections.checkpoints").Scan(&list); err != nil {
+		f.t.Fatal(err)
+	}
+	return list
 }
 
 // nothingIsMissing looks for each acknowledged event in the log itself.

@@ -30,6 +30,7 @@ func TestRollingUpgrade(t *testing.T) {
 	f.home.binary = next
 	latest := f.start("all") // is back when it is ready
 	endLatest := f.steadily(latest, f.customers[3:])
+	f.start("projector") // finds a version that serves and one before it, which still is served, too
 	time.Sleep(time.Second)
 
 	var versions string

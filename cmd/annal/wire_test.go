@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/url"
@@ -18,6 +19,15 @@ type wire struct {
 	mu     sync.Mutex
 	down   bool // new connections end at once
 	conns  map[net.Conn]bool
+	hold   *held // nil: nothing is held back
+}
+
+// held is a statement that does not arrive until it is let go.
+type held struct {
+	text  []byte
+	there chan struct{} // closed when one waits
+	once  sync.Once
+	letGo chan struct{}
 }
 
 // newWire returns a wire to the server of an address, and the address with the wire in the server's place.
@@ -57,16 +67,23 @@ func (w *wire) serve() {
 			w.end(near, far)
 			continue
 		}
-		go w.carry(near, far)
-		go w.carry(far, near)
+		go w.carry(near, far, false)
+		go w.carry(far, near, true)
 	}
 }
 
-func (w *wire) carry(to, from net.Conn) {
+func (w *wire) carry(to, from net.Conn, asking bool) {
 	defer w.end(to, from)
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
+		w.mu.Lock()
+		hold := w.hold
+		w.mu.Unlock()
+		if asking && hold != nil && bytes.Contains(buffer[:n], hold.text) {
+			hold.once.Do(func() { close(hold.there) })
+			<-hold.letGo
+		}
 		w.silent.RLock()
 		_, written := to.Write(buffer[:n])
 		w.silent.RUnlock()
@@ -104,4 +121,27 @@ func (w *wire) silence(f func()) {
 	w.silent.Lock()
 	defer w.silent.Unlock()
 	f()
+}
+
+// holdBack keeps statements with a text from the server, each with what its connection sends after it, and is back when there
+// is one.
+func (w *wire) holdBack(t testing.TB, text string) (letGo func()) {
+	t.Helper()
+	h := &held{text: []byte(text), there: make(chan struct{}), letGo: make(chan struct{})}
+	w.mu.Lock()
+	w.hold = h
+	w.mu.Unlock()
+	letGo = sync.OnceFunc(func() {
+		w.mu.Lock()
+		w.hold = nil
+		w.mu.Unlock()
+		close(h.letGo)
+	})
+	t.Cleanup(letGo)
+	select {
+	case <-h.there:
+	case <-time.After(patience):
+		t.Fatalf("nobody says %q", text)
+	}
+	return letGo
 }
