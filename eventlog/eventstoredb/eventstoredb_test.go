@@ -449,3 +449,49 @@ func TestAnEndIsOneOfNow(t *testing.T) {
 		t.Fatalf("the end cost %d connections", losses)
 	}
 }
+
+// What the subscription of those who wait has brought is bounded; who is slower than that reads the rest as anybody does.
+func TestFastAndSlowFollowersSeeTheSame(t *testing.T) {
+	t.Parallel()
+	url := server(t, esdbtest.Config{})
+	log := open(t, url, eventstoredb.Config{})
+	other := open(t, url, log.config)
+	stream, events := newStream(), newEvents(6000) // more than are kept
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { _ = log.Wait(ctx, math.MaxInt64) }() // somebody always waits
+	follow := func(page int, pause time.Duration) error {
+		after, seen := eventlog.Position(0), 0
+		for seen < len(events) {
+			if err := log.Wait(t.Context(), after); err != nil {
+				return err
+			}
+			read, err := log.ReadAll(t.Context(), after, page)
+			if err != nil {
+				return err
+			}
+			for _, e := range read {
+				if e.ID != events[seen].ID || e.Version != eventlog.Version(seen+1) {
+					return fmt.Errorf("a page of %d: event %d is another", page, seen)
+				}
+				after, seen = e.Position, seen+1
+			}
+			time.Sleep(pause)
+		}
+		return nil
+	}
+	done := make(chan error)
+	go func() { done <- follow(2000, 0) }()
+	go func() { done <- follow(90, 10*time.Millisecond) }()
+	for at := 0; at < len(events); at += 500 {
+		mustAppend(t, other, stream, eventlog.Version(at), events[at:at+500]...)
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := readAll(t, log, 3000); len(all) != len(events) {
+		t.Fatalf("%d events", len(all))
+	}
+}
