@@ -83,7 +83,7 @@ func (c auditCheckpointCmd) Run(ctx context.Context) error {
 type auditVerifyCmd struct {
 	place
 	Checkpoint string   `help:"A checkpoint that was kept elsewhere." placeholder:"FILE" type:"path"`
-	Key        string   `help:"The public key that was kept elsewhere. Default: the one that the database names." placeholder:"KEY"`
+	Key        string   `help:"The public key that was kept elsewhere. Default: that of the key here, else the one that the database names." placeholder:"KEY"`
 	WitnessKey []string `help:"Public key of a witness that must have cosigned the given checkpoint. May be repeated." placeholder:"KEY"`
 	JSON       bool     `help:"As JSON." name:"json"`
 }

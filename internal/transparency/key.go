@@ -130,7 +130,8 @@ func (t *Tree) settle(ctx context.Context, source KeySource) (made bool, err err
 		}
 	}
 	if public != t.public {
-		t.noKey = fmt.Errorf("%w: that is %s, this one %s", ErrWrongKey, t.public, public)
+		t.noKey = fmt.Errorf("%w: the database names %s, the key here is %s", ErrWrongKey, t.public, public)
+		t.public = public // from outside the database, so it outranks what that says
 	}
 	return made, nil
 }

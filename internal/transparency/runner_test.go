@@ -3,6 +3,7 @@ package transparency_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -152,7 +153,7 @@ func TestTilesAndCheckpointsAreOnlyAddedTo(t *testing.T) {
 	}
 }
 
-// A process without the key grows nothing and signs nothing; a wrong key is told.
+// A process without the key grows nothing and signs nothing; a wrong key is told. A log that never had one has no tree.
 func TestWithoutItsKeyNothingIsSigned(t *testing.T) {
 	w := newWorld(t, 100)
 	c := w.checkpoint()
@@ -163,18 +164,31 @@ func TestWithoutItsKeyNothingIsSigned(t *testing.T) {
 		if _, err := other.tree.Checkpoint(t.Context()); err == nil || !strings.Contains(err.Error(), "checkpoint key") {
 			t.Errorf("%s: %v", what, err)
 		}
-		if v := other.verify(c.Note); !v.OK { // verifying needs none
-			t.Errorf("%s: %+v", what, v)
+		v, err := other.tree.Verify(t.Context(), transparency.VerifyOptions{Checkpoint: c.Note, Key: w.tree.VerifierKey()}) // needs none
+		if err != nil || !v.OK {
+			t.Errorf("%s: %v %+v", what, err, v)
 		}
-		if _, err := other.tree.Prove(t.Context(), 100); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		if _, err := other.tree.Prove(t.Context(), 101); err == nil || !strings.Contains(err.Error(), "newer than the newest checkpoint") {
-			t.Errorf("%s: %v", what, err)
+		if key != "" { // a key from outside outranks the one that the database names
+			if _, err := other.tree.Verify(t.Context(), transparency.VerifyOptions{}); !errors.Is(err, transparency.ErrCheckpoint) {
+				t.Errorf("%s: %v", what, err)
+			}
+		} else {
+			if _, err := other.tree.Prove(t.Context(), 100); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if _, err := other.tree.Prove(t.Context(), 101); err == nil || !strings.Contains(err.Error(), "newer than the newest checkpoint") {
+				t.Errorf("%s: %v", what, err)
+			}
 		}
 		done := make(chan struct{})
 		go func() { transparency.NewRunner(other.tree, quick).Run(t.Context()); close(done) }()
 		<-done
+	}
+	w.force(`truncate transparency.tiles, transparency.trees, transparency.checkpoints`)
+	none := &world{T: t, pool: w.pool, log: w.log}
+	none.tree = none.open()
+	if _, err := none.tree.Verify(t.Context(), transparency.VerifyOptions{}); !errors.Is(err, transparency.ErrNoKey) || !errors.Is(none.tree.Ready(), transparency.ErrNoKey) {
+		t.Error("without any key:", err)
 	}
 }
 

@@ -57,7 +57,7 @@ type Tree struct {
 	id     uuid.UUID // of the log
 	key    key       // may be empty, see noKey
 	noKey  error     // why nothing can be signed here
-	public string    // the verifier key that the tree says it has
+	public string    // the verifier key: of the key here, else the one that the database names
 	last   memory
 	growth growth
 	seen   sync.Map // by URL of a witness, the size that it cosigned last
@@ -78,8 +78,8 @@ func Open(ctx context.Context, pool *pgxpool.Pool, log eventlog.Log, config Conf
 // Origin names the log in checkpoints; it is also the name of the key. It follows from the log's identity.
 func (t *Tree) Origin() string { return "annal/" + t.id.String() }
 
-// VerifierKey is the public key in the form of sumdb/note: name+hash+base64. What a stranger pins must come from the
-// operator, not from the database.
+// VerifierKey is the public key in the form of sumdb/note, name+hash+base64: of the key here, else the one that the database
+// names. What a stranger pins must not come from the database.
 func (t *Tree) VerifierKey() string { return t.public }
 
 // Ready returns an error if there is no tree, because no process with a key to sign it has been here yet: [ErrNoKey].

@@ -18,7 +18,7 @@ import (
 // VerifyOptions say what the log is compared with, beside the tree and the checkpoints in the database.
 type VerifyOptions struct {
 	Checkpoint []byte             // one that was kept elsewhere
-	Key        string             // verifier key that was kept elsewhere, instead of the one the database names
+	Key        string             // verifier key that was kept elsewhere, instead of [Tree.VerifierKey]
 	Progress   func(part float64) // told after each page how much is done, up to 1
 }
 
@@ -93,6 +93,9 @@ type verification struct {
 // collect gathers the checkpoints.
 func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 	t := v.tree
+	if err := t.Ready(); err != nil && o.Key == "" {
+		return err
+	}
 	verifier, err := note.NewVerifier(cmp.Or(o.Key, t.public))
 	if err != nil {
 		return fmt.Errorf("%w: %q is not a verifier key", ErrCheckpoint, cmp.Or(o.Key, t.public))
