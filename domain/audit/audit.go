@@ -1,0 +1,89 @@
+// Package audit keeps who looked at what: that a life was replayed or exported is
+// itself a fact.
+//
+// Each reader has a stream, so that reading never waits for another's decision.
+// [Evolve] folds it into a [State]; [Look] returns the event of a look. What the
+// looks were about is for people to read: no rule remembers it.
+package audit
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
+)
+
+// Category names the streams of readers. The id is the reader's account; the organization's, if the program itself reads.
+const Category = "audit"
+
+// Event is a fact about one reader.
+type Event interface{ auditEvent() }
+
+// Codec names every event for storage. A name is for ever; its Go type is not.
+var Codec = domain.NewCodec(map[string]Event{
+	"audit.read": Read{},
+})
+
+// Act is what was done.
+type Act string
+
+const (
+	Replayed Act = "replayed" // a life was shown
+	Exported Act = "exported" // a life was written to a file
+)
+
+// Read says that somebody looked at the whole life of an account or customer, or at a part of it.
+type Read struct {
+	Act     Act       `json:"act"`
+	Kind    string    `json:"kind"`              // the category of the subject's stream
+	Subject uuid.UUID `json:"subject"`           // whose life
+	Filters []string  `json:"filters,omitempty"` // "types=account.locked", "from=2026-01-01T00:00:00Z"; of addresses and devices just that there was one
+	Format  string    `json:"format,omitempty"`  // of an export
+}
+
+func (Read) auditEvent() {}
+
+// State is what is remembered of a reader.
+type State struct {
+	Reads int
+}
+
+// Evolve returns s as e leaves it. It never refuses: an event has happened.
+func Evolve(s State, e Event) State {
+	switch e.(type) {
+	case Read:
+		s.Reads++
+	default:
+		panic(fmt.Sprintf("audit: Evolve lacks %T", e))
+	}
+	return s
+}
+
+// maxFilters and maxFilter bound what one look may write: a reader must not fill the log with the words of a filter.
+const (
+	maxFilters = 10
+	maxFilter  = 500 // bytes
+)
+
+// Look records a look.
+func Look(wish Read) ([]Event, error) {
+	bad := domain.Invalid{}
+	if wish.Act != Replayed && wish.Act != Exported {
+		bad["act"] = "is unknown"
+	}
+	if wish.Kind == "" || wish.Subject == uuid.Nil {
+		bad["subject"] = "must be told"
+	}
+	long := len(wish.Filters) > maxFilters
+	for _, f := range wish.Filters {
+		long = long || len(f) > maxFilter
+	}
+	if long {
+		bad["filter"] = "is too long"
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
+	}
+	return []Event{wish}, nil
+}
