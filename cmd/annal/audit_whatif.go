@@ -20,9 +20,9 @@ import (
 type auditWhatIfCmd struct {
 	place
 	Organization string        `help:"Whose attempts: the name of an organization. Default: the one where people work." placeholder:"NAME"`
-	Attempts     int           `required:"" help:"So many wrong passwords …"`
-	Window       time.Duration `required:"" help:"… within this time …" placeholder:"15m"`
-	LockFor      time.Duration `required:"" help:"… lock an account for this long." placeholder:"30m"`
+	Attempts     int           `required:"" placeholder:"N" help:"So many wrong passwords …"`
+	Window       time.Duration `required:"" placeholder:"15m" help:"… within this time …"`
+	LockFor      time.Duration `required:"" placeholder:"30m" help:"… lock an account for this long."`
 	JSON         bool          `help:"As JSON." name:"json"`
 }
 

@@ -13,7 +13,7 @@ import (
 type importAuthLogCmd struct {
 	place
 	File         string `arg:"" type:"existingfile" help:"The log of an OpenSSH server, as syslog writes it."`
-	Year         int    `required:"" help:"The year of its lines, which name none. Their times are taken to be UTC."`
+	Year         int    `required:"" placeholder:"YEAR" help:"The year of its lines, which name none. Their times are taken to be UTC."`
 	Organization string `required:"" placeholder:"NAME" help:"The organization that the attempts go to, one for nothing else; it is made if it is not there."`
 }
 
