@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/pgtest"
@@ -89,7 +91,15 @@ func TestRestoreDrill(t *testing.T) {
 	// refuses wants serve to end with an explanation, in this process or in any other one.
 	refuses := func(h *home, command string, wants ...string) {
 		t.Helper()
-		out, status := h.run(command, "--listen", "127.0.0.1:0")
+		var said bytes.Buffer
+		cmd := h.command(command, "--listen", "127.0.0.1:0")
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer time.AfterFunc(time.Minute, func() { cmd.Process.Kill() }).Stop() // if it serves after all
+		cmd.Wait()
+		out, status := said.String(), cmd.ProcessState.ExitCode()
 		if status != unfit || strings.Contains(out, "ready http") {
 			t.Errorf("%s: exit status %d:\n%s", command, status, out)
 		}
