@@ -159,6 +159,20 @@ func TestAnImportedAttackUnderOtherRules(t *testing.T) {
 	if len(h.Happened.Locks) != 0 || h.Accounts != 6 || h.Organization != "attacked" || !h.First.Before(h.Last) { // root, admin, nothing, guest, ada, bob
 		t.Errorf("%+v", h)
 	}
+	// The same, out of order: what comes later in time comes first in the file.
+	lines := strings.SplitAfter(text, "\n")
+	cut := 700
+	for lines[cut][:15] == lines[cut-1][:15] {
+		cut++
+	}
+	turned := strings.Join(slices.Concat(lines[cut:], lines[:cut]), "")
+	if _, err := authlog.Run(t.Context(), w.Commands, "turned", strings.NewReader(turned), 2024, nil); err != nil {
+		t.Fatal(err)
+	}
+	outOfOrder, err := whatif.Read(t.Context(), w.log, w.book, "turned")
+	if err != nil {
+		t.Fatal(err)
+	}
 	minutes := func(n int) time.Duration { return time.Duration(n) * time.Minute }
 	for _, rule := range []organization.Lockout{
 		{Attempts: 1, Window: minutes(1), LockFor: minutes(1)}, {Attempts: 3, Window: minutes(5), LockFor: minutes(15)},
@@ -177,6 +191,13 @@ func TestAnImportedAttackUnderOtherRules(t *testing.T) {
 		}
 		if !slices.IsSortedFunc(locks, byTime) || !slices.Equal(locks, want) || got.RefusedWhileLocked != refused || h.Attempts != attempts || len(want) == 0 {
 			t.Errorf("%+v: %d locks, %d of %d refused; want %d, %d of %d\n%v\n%v", rule, len(locks), got.RefusedWhileLocked, h.Attempts, len(want), refused, attempts, locks, want)
+		}
+		again := must(outOfOrder.Try(t.Context(), rule))
+		for i := range again.Locks {
+			again.Locks[i].Account = got.Locks[i%len(got.Locks)].Account // another one, of the same name
+		}
+		if !slices.Equal(again.Locks, got.Locks) {
+			t.Errorf("%+v, out of order: %d locks, want %d", rule, len(again.Locks), len(got.Locks))
 		}
 	}
 }
