@@ -29,6 +29,7 @@ import (
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/customers"
 	"github.com/annal-crm/annal/projections/deadlines"
 	"github.com/annal-crm/annal/projections/opportunities"
@@ -65,7 +66,7 @@ type Instance struct {
 
 // Models are all read models there are.
 func Models() []projections.ReadModel {
-	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, activity.Model, deadlines.Model}
+	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model}
 }
 
 // Open opens the instance, making what is missing. Its errors are for people: they say what was tried and what to do.

@@ -2,18 +2,13 @@ package sales
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/members"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/report"
 )
 
 // Dimension is what a report is grouped by.
@@ -26,8 +21,6 @@ const (
 	Product  Dimension = "product"
 	Region   Dimension = "region"
 )
-
-var expressions = map[Dimension]string{Month: "t.month", Owner: "t.owner", Customer: "t.customer", Product: "t.product", Region: "r.name"}
 
 // Filter narrows what is counted. Fields that are not given let everything pass.
 type Filter struct {
@@ -51,70 +44,40 @@ type Row struct {
 // Report groups the closed deals that the viewer may see, in the order of the dimensions. Without any dimension it is one
 // row, the total.
 func Report(ctx context.Context, db projections.DB, v projections.Viewer, by []Dimension, f Filter) ([]Row, error) {
-	c := new(where.Clause)
-	members.Visible(team, c, v, "t.owner")
-	c.And("t.month is not null")
-	if f.Stages != nil {
-		stages := make([]string, len(f.Stages))
-		for i, s := range f.Stages {
-			stages[i] = string(s)
-		}
-		c.And("t.stage = any(?)", stages)
-	}
-	if f.Owner != uuid.Nil {
-		c.And("t.owner = ?", f.Owner)
-	}
-	if f.Customer != uuid.Nil {
-		c.And("t.customer = ?", f.Customer)
-	}
-
-	var groups []string
+	q := report.Query{Filter: report.Filter{In: make(map[string][]string)}}
 	for _, d := range by {
-		expression, ok := expressions[d]
-		if !ok {
-			return nil, fmt.Errorf("sales: there is no dimension %q", d)
+		q.By = append(q.By, string(d))
+	}
+	if f.Stages != nil {
+		q.Filter.In["stage"] = []string{}
+	}
+	for _, s := range f.Stages {
+		q.Filter.In["stage"] = append(q.Filter.In["stage"], string(s))
+	}
+	for dimension, id := range map[string]uuid.UUID{"owner": f.Owner, "customer": f.Customer} {
+		if id != uuid.Nil {
+			q.Filter.In[dimension] = []string{id.String()}
 		}
-		if !slices.Contains(groups, expression) {
-			groups = append(groups, expression)
-		}
 	}
-	column := func(d Dimension, otherwise string) string {
-		if slices.Contains(by, d) {
-			return expressions[d]
-		}
-		return otherwise
-	}
-	sql := "select " + strings.Join([]string{
-		"coalesce(" + column(Month, "''") + ", '')", column(Owner, "null::uuid"), column(Customer, "null::uuid"),
-		"coalesce(" + column(Product, "''") + ", '')", "coalesce(" + column(Region, "''") + ", '')",
-		"count(*) filter (where t.stage = 'won')", "count(*) filter (where t.stage = 'lost')",
-		"coalesce(sum(t.value) filter (where t.stage = 'won'), 0)::text",
-	}, ", ") + " from " + deals.String() + " t"
-	if slices.Contains(by, Region) {
-		sql = `with recursive regions (team, name) as (
-			select id, name from ` + teams.String() + ` where parent is null
-			union all select below.id, regions.name from ` + teams.String() + ` below join regions on below.parent = regions.team
-		) ` + sql + ` left join ` + team.String() + ` m on m.account = t.owner left join regions r on r.team = m.team`
-	}
-	sql += " where " + c.SQL()
-	if len(groups) > 0 {
-		sql += " group by " + strings.Join(groups, ", ") + " order by " + strings.Join(groups, " nulls last, ") + " nulls last"
-	}
-	rows, err := db.Query(ctx, sql, c.Args()...)
+	table, err := closed.Query(ctx, db, nil, v, q)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Row, err error) {
-		var owner, customer *uuid.UUID
-		err = row.Scan(&r.Month, &owner, &customer, &r.Product, &r.Region, &r.Won, &r.Lost, &r.WonValue)
-		r.Owner, r.Customer = orZero(owner), orZero(customer)
-		return r, err
-	})
-}
-
-func orZero(id *uuid.UUID) uuid.UUID {
-	if id == nil {
-		return uuid.Nil
+	rows := make([]Row, len(table.Rows))
+	for i, values := range table.Rows {
+		r := &rows[i]
+		for at, c := range table.Columns {
+			switch v := values[at].(type) {
+			case string:
+				*map[string]*string{"month": &r.Month, "product": &r.Product, "region": &r.Region}[c.Name] = v
+			case uuid.UUID:
+				*map[string]*uuid.UUID{"owner": &r.Owner, "customer": &r.Customer}[c.Name] = v
+			case int64:
+				*map[string]*int{"won": &r.Won, "lost": &r.Lost}[c.Name] = int(v)
+			case domain.Decimal:
+				r.WonValue = v
+			}
+		}
 	}
-	return *id
+	return rows, nil
 }

@@ -1,9 +1,8 @@
-// Package sales reports closed business: what was won and lost, by month, owner,
-// customer, product and region.
+// Package sales reports business: what was won and lost, how opportunities pass through their stages, what the open ones may
+// bring, and which customers nobody has touched for long.
 //
-// An opportunity counts from its closing until it is reopened, in the month of
-// its closing day (UTC), for the owner it has now. A region is a team at the top
-// of the organization's tree: that under which the owner's team stands now.
+// An opportunity counts as closed from its closing until it is reopened, in the month of its closing day (UTC), for the owner
+// it has now. A region is a team at the top of the organization's tree: that under which the owner's team stands now.
 package sales
 
 import (
@@ -13,36 +12,38 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/members"
+	"github.com/annal-crm/annal/projections/report"
 )
 
 var (
-	schema = projections.Schema{Name: "sales", Version: 1}
+	schema = projections.Schema{Name: "sales", Version: 2}
 
 	deals = projections.NewTable[uuid.UUID, Deal](schema, "deals", projections.TableConfig{Indexes: []string{
 		"(organization)", "(owner)", "(customer)",
 	}})
-	teams = projections.NewTable[uuid.UUID, Team](schema, "teams", projections.TableConfig{})
-	team  = members.New(schema)
+	clients = projections.NewTable[uuid.UUID, Client](schema, "clients", projections.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
+	tree    = report.NewTree(schema)
 )
 
-// Model folds the events of opportunities, and the tree of teams with its members.
+// Model folds the events of opportunities and customers, and the tree of teams with its members.
 var Model = projections.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{deals, teams, team},
+	Tables: []projections.Relation{deals, clients, tree.Teams, tree.Members},
 	Events: append([]string{
-		"opportunity.opened", "opportunity.won", "opportunity.lost", "opportunity.reopened", "opportunity.reassigned", "opportunity.edited",
-		"organization.team_created", "organization.team_moved",
-	}, members.Events...),
+		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened", "opportunity.reassigned", "opportunity.edited",
+		"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored",
+	}, report.TreeEvents...),
 	Keys: keys,
 	Fold: fold,
 }
 
-// Deal is an opportunity as the report needs it.
+// Deal is an opportunity as the reports need it, with the positions of the events that took it where it is.
 type Deal struct {
 	ID           uuid.UUID         `db:"id,key"`
 	Organization uuid.UUID         `db:"organization"`
@@ -52,28 +53,51 @@ type Deal struct {
 	Product      string            `db:"product,null"`
 	Customer     uuid.UUID         `db:"customer,null"`
 	Owner        uuid.UUID         `db:"owner,null"`
+
+	OpenedAt  time.Time         `db:"opened_at"`
+	EngagedAt time.Time         `db:"engaged_at,null"` // zero: not yet
+	ClosedAt  time.Time         `db:"closed_at,null"`  // zero: open
+	Since     time.Time         `db:"since"`           // it is in its stage
+	Worked    int64             `db:"worked"`          // seconds in the stage engaging, in the periods of it that are over
+	Opened    eventlog.Position `db:"opened"`
+	Engaged   eventlog.Position `db:"engaged,null"`
+	Closed    eventlog.Position `db:"closed,null"`
 }
 
-// Team is a node of an organization's tree.
-type Team struct {
-	ID     uuid.UUID `db:"id,key"`
-	Name   string    `db:"name"`
-	Parent uuid.UUID `db:"parent,null"` // zero: at the top
+// Client is a customer and when somebody had to do with it last: by an act on it or on an opportunity with it, at the time that
+// the act says. What an import says of a customer is no act; what it says of opportunities is.
+type Client struct {
+	ID           uuid.UUID         `db:"id,key"`
+	Organization uuid.UUID         `db:"organization"`
+	Owner        uuid.UUID         `db:"owner,null"`
+	Archived     bool              `db:"archived"`
+	TouchedAt    time.Time         `db:"touched_at,null"` // zero: never
+	Touched      eventlog.Position `db:"touched,null"`
+	Registered   eventlog.Position `db:"registered,null"` // zero: only opportunities tell of it
 }
 
 func keys(f *facts.Fact, rows *projections.Rows) error {
 	switch f.Stream.Category {
-	case account.Category:
-		members.Keys(team, f, rows)
+	case account.Category, organization.Category:
+		return tree.Keys(f, rows)
+	case customer.Category:
+		clients.Touch(rows, f.Stream.ID)
 	case opportunity.Category:
-		deals.Touch(rows, f.Stream.ID)
-	case organization.Category:
+		with := func(id uuid.UUID) {
+			if id != uuid.Nil {
+				clients.Touch(rows, id)
+			}
+		}
+		deal, _ := deals.Peek(rows, f.Stream.ID)
+		with(deal.Customer)
 		payload, err := f.Payload()
 		switch e := payload.(type) {
-		case organization.TeamCreated:
-			teams.Touch(rows, e.Team)
-		case organization.TeamMoved:
-			teams.Touch(rows, e.Team)
+		case opportunity.Opened:
+			with(e.Customer)
+		case opportunity.Edited:
+			if e.Customer != nil {
+				with(domain.ParseRef(e.Customer.To))
+			}
 		}
 		return err
 	}
@@ -85,38 +109,103 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	if err != nil {
 		return err
 	}
-	change := func(change func(*Deal)) { deals.Update(rows, f.Stream.ID, change) }
 	switch e := payload.(type) {
-	case account.Event:
-		members.Fold(team, f, rows, payload)
-	case organization.TeamCreated:
-		teams.Put(rows, Team{e.Team, e.Name, e.Parent})
-	case organization.TeamMoved:
-		teams.Update(rows, e.Team, func(t *Team) { t.Parent = e.Parent })
-	case opportunity.Opened:
-		deals.Put(rows, Deal{ID: f.Stream.ID, Organization: f.Stream.Organization, Stage: opportunity.Prospecting, Product: e.Product, Customer: e.Customer, Owner: e.Owner})
-	case opportunity.Won:
-		change(func(d *Deal) { d.Stage, d.Month, d.Value = opportunity.StageWon, month(e.At), e.Value })
-	case opportunity.Lost:
-		change(func(d *Deal) { d.Stage, d.Month, d.Value = opportunity.StageLost, month(e.At), "" })
-	case opportunity.Reopened:
-		change(func(d *Deal) { d.Stage, d.Month, d.Value = opportunity.Engaging, "", "" })
-	case opportunity.Reassigned:
-		change(func(d *Deal) { d.Owner = e.To })
-	case opportunity.Edited:
-		change(func(d *Deal) {
-			if e.Product != nil {
-				d.Product = e.Product.To
-			}
-			if e.Customer != nil {
-				d.Customer = domain.ParseRef(e.Customer.To)
-			}
-			if e.Value != nil {
-				d.Value = domain.Decimal(e.Value.To)
-			}
-		})
+	case opportunity.Event:
+		foldDeal(f, rows, e)
+	case customer.Event:
+		foldClient(f, rows, e)
+	default:
+		tree.Fold(f, rows, payload)
 	}
 	return nil
 }
 
-func month(t time.Time) string { return t.UTC().Format("2006-01") }
+func foldDeal(f *facts.Fact, rows *projections.Rows, event opportunity.Event) {
+	deal, exists := deals.Get(rows, f.Stream.ID)
+	if opened, ok := event.(opportunity.Opened); ok {
+		deal, exists = Deal{
+			ID: f.Stream.ID, Organization: f.Stream.Organization, Stage: opportunity.Prospecting, Product: opened.Product, Customer: opened.Customer,
+			Owner: opened.Owner, OpenedAt: opened.At, Since: opened.At, Opened: f.Position,
+		}, true
+	}
+	if !exists {
+		return
+	}
+	act := true // on the customer, too
+	switch e := event.(type) {
+	case opportunity.Engaged: // again: at another time
+		deal.Stage, deal.EngagedAt, deal.Since, deal.Worked, deal.Engaged = opportunity.Engaging, e.At, e.At, 0, f.Position
+	case opportunity.Won:
+		deal.close(opportunity.StageWon, e.Value, e.At, f.Position)
+	case opportunity.Lost:
+		deal.close(opportunity.StageLost, "", e.At, f.Position)
+	case opportunity.Reopened:
+		deal.Stage, deal.Month, deal.Value = opportunity.Engaging, "", ""
+		deal.ClosedAt, deal.Since, deal.Closed = time.Time{}, e.At, 0
+	case opportunity.Reassigned:
+		deal.Owner, act = e.To, e.Source == ""
+	case opportunity.Edited:
+		if e.Product != nil {
+			deal.Product = e.Product.To
+		}
+		if e.Customer != nil {
+			deal.Customer = domain.ParseRef(e.Customer.To)
+		}
+		if e.Value != nil {
+			deal.Value = domain.Decimal(e.Value.To)
+		}
+		act = e.Source == ""
+	}
+	deals.Put(rows, deal)
+	if act && deal.Customer != uuid.Nil {
+		touch(f, rows, deal.Customer, func(*Client) {})
+	}
+}
+
+func (d *Deal) close(stage opportunity.Stage, value domain.Decimal, at time.Time, position eventlog.Position) {
+	if d.Stage == opportunity.Engaging && at.After(d.Since) {
+		d.Worked += int64(at.Sub(d.Since) / time.Second)
+	}
+	d.Stage, d.Month, d.Value = stage, at.UTC().Format("2006-01"), value
+	d.ClosedAt, d.Since, d.Closed = at, at, position
+}
+
+func foldClient(f *facts.Fact, rows *projections.Rows, event customer.Event) {
+	change := func(change func(*Client)) { clients.Update(rows, f.Stream.ID, change) }
+	act := func(source string, change func(*Client)) {
+		if source == "" {
+			touch(f, rows, f.Stream.ID, change)
+			return
+		}
+		clients.Update(rows, f.Stream.ID, change)
+	}
+	switch e := event.(type) {
+	case customer.Registered:
+		client, _ := clients.Get(rows, f.Stream.ID)
+		client.ID, client.Organization, client.Owner, client.Registered = f.Stream.ID, f.Stream.Organization, e.Owner, f.Position
+		clients.Put(rows, client)
+		act(e.Source, func(*Client) {})
+	case customer.Edited:
+		act(e.Source, func(*Client) {})
+	case customer.Reassigned:
+		act(e.Source, func(c *Client) { c.Owner = e.To })
+	case customer.Archived:
+		change(func(c *Client) { c.Archived = true })
+	case customer.Restored:
+		act("", func(c *Client) { c.Archived = false })
+	}
+}
+
+// touch changes a client that somebody had to do with. Opportunities may tell of one before its own events are known: a report
+// of what had happened by a day takes no later registration.
+func touch(f *facts.Fact, rows *projections.Rows, id uuid.UUID, change func(*Client)) {
+	client, exists := clients.Get(rows, id)
+	if !exists {
+		client = Client{ID: id, Organization: f.Stream.Organization}
+	}
+	if !f.OccurredAt.Before(client.TouchedAt) {
+		client.TouchedAt, client.Touched = f.OccurredAt, f.Position
+	}
+	change(&client)
+	clients.Put(rows, client)
+}

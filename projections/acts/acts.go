@@ -1,0 +1,132 @@
+// Package acts reports what people did, and how signing in went: a narrow row per act and per sign-in, failed ones of nobody
+// known included.
+//
+// No personal data is in clear: where a sign-in came from stays sealed as the log has it, and is opened when a report asks
+// for it (see package activity for the same).
+package acts
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/source"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/report"
+)
+
+var (
+	schema = projections.Schema{Name: "acts", Version: 1}
+
+	acts = projections.NewTable[Place, Act](schema, "acts", projections.TableConfig{AppendOnly: true, Indexes: []string{
+		"(actor, at) where actor is not null",
+		"(organization, at) where outcome is not null",
+	}})
+	tree = report.NewTree(schema)
+)
+
+// Model takes every event that somebody did, also of types that this program does not know, and every sign-in.
+var Model = projections.ReadModel{
+	Schema: schema,
+	Tables: []projections.Relation{acts, tree.Teams, tree.Members},
+	Keys:   keys,
+	Fold:   fold,
+}
+
+// Place is the key of acts.
+type Place struct {
+	Organization uuid.UUID
+	Position     eventlog.Position
+}
+
+// Act is what somebody did, or what became of an attempt to sign in.
+type Act struct {
+	Organization uuid.UUID         `db:"organization,key"`
+	Position     eventlog.Position `db:"position,key"`
+	Type         string            `db:"type"`
+	At           time.Time         `db:"at"`
+	Actor        uuid.UUID         `db:"actor,null"` // zero: the system, or nobody known
+
+	Account uuid.UUID       `db:"account,null"` // of a sign-in: whose it was; zero: nobody's
+	Outcome string          `db:"outcome,null"`
+	Cause   string          `db:"cause,null"`
+	Stream  uuid.UUID       `db:"stream,null"`   // of an attempt, to open …
+	Meta    json.RawMessage `db:"metadata,null"` // … what is known of it, as the log has it
+}
+
+// What becomes of a sign-in.
+const (
+	SignedIn = "signed_in"
+	Failed   = "failed"
+	Refused  = "refused"
+	Locked   = "locked"
+	Unlocked = "unlocked"
+	Muted    = "muted" // a source had failed so often that it is not recorded one by one any more
+)
+
+func keys(f *facts.Fact, rows *projections.Rows) error {
+	if f.Stream.Category == organization.Category || f.Stream.Category == account.Category {
+		return tree.Keys(f, rows)
+	}
+	return nil
+}
+
+// folded are the types whose payload matters.
+var folded = func() map[string]bool {
+	all := map[string]bool{
+		"account.logged_in": true, "account.login_failed": true, "account.login_refused": true, "account.locked": true, "account.unlocked": true,
+		"source.login_failed": true, "source.muted": true,
+	}
+	for _, name := range report.TreeEvents {
+		all[name] = true
+	}
+	return all
+}()
+
+func fold(f *facts.Fact, rows *projections.Rows) error {
+	actor, err := f.Actor()
+	if err != nil {
+		return err
+	}
+	act := Act{Organization: f.Stream.Organization, Position: f.Position, Type: f.Type, At: f.OccurredAt, Actor: actor}
+	if folded[f.Type] {
+		payload, err := f.Payload()
+		if err != nil {
+			return err
+		}
+		attempt := false
+		switch e := payload.(type) {
+		case account.LoggedIn:
+			act.Outcome, attempt = SignedIn, true
+		case account.LoginFailed:
+			act.Outcome, act.Cause, attempt = Failed, string(e.Reason), true
+		case account.LoginRefused:
+			act.Outcome, act.Cause, attempt = Refused, string(e.Reason), true
+		case account.Locked:
+			act.Outcome, act.Cause = Locked, string(e.Reason)
+		case account.Unlocked:
+			act.Outcome, act.Cause = Unlocked, string(e.Cause)
+		case source.LoginFailed:
+			act.Outcome, act.Cause, attempt = Failed, string(account.UnknownName), true
+		case source.Muted:
+			act.Outcome, attempt = Muted, true
+		default:
+			tree.Fold(f, rows, payload)
+		}
+		if act.Outcome != "" && f.Stream.Category == account.Category {
+			act.Account = f.Stream.ID
+		}
+		if attempt {
+			act.Stream, act.Meta = f.Stream.ID, f.Meta
+		}
+	}
+	if actor != uuid.Nil || act.Outcome != "" {
+		acts.Append(rows, act)
+	}
+	return nil
+}

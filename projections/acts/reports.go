@@ -1,0 +1,108 @@
+package acts
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/members"
+	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/where"
+)
+
+// Reports are those that are asked of [Model].
+var Reports = []*report.Report{activity, signins}
+
+// visible shows the rows of those accounts in a column that lie in the viewer's scope.
+func visible(account string) func(*where.Clause, projections.Viewer) {
+	return func(c *where.Clause, v projections.Viewer) { members.Visible(tree.Members, c, v, account) }
+}
+
+func dimensions(account string, more ...report.Column) []report.Column {
+	return append(append([]report.Column{
+		{Name: "day", Kind: report.Day, SQL: "to_char(t.at at time zone 'UTC', 'YYYY-MM-DD')"},
+		{Name: "month", Kind: report.Month, SQL: "to_char(t.at at time zone 'UTC', 'YYYY-MM')"},
+		{Name: "account", Kind: report.Account, SQL: account},
+	}, more...), tree.Dimensions()...)
+}
+
+var activity = &report.Report{
+	Name: "activity", About: "What people did, and how often they signed in.", Model: schema.Name,
+	From: acts.String(), Where: "t.actor is not null", At: "t.at", Visible: visible("t.actor"), Joins: tree.Joins("t.actor"),
+	Dimensions: dimensions("t.actor",
+		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", About: "of the event"},
+		report.Column{Name: "area", Kind: report.Text, SQL: "split_part(t.type, '.', 1)", About: "account, customer, opportunity, organization"},
+	),
+	Measures: []report.Column{
+		{Name: "acts", Kind: report.Count, SQL: "count(*)"},
+		{Name: "logins", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'signed_in')"},
+		{Name: "people", Kind: report.Count, SQL: "count(distinct t.actor)"},
+		{Name: "days", Kind: report.Count, SQL: "count(distinct (t.at at time zone 'UTC')::date)", About: "on which there was something"},
+		{Name: "first", Kind: report.Instant, SQL: "min(t.at)"},
+		{Name: "last", Kind: report.Instant, SQL: "max(t.at)"},
+	},
+	Evidence: "array[t.position]",
+}
+
+var signins = &report.Report{
+	Name: "signins", About: "How signing in went: failures, their causes and sources, locks.", Model: schema.Name,
+	From: acts.String(), Where: "t.outcome is not null", At: "t.at", Visible: visible("t.account"),
+	Joins: append(tree.Joins("t.account"), report.Join{Name: "source", Open: sources}),
+	Dimensions: dimensions("t.account",
+		report.Column{Name: "outcome", Kind: report.Text, SQL: "t.outcome", About: "signed_in, failed, refused, locked, unlocked, muted"},
+		report.Column{Name: "cause", Kind: report.Text, SQL: "t.cause", About: "wrong_password, unknown_name, locked, not_activated, deactivated, timer, administrator, …"},
+		report.Column{Name: "source", Kind: report.Text, SQL: "source.text", Join: "source", Personal: true, About: "the address that an attempt came from"},
+	),
+	Measures: []report.Column{
+		{Name: "signedIn", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'signed_in')"},
+		{Name: "failed", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'failed')"},
+		{Name: "refused", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'refused')"},
+		{Name: "locks", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'locked')"},
+		{Name: "unlocks", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'unlocked')"},
+		{Name: "accounts", Kind: report.Count, SQL: "count(distinct t.account)"},
+		{Name: "sources", Kind: report.Count, SQL: "count(distinct source.text)", Join: "source", Personal: true, About: "different addresses"},
+	},
+	Evidence: "array[t.position]",
+}
+
+// maxOpened attempts are opened for one report: some 8 µs each.
+const maxOpened = 100_000
+
+// sources opens where attempts came from. One that was erased, or tells of none, has no source.
+func sources(ctx context.Context, db projections.DB, book *facts.Book, condition string, args []any) (positions []int64, texts []string, err error) {
+	rows, err := db.Query(ctx, fmt.Sprintf("select t.organization, t.position, t.type, t.stream, t.metadata from %s t where t.stream is not null and %s limit %d",
+		acts, condition, maxOpened+1), args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e eventlog.Event, err error) {
+		err = row.Scan(&e.Stream.Organization, &e.Position, &e.Type, &e.Stream.ID, &e.Meta)
+		e.Stream.Category = facts.Category(e.Type)
+		return e, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(events) > maxOpened {
+		return nil, nil, domain.Invalid{"filter": fmt.Sprintf("sources are told of at most %d attempts at once: narrow it by from and to", maxOpened)}
+	}
+	page, err := book.Page(ctx, events)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range page {
+		meta, err := f.Metadata()
+		if err != nil {
+			return nil, nil, err
+		}
+		if meta.IP != "" {
+			positions, texts = append(positions, int64(f.Position)), append(texts, meta.IP)
+		}
+	}
+	return positions, texts, nil
+}

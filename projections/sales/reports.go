@@ -1,0 +1,102 @@
+package sales
+
+import (
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/members"
+	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/where"
+)
+
+// Reports are those that are asked of [Model].
+var Reports = []*report.Report{closed, funnel, forecast, ageing}
+
+func visible(c *where.Clause, v projections.Viewer) { members.Visible(tree.Members, c, v, "t.owner") }
+
+// byRecord are the dimensions of a table with an owner, besides those given.
+func byRecord(more ...report.Column) []report.Column {
+	return append(append(more, report.Column{Name: "owner", Kind: report.Account, SQL: "t.owner", About: "who it belongs to now"}), tree.Dimensions()...)
+}
+
+var (
+	byCustomer = report.Column{Name: "customer", Kind: report.Customer, SQL: "t.customer"}
+	byProduct  = report.Column{Name: "product", Kind: report.Text, SQL: "t.product"}
+	byStage    = report.Column{Name: "stage", Kind: report.Text, SQL: "t.stage", About: "where it is now"}
+)
+
+const days = " / 86400.0)::numeric, 1)::float8"
+
+var closed = &report.Report{
+	Name: "sales", About: "What was won and lost.", Model: schema.Name,
+	From: deals.String(), Where: "t.month is not null", At: "t.closed_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "t.month", About: "of the closing day"}, byCustomer, byProduct, byStage),
+	Measures: []report.Column{
+		{Name: "won", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'won')"},
+		{Name: "lost", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'lost')"},
+		{Name: "wonValue", Kind: report.Money, SQL: "coalesce(sum(t.value) filter (where t.stage = 'won'), 0)"},
+	},
+	Evidence: "array[t.closed]",
+}
+
+var funnel = &report.Report{
+	Name: "funnel", About: "How far opportunities came, and how long they were in each stage.", Model: schema.Name,
+	From: deals.String(), At: "t.opened_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "to_char(t.opened_at at time zone 'UTC', 'YYYY-MM')", About: "in which it was opened"}, byCustomer, byProduct, byStage),
+	Measures: []report.Column{
+		{Name: "opened", Kind: report.Count, SQL: "count(*)"},
+		{Name: "engaged", Kind: report.Count, SQL: "count(t.engaged_at)"},
+		{Name: "won", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'won')"},
+		{Name: "lost", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'lost')"},
+		{Name: "open", Kind: report.Count, SQL: "count(*) filter (where t.closed_at is null)"},
+		{Name: "engagedRate", Kind: report.Number, SQL: "round(count(t.engaged_at)::numeric / nullif(count(*), 0), 4)::float8", About: "of those opened"},
+		{Name: "wonRate", Kind: report.Number, SQL: "round(count(*) filter (where t.stage = 'won')::numeric / nullif(count(t.closed_at), 0), 4)::float8", About: "of those closed"},
+		{Name: "daysProspecting", Kind: report.Number, SQL: "round((avg(greatest(extract(epoch from t.engaged_at - t.opened_at), 0)) filter (where t.engaged_at is not null)" + days, About: "on average, of those engaged"},
+		{Name: "daysEngaging", Kind: report.Number, SQL: "round((avg(t.worked) filter (where t.closed_at is not null)" + days, About: "on average, of those closed"},
+		{Name: "daysWaiting", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.since)) filter (where t.closed_at is null)" + days, About: "on average in its stage so far, of those open"},
+	},
+	Evidence: "array_remove(array[t.opened, t.engaged, t.closed], null)",
+}
+
+// What has become of opportunities that came so far, of the same product if any of it were closed, tells of the open ones.
+var forecast = &report.Report{
+	Name: "forecast", About: "What open opportunities may bring, judged by how closed ones of the same product went on from the same stage.", Model: schema.Name,
+	From: deals.String(), Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
+	Joins: append([]report.Join{{
+		With: func(visible string) string {
+			return `history (stage, product, every, chance, value, days) as (
+				select s.stage, t.product, grouping(t.product) = 1, avg((t.stage = 'won')::int), avg(t.value) filter (where t.stage = 'won'),
+					avg(greatest(extract(epoch from t.closed_at - case s.stage when 'prospecting' then t.opened_at else t.engaged_at end), 0)) / 86400.0
+				from ` + deals.String() + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
+				where t.closed_at is not null and ` + visible + `
+				group by grouping sets ((s.stage, t.product), (s.stage))
+			)`
+		},
+		SQL: "left join lateral (select * from history where history.stage = t.stage and (every or history.product = t.product) order by every limit 1) h on true",
+	}}, tree.Joins("t.owner")...),
+	Dimensions: byRecord(report.Column{
+		Name: "month", Kind: report.Month, About: "in which it may be closed: after as long in its stage as closed ones were on average, but not before now",
+		SQL: "case when h.days is not null then to_char(greatest({now}, t.since + h.days * interval '1 day') at time zone 'UTC', 'YYYY-MM') end",
+	}, byCustomer, byProduct, byStage),
+	Measures: []report.Column{
+		{Name: "open", Kind: report.Count, SQL: "count(*)"},
+		{Name: "expectedWon", Kind: report.Number, SQL: "round(sum(h.chance), 2)::float8", About: "how many of them may be won"},
+		{Name: "expectedValue", Kind: report.Money, SQL: "round(coalesce(sum(h.chance * h.value), 0), 2)", About: "their chances times what won ones brought on average"},
+		{Name: "daysLeft", Kind: report.Number, SQL: "round(avg(greatest(h.days - extract(epoch from {now} - t.since) / 86400.0, 0)) filter (where h.days is not null), 1)::float8", About: "on average"},
+	},
+	Evidence: "array_remove(array[t.opened, t.engaged], null)",
+}
+
+var ageing = &report.Report{
+	Name: "ageing", About: "For how long nobody has touched customers, neither by an act on them nor on an opportunity with them.", Model: schema.Name,
+	From: clients.String(), Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	Dimensions: byRecord(report.Column{
+		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+ or never",
+		SQL: `case when t.touched_at is null then 'never' when t.touched_at > {now} - interval '30 days' then '000-029' when t.touched_at > {now} - interval '90 days' then '030-089'
+			when t.touched_at > {now} - interval '180 days' then '090-179' when t.touched_at > {now} - interval '365 days' then '180-364' else '365+' end`,
+	}, report.Column{Name: "customer", Kind: report.Customer, SQL: "t.id"}),
+	Measures: []report.Column{
+		{Name: "customers", Kind: report.Count, SQL: "count(*)"},
+		{Name: "days", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.touched_at))" + days, About: "since the last touch, on average"},
+		{Name: "oldest", Kind: report.Instant, SQL: "min(t.touched_at)", About: "the longest past last touch"},
+	},
+	Evidence: "array[coalesce(t.touched, t.registered)]",
+}
