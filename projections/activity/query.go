@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -26,6 +27,8 @@ type Filter struct {
 	Customer uuid.UUID // zero: any
 	Types    []string  // any of them; nil: any at all
 	From, To time.Time // by when it happened, From <= t < To; zero: no bound
+
+	Positions []eventlog.Position // these alone; nil: any
 }
 
 // Sight says on whose records a viewer may look at each kind. It matters to viewers whose own scope, that of all activity, is
@@ -51,6 +54,21 @@ type Activity struct {
 // List returns a page of the events that the viewer may see, in log order. Personal fields are opened for those who may see
 // them.
 func List(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, s Sight, f Filter, request projections.PageRequest) (page projections.Page[Activity], err error) {
+	found, err := Index(ctx, db, v, s, f, request)
+	if err != nil {
+		return page, err
+	}
+	page.Cursors, page.HasNext, page.HasPrevious = found.Cursors, found.HasNext, found.HasPrevious
+	stored := make([]eventlog.Event, len(found.Rows))
+	for i, row := range found.Rows {
+		stored[i] = row.Stored()
+	}
+	page.Rows, err = Open(ctx, book, v, stored)
+	return page, err
+}
+
+// Index is [List] without what the log alone can vouch for: the rows as they stand, with their personal fields sealed.
+func Index(ctx context.Context, db projections.DB, v projections.Viewer, s Sight, f Filter, request projections.PageRequest) (page projections.Page[Event], err error) {
 	backward := request.Last > 0 && request.First == 0
 	limit, order := request.First, "asc"
 	if backward {
@@ -63,7 +81,7 @@ func List(ctx context.Context, db projections.DB, book *facts.Book, v projection
 		if bound.cursor == "" {
 			continue
 		}
-		position, err := parseCursor(bound.cursor)
+		position, err := ParseCursor(bound.cursor)
 		if err != nil {
 			return page, err
 		}
@@ -88,8 +106,8 @@ func List(ctx context.Context, db projections.DB, book *facts.Book, v projection
 	for _, row := range rows {
 		page.Cursors = append(page.Cursors, Cursor(row.Position))
 	}
-	page.Rows, err = open(ctx, book, v, rows)
-	return page, err
+	page.Rows = rows
+	return page, nil
 }
 
 // Count returns how many events List has in all its pages.
@@ -115,6 +133,13 @@ func (f Filter) clause(v projections.Viewer, s Sight) *where.Clause {
 	}
 	if f.Types != nil && !f.typesAreWays() {
 		c.Text("t.type", &where.Text{In: f.Types})
+	}
+	if f.Positions != nil {
+		positions := make([]int64, len(f.Positions))
+		for i, p := range f.Positions {
+			positions[i] = int64(p)
+		}
+		c.And("t.position = any(?)", positions)
 	}
 	if !f.From.IsZero() {
 		c.And("t.occurred_at >= ?", f.From)
@@ -186,18 +211,14 @@ func visible(c *where.Clause, v projections.Viewer, s Sight) string {
 	return "(" + strings.Join(conditions, ") or (") + ")"
 }
 
-// open returns rows as the viewer sees them; all keys are one query of the vault.
-func open(ctx context.Context, book *facts.Book, v projections.Viewer, rows []Event) ([]Activity, error) {
-	stored := make([]eventlog.Event, len(rows))
-	for i, row := range rows {
-		stored[i] = row.event()
-	}
+// Open returns events as the viewer sees them; all keys are one query of the vault.
+func Open(ctx context.Context, book *facts.Book, v projections.Viewer, stored []eventlog.Event) ([]Activity, error) {
 	page, err := book.Page(ctx, stored)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Activity, len(rows))
-	for i, row := range rows {
+	all := make([]Activity, len(stored))
+	for i, e := range stored {
 		view, err := page[i].Masked()
 		if v.Personal {
 			view, err = page[i].Display()
@@ -205,16 +226,20 @@ func open(ctx context.Context, book *facts.Book, v projections.Viewer, rows []Ev
 		if err != nil {
 			return nil, err
 		}
+		actor, err := page[i].Actor()
+		if err != nil {
+			return nil, err
+		}
 		all[i] = Activity{
-			Position: row.Position, ID: row.ID, Type: row.Type, Category: row.Category, Stream: row.Stream, Version: row.Version,
-			Actor: row.Actor, OccurredAt: row.OccurredAt, RecordedAt: row.RecordedAt, View: view,
+			Position: e.Position, ID: e.ID, Type: e.Type, Category: e.Stream.Category, Stream: e.Stream.ID, Version: e.Version,
+			Actor: actor, OccurredAt: e.OccurredAt, RecordedAt: e.RecordedAt, View: view,
 		}
 	}
 	return all, nil
 }
 
-// event is the event as the log holds it.
-func (e Event) event() eventlog.Event {
+// Stored is the event as the log holds it.
+func (e Event) Stored() eventlog.Event {
 	s := eventlog.Stream{Organization: e.Organization, Category: e.Category, ID: e.Stream}
 	if e.Global {
 		s.Organization = uuid.Nil
@@ -225,6 +250,13 @@ func (e Event) event() eventlog.Event {
 	}
 }
 
+// Is tells whether the row is that of an event of the log, to the last byte.
+func (e Event) Is(of *eventlog.Event) bool {
+	s := e.Stored()
+	return s.ID == of.ID && s.Type == of.Type && s.Schema == of.Schema && s.Stream == of.Stream && s.Version == of.Version && s.Position == of.Position &&
+		s.OccurredAt.Equal(of.OccurredAt) && s.RecordedAt.Equal(of.RecordedAt) && bytes.Equal(s.Data, of.Data) && bytes.Equal(s.Meta, of.Meta)
+}
+
 // The list is of positions: that is all a cursor needs.
 const cursorPrefix = "activity:"
 
@@ -233,7 +265,8 @@ func Cursor(p eventlog.Position) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(cursorPrefix + p.String()))
 }
 
-func parseCursor(cursor string) (eventlog.Position, error) {
+// ParseCursor is the inverse of [Cursor]. What no list has returned is [projections.ErrCursor].
+func ParseCursor(cursor string) (eventlog.Position, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil {
 		return 0, projections.ErrCursor

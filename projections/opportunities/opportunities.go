@@ -110,3 +110,8 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	})
 	return nil
 }
+
+// Of folds the events of one opportunity in memory, as the list does, and returns its row; see [projections.Trace].
+func Of(id uuid.UUID, history []*facts.Fact, each func(*facts.Fact, Opportunity)) (Opportunity, bool, error) {
+	return projections.Trace(Model, table, id, history, each)
+}
