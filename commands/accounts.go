@@ -78,6 +78,9 @@ func (c *Commands) invite(ctx context.Context, p *Principal, act *act, id uuid.U
 	if err != nil {
 		return outcome[account.Event]{}, err
 	}
+	if there.state.Erased { // by an import: it claims no names again
+		return outcome[account.Event]{}, account.ErrErased
+	}
 	if !there.state.Invited {
 		fresh, err := c.claim(ctx, p, act, reservation.LoginName, "loginName", wish.LoginName, id)
 		if err != nil {
@@ -130,6 +133,8 @@ func (c *Commands) manage(ctx context.Context, p *Principal, cmd Command, id uui
 	}
 	allow := func(s account.State) error {
 		switch {
+		case s.Erased:
+			return account.ErrErased
 		case !s.Invited:
 			return ErrNotFound
 		case !p.outranks(s.Roles):

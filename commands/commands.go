@@ -22,6 +22,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
@@ -87,6 +88,7 @@ type Commands struct {
 	opportunities aggregate[opportunity.State, opportunity.Event]
 	reservations  aggregate[reservation.State, reservation.Event]
 	sources       aggregate[source.State, source.Event]
+	erasures      aggregate[erasure.State, erasure.Event]
 }
 
 // New returns the write side of a log.
@@ -102,6 +104,7 @@ func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth
 		opportunities: newAggregate(opportunity.Category, opportunity.Codec, opportunity.Evolve, size),
 		reservations:  newAggregate(reservation.Category, reservation.Codec, reservation.Evolve, size),
 		sources:       newAggregate(source.Category, source.Codec, source.Evolve, size),
+		erasures:      newAggregate(erasure.Category, erasure.Codec, erasure.Evolve, size),
 	}
 	c.customers.changed = func(s customer.State, since int) []string { return s.ChangedSince(since) }
 	c.opportunities.changed = func(s opportunity.State, since int) []string { return s.ChangedSince(since) }

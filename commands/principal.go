@@ -87,6 +87,9 @@ func (c *Commands) Authenticate(ctx context.Context, token string, origin Origin
 	if subtle.ConstantTimeCompare(hash[:], session.TokenHash[:]) != 1 || !open || p.account.Deactivated {
 		return nil, ErrUnauthenticated
 	}
+	if p, err = c.widened(ctx, p); err != nil {
+		return nil, err
+	}
 	p.Session = t.Session
 	now := c.now()
 	last, err := c.uses.Last(ctx, t.Session, now)
@@ -101,6 +104,20 @@ func (c *Commands) Authenticate(ctx context.Context, token string, origin Origin
 	}
 	c.uses.Used(t.Session, now)
 	return p, nil
+}
+
+// widened gives the built-in roles of an organization that is older than this program what is new in them: see
+// [organization.Widen]. It is on record, as the program's own act.
+func (c *Commands) widened(ctx context.Context, p *Principal) (*Principal, error) {
+	if len(organization.Widen(p.organization)) == 0 {
+		return p, nil
+	}
+	if _, err := c.govern(ctx, program(p), Command{Reason: "new in this version"}, func(s organization.State, _ *act) ([]organization.Event, error) {
+		return organization.Widen(s), nil
+	}); err != nil {
+		return nil, err
+	}
+	return c.principal(ctx, p.Organization, p.Account, p.Origin)
 }
 
 // Acting returns the principal of an account without a session. It asks for no proof: call it where there has been one, as

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
 )
@@ -74,10 +75,13 @@ func (a *aside) begin(bad unreadable) *aside {
 	return next
 }
 
-// holds tells whether f is not to be folded, whatever it is.
+// holds tells whether f is not to be folded, whatever it is. An erasure waits behind nothing: the rows it blanks are there.
 func (a *aside) holds(f *facts.Fact) (skipped, waits bool) {
 	if _, skipped = a.skipped[f.ID]; skipped {
 		return true, false
+	}
+	if f.Type == domain.ErasedType {
+		return false, false
 	}
 	if _, waits = a.streams[f.Stream]; !waits {
 		_, waits = a.fresh[f.Stream]

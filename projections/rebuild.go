@@ -147,8 +147,12 @@ const (
 )
 
 // rebuilding tells whether a rebuild of a read model runs, in any process.
-func (e *Engine) rebuilding(ctx context.Context, s Schema) (held bool, err error) {
-	err = e.pool.QueryRow(ctx, lockHeld, int64(rebuildLock), s.String()).Scan(&held)
+func (e *Engine) rebuilding(ctx context.Context, s Schema) (bool, error) {
+	return e.locked(ctx, s.String())
+}
+
+func (e *Engine) locked(ctx context.Context, schema string) (held bool, err error) {
+	err = e.pool.QueryRow(ctx, lockHeld, int64(rebuildLock), schema).Scan(&held)
 	return held, err
 }
 

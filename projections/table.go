@@ -3,6 +3,7 @@ package projections
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Relation is a [Table] of any key and row type.
@@ -16,6 +17,9 @@ type TableConfig struct {
 	// Indexes beside the primary key, as they follow "create index on <table>": "(organization, name, id)". They are
 	// not for uniqueness: a fold never fails because of what is already there.
 	Indexes []string
+	// Personal are the columns, all of them texts, that hold what is personal of the data subject that the key is. A fold blanks
+	// them when the subject is erased; [Engine.Forget] does where no fold comes by.
+	Personal []string
 	// AppendOnly says that rows are only added, by [Table.Append], and never looked at again by the fold.
 	AppendOnly bool
 }
@@ -42,12 +46,18 @@ type relation struct {
 	texts    []*column // what may hold a text that Postgres does not take
 	indexes  []string
 	appended bool
+	personal []string
 }
 
 // NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program text.
 func NewTable[K comparable, R any](schema Schema, name string, config TableConfig) *Table[K, R] {
-	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R]()), indexes: config.Indexes, appended: config.AppendOnly}}
+	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R]()), indexes: config.Indexes, appended: config.AppendOnly, personal: config.Personal}}
 	t.rel.keys, t.rel.texts = keysOf(t.rel.columns), textsOf(t.rel.columns)
+	for _, name := range config.Personal {
+		if i := slices.IndexFunc(t.rel.columns, func(c column) bool { return c.name == name }); i < 0 || t.rel.columns[i].sql != "text" || len(t.rel.keys) != 1 {
+			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t))
+		}
+	}
 	var key []reflect.Type
 	if k := reflect.TypeFor[K](); len(t.rel.keys) == 1 {
 		key = append(key, k)
@@ -67,7 +77,7 @@ func NewTable[K comparable, R any](schema Schema, name string, config TableConfi
 	return t
 }
 
-// String returns the table's name in SQL, as it is served: "customers_v1.customers".
+// String returns the table's name in SQL, as it is served: "customers_v2.customers".
 func (t *Table[K, R]) String() string { return t.rel.in(t.rel.schema.String()) }
 
 func (t *Table[K, R]) relation() *relation { return &t.rel }

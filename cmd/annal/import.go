@@ -75,6 +75,9 @@ func (c importCSVCmd) Run(ctx context.Context) error {
 	bar.finish()
 	for _, n := range summary.Counts {
 		fmt.Printf("%-12s %6d added  %6d changed  %6d unchanged  %6d bad\n", n.Kind, n.Added, n.Changed, n.Unchanged, n.Bad)
+		if n.Erased > 0 {
+			fmt.Printf("%-12s %6d erased: they are not brought back\n", n.Kind, n.Erased)
+		}
 	}
 	tellBad(summary.Bad)
 	if err != nil {

@@ -96,6 +96,9 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 	if err := misfit(i.Fit(ctx)); err != nil {
 		return err
 	}
+	if err := i.MeetErasures(ctx); err != nil {
+		return err
+	}
 	registry.MustRegister(i.Metrics())
 	url := fmt.Sprintf("http://%s/graphql", listener.Addr())
 	if found != nil {
@@ -125,6 +128,7 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 			automations.New(i.Deadlines(), i.Commands, automations.Config{Logger: logger}).Run(background)
 			return nil
 		})
+		behind.Go(func() error { i.Erasures(logger).Run(background); return nil })
 		behind.Go(func() error {
 			transparency.NewRunner(i.Audit, transparency.RunnerConfig{Publisher: f.publisher(), Logger: logger}).Run(background)
 			return nil

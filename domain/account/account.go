@@ -64,6 +64,7 @@ type State struct {
 	Failures    []time.Time           // wrong passwords since the last success, lock or unlock; the newest 100
 	LockedUntil time.Time             // zero: not locked. It stays until an event ends the lock; see [State.Locked]
 	Sessions    map[uuid.UUID]Session // open ones
+	Freed       []uuid.UUID           // of an erased account: the streams of the names that it held
 	imported    placement
 }
 
@@ -146,7 +147,7 @@ func Evolve(s State, e Event) State {
 	case Reactivated:
 		s.Deactivated = false
 	case Erased:
-		s = State{Erased: true, Team: s.Team} // whose records stay in the team's scope
+		s = State{Erased: true, Team: s.Team, Freed: e.Freed} // whose records stay in the team's scope
 	default:
 		panic(fmt.Sprintf("account: Evolve lacks %T", e))
 	}

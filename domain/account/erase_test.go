@@ -4,12 +4,14 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/domaintest"
 )
 
 func TestErase(t *testing.T) {
-	certificate := domain.Erased{Request: phone, RequestedBy: first, ApprovedBy: second, Reason: "left", Key: domain.Hash{1}}
+	certificate := domain.Erased{Request: phone, RequestedBy: first, ApprovedBy: second, Reason: "left", Key: domain.Hash{1}, Freed: []uuid.UUID{south}}
 	erase := func(s State) ([]Event, error) { return Erase(s, certificate) }
 	row := ada
 	row.Source = "crm"
@@ -25,7 +27,7 @@ func TestErase(t *testing.T) {
 		story{Name: "then is imported", Given: erased, When: func(s State) ([]Event, error) { return Import(s, row) }, Err: ErrErased},
 		story{Name: "then is reactivated", Given: erased, When: Reactivate, Err: ErrNotFound},
 	)
-	if s := domaintest.Fold(t, Codec, Evolve, erased...); !reflect.DeepEqual(s, State{Erased: true, Team: north}) {
+	if s := domaintest.Fold(t, Codec, Evolve, erased...); !reflect.DeepEqual(s, State{Erased: true, Team: north, Freed: []uuid.UUID{south}}) {
 		t.Errorf("the rules still remember %+v", s)
 	}
 }

@@ -87,6 +87,20 @@ func (u *Uses) Forget(session uuid.UUID) {
 	delete(u.seen, session)
 }
 
+// Drop forgets sessions for good, here and in the database.
+func (u *Uses) Drop(ctx context.Context, sessions ...uuid.UUID) error {
+	for _, s := range sessions {
+		u.Forget(s)
+	}
+	if len(sessions) == 0 {
+		return nil
+	}
+	if _, err := u.pool.Exec(ctx, `delete from auth.session_use where session = any($1)`, sessions); err != nil {
+		return fmt.Errorf("auth: drop uses of sessions: %w", err)
+	}
+	return nil
+}
+
 // Close writes what is not yet written, and stops.
 func (u *Uses) Close() error {
 	close(u.stop)

@@ -16,6 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/internal/vault"
 )
 
 // Config tunes a run; the zero value is good.
@@ -28,6 +29,7 @@ type Config struct {
 type Count struct {
 	Kind                           Kind
 	Added, Changed, Unchanged, Bad int
+	Erased                         int // persons who were erased, and are not brought back
 }
 
 // Summary says what a run came to.
@@ -132,8 +134,11 @@ func (r *run) all(ctx context.Context, kind Kind) error {
 func (r *run) one(ctx context.Context, s *step) error {
 	imported, err := r.command(ctx, s)
 	bad, refused := errors.AsType[domain.Invalid](err)
+	erased := false
 	switch {
 	case refused:
+	case errors.Is(err, customer.ErrErased), errors.Is(err, account.ErrErased), errors.Is(err, vault.ErrErased):
+		erased = true
 	case errors.Is(err, organization.ErrCycle), errors.Is(err, organization.ErrUnknownTeam): // people have rebuilt the tree since
 		bad, refused = domain.Invalid{"parent": "cannot be: " + err.Error()}, true
 	case err != nil:
@@ -146,6 +151,8 @@ func (r *run) one(ctx context.Context, s *step) error {
 	case refused:
 		n.Bad++
 		r.plan.Bad = append(r.plan.Bad, s.bad(reason(bad)))
+	case erased:
+		n.Erased++
 	case imported.Outcome == commands.Added:
 		n.Added++
 	case imported.Outcome == commands.Changed:

@@ -32,6 +32,7 @@ import (
 	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/customers"
 	"github.com/annal-crm/annal/projections/deadlines"
+	"github.com/annal-crm/annal/projections/erasures"
 	"github.com/annal-crm/annal/projections/opportunities"
 	"github.com/annal-crm/annal/projections/sales"
 )
@@ -60,13 +61,17 @@ type Instance struct {
 	Engine   *projections.Engine
 	Audit    *transparency.Tree // over the log
 
-	server   *embedded.Server
-	closeLog func()
+	// ErasureList is the file that lists who was erased, for restored backups to meet; empty: none is kept.
+	ErasureList string
+
+	erasedAgain []commands.Erased
+	server      *embedded.Server
+	closeLog    func()
 }
 
 // Models are all read models there are.
 func Models() []projections.ReadModel {
-	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model}
+	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model, erasures.Model}
 }
 
 // Open opens the instance, making what is missing. Its errors are for people: they say what was tried and what to do.
@@ -140,7 +145,7 @@ func (i *Instance) openAudit(ctx context.Context, dataDir string, config Config)
 	if config.DataDir != "" || config.MasterKey == "" || i.server != nil {
 		audit.Key.File = filepath.Join(dataDir, "checkpoint.key")
 		if info, err := os.Stat(dataDir); err == nil && info.IsDir() {
-			audit.Remember = dataDir
+			audit.Remember, i.ErasureList = dataDir, filepath.Join(dataDir, "erasures")
 		}
 	}
 	var made bool

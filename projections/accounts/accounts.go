@@ -17,10 +17,11 @@ import (
 	"github.com/annal-crm/annal/projections"
 )
 
-var schema = projections.Schema{Name: "accounts", Version: 1}
+var schema = projections.Schema{Name: "accounts", Version: 2}
 
 var table = projections.NewTable[uuid.UUID, Account](schema, "accounts", projections.TableConfig{
-	Indexes: []string{"(organization, display_name, id)", "(login_name)", "(team)"},
+	Indexes:  []string{"(organization, display_name, id)", "(login_name)", "(team)"},
+	Personal: []string{"login_name", "display_name", "email"},
 })
 
 // Model folds the events of accounts.
@@ -52,6 +53,7 @@ const (
 	Locked      Status = "locked"
 	Expired     Status = "expired" // not activated, and the token for it has run out
 	Deactivated Status = "deactivated"
+	Erased      Status = "erased"
 )
 
 // Account is a row of the list.
@@ -65,6 +67,7 @@ type Account struct {
 	Roles           []string          `db:"roles"` // in the order granted
 	Activated       bool              `db:"activated"`
 	Deactivated     bool              `db:"deactivated"`
+	Erased          bool              `db:"erased"`
 	LockedUntil     time.Time         `db:"locked_until,null"`     // of the last lock that no event has ended
 	ActivationUntil time.Time         `db:"activation_until,null"` // of the last token that was not used
 	CreatedAt       time.Time         `db:"created_at"`
@@ -76,6 +79,8 @@ type Account struct {
 // Status returns the account's status at a time. A lock that has run out is none, even before the event that says so.
 func (a Account) Status(now time.Time) Status {
 	switch {
+	case a.Erased:
+		return Erased
 	case a.Deactivated:
 		return Deactivated
 	case !a.Activated && !a.ActivationUntil.IsZero() && !now.Before(a.ActivationUntil):
@@ -126,7 +131,17 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 			a.Deactivated, a.ActivationUntil = true, time.Time{}
 		case account.Reactivated:
 			a.Deactivated = false
+		case account.Erased:
+			*a = Account{ // who it was in the organization stays, who it was does not
+				ID: a.ID, Organization: a.Organization, Team: a.Team, Roles: a.Roles, Erased: true,
+				CreatedAt: a.CreatedAt, LastLoginAt: a.LastLoginAt, Version: a.Version, Position: a.Position,
+			}
 		}
 	})
 	return nil
+}
+
+// Of folds the events of one account in memory, as the list does, and returns its row; see [projections.Trace].
+func Of(id uuid.UUID, history []*facts.Fact, each func(*facts.Fact, Account)) (Account, bool, error) {
+	return projections.Trace(Model, table, id, history, each)
 }

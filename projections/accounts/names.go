@@ -20,7 +20,7 @@ func Named(ctx context.Context, db projections.DB, v projections.Viewer, ids []u
 		if !a.in(v) {
 			found[id] = Account{
 				ID: id, Organization: a.Organization, LoginName: a.LoginName, DisplayName: a.DisplayName,
-				Activated: true, Deactivated: a.Deactivated, CreatedAt: a.CreatedAt, Version: a.Version, Position: a.Position,
+				Activated: true, Deactivated: a.Deactivated, Erased: a.Erased, CreatedAt: a.CreatedAt, Version: a.Version, Position: a.Position,
 			}
 		}
 	}

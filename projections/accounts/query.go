@@ -42,7 +42,7 @@ func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uui
 	}
 	found := make(map[uuid.UUID]Account, len(rows))
 	for _, a := range rows {
-		found[a.ID] = a.shownTo(v)
+		found[a.ID] = a.ShownTo(v)
 	}
 	return found, nil
 }
@@ -80,7 +80,7 @@ func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter
 	}
 	found, err := table.Page(ctx, db, order, page, c.SQL(), c.Args()...)
 	for i := range found.Rows {
-		found.Rows[i] = found.Rows[i].shownTo(v)
+		found.Rows[i] = found.Rows[i].ShownTo(v)
 	}
 	return found, err
 }
@@ -123,25 +123,30 @@ func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
 	now := cmp.Or(f.Now, time.Now())
 	switch f.Status { // as Account.Status
 	case "":
+	case Erased:
+		c.And("t.erased")
 	case Deactivated:
-		c.And("t.deactivated")
+		c.And("not t.erased and t.deactivated")
 	case Expired:
-		c.And("not t.deactivated and not t.activated and t.activation_until <= ?", now)
+		c.And("not t.erased and not t.deactivated and not t.activated and t.activation_until <= ?", now)
 	case Invited:
-		c.And("not t.deactivated and not t.activated and (t.activation_until is null or t.activation_until > ?)", now)
+		c.And("not t.erased and not t.deactivated and not t.activated and (t.activation_until is null or t.activation_until > ?)", now)
 	case Locked:
-		c.And("not t.deactivated and t.activated and t.locked_until > ?", now)
+		c.And("not t.erased and not t.deactivated and t.activated and t.locked_until > ?", now)
 	case Active:
-		c.And("not t.deactivated and t.activated and (t.locked_until is null or t.locked_until <= ?)", now)
+		c.And("not t.erased and not t.deactivated and t.activated and (t.locked_until is null or t.locked_until <= ?)", now)
 	default:
 		c.And("false")
 	}
 	return c, nil
 }
 
-// shownTo hides what is personal from viewers who may not see it. One's own name is no secret.
-func (a Account) shownTo(v projections.Viewer) Account {
-	if !v.Personal && a.ID != v.Account {
+// ShownTo hides what is personal from viewers who may not see it. One's own name is no secret.
+func (a Account) ShownTo(v projections.Viewer) Account {
+	switch {
+	case a.LoginName == "": // erased: nobody else has none
+		a.LoginName, a.DisplayName = "account-"+a.ID.String()[:8], "erased"
+	case !v.Personal && a.ID != v.Account:
 		a.LoginName, a.DisplayName, a.Email = "account-"+a.ID.String()[:8], "hidden", ""
 	}
 	return a

@@ -21,13 +21,13 @@ import (
 )
 
 var (
-	schema = projections.Schema{Name: "customers", Version: 1}
+	schema = projections.Schema{Name: "customers", Version: 2}
 
 	table = projections.NewTable[uuid.UUID, Customer](schema, "customers", projections.TableConfig{Indexes: []string{
 		"(organization, name, id)",
 		"(organization, sector, name, id)",
 		"(owner, name, id)",
-	}})
+	}, Personal: []string{"name", "phone", "email"}})
 	team = members.New(schema)
 )
 
@@ -35,7 +35,7 @@ var (
 var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{table, team},
-	Events: append([]string{"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored"}, members.Events...),
+	Events: append([]string{"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored", domain.ErasedType}, members.Events...),
 	Keys: func(f *facts.Fact, rows *projections.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)
@@ -47,7 +47,7 @@ var Model = projections.ReadModel{
 	Fold: fold,
 }
 
-// Customer is a row of the list. A text without a value is empty, and NULL in the table.
+// Customer is a row of the list. Only an erased one has no name. A text without a value is empty, and NULL in the table.
 type Customer struct {
 	ID           uuid.UUID         `db:"id,key"`
 	Organization uuid.UUID         `db:"organization"`
@@ -105,6 +105,8 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 			c.Archived = true
 		case customer.Restored:
 			c.Archived = false
+		case customer.Erased:
+			c.Name, c.Phone, c.Email = "", "", ""
 		}
 	})
 	return err
@@ -131,4 +133,9 @@ func change[V any](object json.RawMessage, changes map[string]V, to func(V) stri
 		}
 	}
 	return json.Marshal(texts)
+}
+
+// Of folds the events of one customer in memory, as the list does, and returns its row; see [projections.Trace].
+func Of(id uuid.UUID, history []*facts.Fact, each func(*facts.Fact, Customer)) (Customer, bool, error) {
+	return projections.Trace(Model, table, id, history, each)
 }

@@ -175,11 +175,11 @@ func TestQueries(t *testing.T) {
 // A page is read along an index: what it costs does not depend on how many customers there are.
 func TestAPageIsReadAlongAnIndex(t *testing.T) {
 	w := querytest.New(t, customers.Model)
-	if _, err := w.Pool.Exec(t.Context(), `insert into customers_v1.customers
+	if _, err := w.Pool.Exec(t.Context(), `insert into customers_v2.customers
 		select gen_random_uuid(), $1, 'Customer ' || i, case when i % 1000 = 0 then 'rare' else 'retail' end, null, null, null, null, '{}', null, false, now(), now(), 1, i from generate_series(1, 20000) i`, org); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Pool.Exec(t.Context(), `analyze customers_v1.customers`); err != nil {
+	if _, err := w.Pool.Exec(t.Context(), `analyze customers_v2.customers`); err != nil {
 		t.Fatal(err)
 	}
 	v := projections.Viewer{Organization: org, Scope: organization.All, Personal: true}

@@ -38,7 +38,7 @@ func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uui
 	}
 	found := make(map[uuid.UUID]Customer, len(rows))
 	for _, row := range rows {
-		found[row.ID] = row.shownTo(v)
+		found[row.ID] = row.ShownTo(v)
 	}
 	return found, nil
 }
@@ -56,7 +56,7 @@ func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter
 	}
 	found, err := table.Page(ctx, db, order, page, c.SQL(), c.Args()...)
 	for i := range found.Rows {
-		found.Rows[i] = found.Rows[i].shownTo(v)
+		found.Rows[i] = found.Rows[i].ShownTo(v)
 	}
 	return found, err
 }
@@ -88,9 +88,12 @@ func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
 	return c, nil
 }
 
-// shownTo hides what is personal from viewers who may not see it.
-func (c Customer) shownTo(v projections.Viewer) Customer {
-	if !v.Personal {
+// ShownTo hides what is personal from viewers who may not see it.
+func (c Customer) ShownTo(v projections.Viewer) Customer {
+	switch {
+	case c.Name == "":
+		c.Name = "erased"
+	case !v.Personal:
 		c.Name, c.Phone, c.Email = "hidden", "", ""
 	}
 	return c

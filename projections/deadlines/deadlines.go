@@ -8,13 +8,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/projections"
 )
 
 var (
-	schema = projections.Schema{Name: "deadlines", Version: 1}
+	schema = projections.Schema{Name: "deadlines", Version: 2}
 
 	locks    = projections.NewTable[uuid.UUID, Lock](schema, "locks", projections.TableConfig{Indexes: []string{"(until)"}})
 	sessions = projections.NewTable[uuid.UUID, Session](schema, "sessions", projections.TableConfig{Indexes: []string{"(opened)", "(account)"}})
@@ -24,11 +25,11 @@ var (
 var Model = projections.ReadModel{
 	Schema: schema,
 	Tables: []projections.Relation{locks, sessions},
-	Events: []string{"account.locked", "account.unlocked", "account.logged_in", "account.logged_out"},
+	Events: []string{"account.locked", "account.unlocked", "account.logged_in", "account.logged_out", domain.ErasedType},
 	Keys: func(f *facts.Fact, rows *projections.Rows) error {
 		payload, err := f.Payload()
 		switch e := payload.(type) {
-		case account.Locked, account.Unlocked:
+		case account.Locked, account.Unlocked, account.Erased:
 			locks.Touch(rows, f.Stream.ID)
 		case account.LoggedIn:
 			if e.Session != uuid.Nil { // an imported attempt opens none
@@ -44,7 +45,7 @@ var Model = projections.ReadModel{
 		switch e := payload.(type) {
 		case account.Locked:
 			locks.Put(rows, Lock{Account: f.Stream.ID, Organization: f.Stream.Organization, Until: e.Until, Event: f.ID})
-		case account.Unlocked:
+		case account.Unlocked, account.Erased:
 			locks.Delete(rows, f.Stream.ID)
 		case account.LoggedIn:
 			if e.Session == uuid.Nil {

@@ -56,7 +56,7 @@ func TestLiveAndRebuiltRowsAreEqual(t *testing.T) {
 			t.Errorf("%s has %d rows: %v", table, n, err)
 		}
 	}
-	if _, err := w.Pool.Exec(t.Context(), `update customers_v2.customers set sector = 'sabotaged' where id = (select id from customers_v1.customers limit 1)`); err != nil {
+	if _, err := w.Pool.Exec(t.Context(), `update customers_v2.customers set sector = 'sabotaged' where id = (select id from customers_v2.customers limit 1)`); err != nil {
 		t.Fatal(err)
 	}
 	if done, err := w.Engine.Rebuild(t.Context(), "customers", projections.RebuildOptions{Verify: true}); err != nil || done.Different != 1 {

@@ -1,0 +1,67 @@
+package erasures
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain/erasure"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/where"
+)
+
+// Filter narrows the list of requests. Fields that are not given let everything pass.
+type Filter struct {
+	Statuses []erasure.Status // any of them; nil: any at all
+	AskedBy  uuid.UUID        // zero: anybody
+}
+
+var newestFirst = requests.Descending("asked_at", "id")
+
+// List returns a page of an organization's requests, the newest first.
+func List(ctx context.Context, db projections.DB, organization uuid.UUID, f Filter, page projections.PageRequest) (projections.Page[Request], error) {
+	c := f.clause(organization)
+	return requests.Page(ctx, db, newestFirst, page, c.SQL(), c.Args()...)
+}
+
+// Count returns how many requests List has in all its pages.
+func Count(ctx context.Context, db projections.DB, organization uuid.UUID, f Filter) (int, error) {
+	c := f.clause(organization)
+	return requests.Count(ctx, db, c.SQL(), c.Args()...)
+}
+
+func (f Filter) clause(organization uuid.UUID) *where.Clause {
+	c := new(where.Clause)
+	c.And("t.organization = ?", organization)
+	if f.Statuses != nil {
+		statuses := make([]string, len(f.Statuses))
+		for i, s := range f.Statuses {
+			statuses[i] = string(s)
+		}
+		c.And("t.status = any(?)", statuses)
+	}
+	if f.AskedBy != uuid.Nil {
+		c.And("t.asked_by = ?", f.AskedBy)
+	}
+	return c
+}
+
+// Get returns a request of an organization.
+func Get(ctx context.Context, db projections.DB, organization, id uuid.UUID) (Request, bool, error) {
+	rows, err := requests.Find(ctx, db, "t.organization = $1 and t.id = $2", organization, id)
+	if err != nil || len(rows) == 0 {
+		return Request{}, false, err
+	}
+	return rows[0], true, nil
+}
+
+// Pending returns up to limit requests, of all organizations, that were approved and wait to be carried out.
+func Pending(ctx context.Context, db projections.DB, limit int) ([]Request, error) {
+	return requests.Find(ctx, db, "t.status = 'approved' order by t.decided_at, t.id limit $1", limit)
+}
+
+// Subjects returns up to limit of those who were erased, of all organizations, whose certificates stand after a position.
+func Subjects(ctx context.Context, db projections.DB, after eventlog.Position, limit int) ([]Subject, error) {
+	return subjects.Find(ctx, db, "t.position > $1 order by t.position limit $2", int64(after), limit)
+}
