@@ -149,22 +149,39 @@ func (r *Report) Query(ctx context.Context, db projections.DB, book *facts.Book,
 // Events returns the positions of the events behind the rows that a filter takes, in log order: up to limit of them after a
 // position. With [Table.Pick] they are those behind one row.
 func (r *Report) Events(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, q Query, after eventlog.Position, limit int) ([]eventlog.Position, error) {
-	q.By, q.Measures, q.Order = nil, []string{}, nil
-	s, err := r.begin(ctx, db, book, v, q)
+	s, err := r.evidence(ctx, db, book, v, q)
 	if err != nil {
 		return nil, err
 	}
-	at := s.clause.Arg(int64(after))
-	sql := fmt.Sprintf("%sselect distinct e.position%s cross join lateral unnest(%s) e(position) where %s and e.position > %s order by 1 limit %d",
-		s.with, s.from, r.Evidence, s.clause.SQL(), at, limit)
-	rows, err := db.Query(ctx, sql, s.clause.Args()...)
+	s.clause.And("e.position > ?", int64(after))
+	rows, err := db.Query(ctx, fmt.Sprintf("%sselect distinct e.position%s where %s order by 1 limit %d", s.with, s.from, s.clause.SQL(), limit), s.clause.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("report: %s: %w", r.Name, err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[eventlog.Position])
 }
 
-// Pick returns the filter that leaves of a query's rows only one of its table.
+// CountEvents returns how many positions [Report.Events] has in all.
+func (r *Report) CountEvents(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, q Query) (n int, err error) {
+	s, err := r.evidence(ctx, db, book, v, q)
+	if err != nil {
+		return 0, err
+	}
+	err = db.QueryRow(ctx, s.with+"select count(distinct e.position)"+s.from+" where "+s.clause.SQL(), s.clause.Args()...).Scan(&n)
+	return n, err
+}
+
+// evidence begins a question for the positions e of the events behind rows.
+func (r *Report) evidence(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, q Query) (*statement, error) {
+	q.By, q.Measures, q.Order = nil, []string{}, nil
+	s, err := r.begin(ctx, db, book, v, q)
+	if err == nil {
+		s.from += " cross join lateral unnest(" + r.Evidence + ") e (position)"
+	}
+	return s, err
+}
+
+// Pick returns the query whose filter leaves, of the rows of another one, only one of its table.
 func (t *Table) Pick(q Query, row []any) Query {
 	in := maps.Clone(q.Filter.In)
 	if in == nil {

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/accounts"
+	"github.com/annal-crm/annal/projections/catalogue"
+	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/report"
+)
+
+type reportCmd struct {
+	place
+	Name     string    `arg:"" optional:"" help:"The report. Without it: what reports there are."`
+	GroupBy  []string  `help:"Dimensions, the first first. Without: one row, the total." placeholder:"NAME"`
+	Measures []string  `help:"These alone." placeholder:"NAME"`
+	Where    []string  `help:"Only where a dimension has this value, accounts and customers by id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
+	From     time.Time `help:"Only what is at or after this time (RFC 3339)."`
+	To       time.Time `help:"Only what is before this time (RFC 3339)."`
+	OrderBy  []string  `help:"Columns; -NAME: the greatest first." placeholder:"NAME"`
+	First    int       `help:"So many rows. Default: all." placeholder:"N"`
+
+	KnownAt    time.Time `help:"As known at this time: of what was recorded by then."`
+	HappenedBy time.Time `help:"As happened by this time: of what had occurred by then, also if it was recorded later."`
+	Position   string    `help:"As of this position of the log." placeholder:"N"`
+
+	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+	Format       string `help:"${enum}." enum:"table,csv,json,parquet" default:"table"`
+	Output       string `help:"Into this file. Default: standard output." type:"path" placeholder:"FILE"`
+	Events       bool   `help:"The events behind the rows, instead of the rows: as a list or, with --format json, one object a line."`
+}
+
+// Run answers from the live read model if that is at the head of the log, and otherwise from a fold that is made for it.
+func (c reportCmd) Run(ctx context.Context) (err error) {
+	if c.Name == "" {
+		return listReports()
+	}
+	r, err := catalogue.Find(c.Name)
+	if err != nil {
+		return inFlags(err)
+	}
+	q := report.Query{By: c.GroupBy, Measures: c.Measures, Order: c.OrderBy, Limit: c.First, Filter: report.Filter{From: c.From, To: c.To, In: make(map[string][]string)}}
+	for _, condition := range c.Where {
+		name, value, found := strings.Cut(condition, "=")
+		if !found {
+			return fmt.Errorf("--where %s: NAME=VALUE is wanted", condition)
+		}
+		q.Filter.In[name] = append(q.Filter.In[name], value)
+	}
+	if c.Events && c.Format != "table" && c.Format != "json" {
+		return errors.New("--events are given as a table or as json")
+	}
+	i, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	of, err := named(ctx, i, c.Organization)
+	if err != nil {
+		return err
+	}
+	db, release, err := c.database(ctx, i, r, of, &q)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	var out io.Writer = os.Stdout
+	if c.Output != "" {
+		file, err := os.Create(c.Output)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		out = file
+	}
+	if c.Events {
+		return inFlags(c.events(ctx, i, r, db, report.Everything(of), q, out))
+	}
+	table, err := r.Query(ctx, db, i.Book, report.Everything(of), q)
+	if err != nil {
+		return inFlags(err)
+	}
+	names, err := namesOf(ctx, i, report.Everything(of), table.IDs(report.Account), table.IDs(report.Customer))
+	if err != nil {
+		return err
+	}
+	table = table.Named(names)
+	switch c.Format {
+	case "csv":
+		return table.WriteCSV(out)
+	case "json":
+		return table.WriteJSON(out)
+	case "parquet":
+		return table.WriteParquet(out)
+	}
+	return table.WriteText(out)
+}
+
+// database is where the report is asked, and q's now is set to what it speaks of.
+func (c reportCmd) database(ctx context.Context, i *instance.Instance, r *report.Report, of uuid.UUID, q *report.Query) (projections.DB, func() error, error) {
+	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
+	head, err := i.Log.Head(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Position != "" {
+		if at.Position, err = eventlog.ParsePosition(c.Position); err != nil || at.Position == 0 {
+			return nil, nil, fmt.Errorf("--position %s: a position is a whole number, from 1", c.Position)
+		}
+	}
+	q.Now = time.Now()
+	for flag, one := range map[string]eventlog.AsOf{"known-at": {KnownAt: at.KnownAt}, "happened-by": {HappenedBy: at.HappenedBy}, "position": {Position: at.Position}} {
+		if one.Validate(q.Now, head) != nil {
+			return nil, nil, fmt.Errorf("--%s has not come yet: what will be true then nobody knows", flag)
+		}
+	}
+	switch {
+	case !at.HappenedBy.IsZero():
+		q.Now = at.HappenedBy
+	case !at.KnownAt.IsZero():
+		q.Now = at.KnownAt
+	case at.Position != 0:
+		newest, err := i.Log.ReadAll(ctx, at.Position-1, 1)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(newest) > 0 {
+			q.Now = newest[0].RecordedAt
+		}
+	default:
+		statuses, err := i.Engine.Statuses(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, s := range statuses {
+			if s.Name == r.Model && s.Position >= head && s.Error == "" {
+				return i.Pool, func() error { return nil }, nil
+			}
+		}
+	}
+	if err := i.Engine.DropResults(ctx, reportResult, left); err != nil {
+		return nil, nil, err
+	}
+	bar := newProgress(r.Name)
+	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
+	result, err := i.Engine.FoldResult(ctx, r.Model, name, projections.ResultOptions{
+		AsOf: at, Organization: of, Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
+	})
+	bar.finish()
+	if err != nil {
+		return nil, nil, err
+	}
+	if result.Parked > 0 {
+		fmt.Fprintf(os.Stderr, "annal: %d events cannot be folded and are missing in this report: annal parked list\n", result.Parked)
+	}
+	return result.DB(), func() error { return result.Drop(context.WithoutCancel(ctx)) }, nil
+}
+
+// reportResult begins the names of the results that are folded here, followed by when.
+const reportResult = projections.ResultPrefix + "report_"
+
+// left tells whether a result was left by a program that was killed: nobody asks one report for a day.
+func left(schema string) bool {
+	var began int64
+	_, err := fmt.Sscan(strings.SplitN(strings.TrimPrefix(schema, reportResult), "_", 2)[0], &began)
+	return err == nil && time.Since(time.Unix(began, 0)) > 24*time.Hour
+}
+
+// events writes what is behind the rows of a query, from the log.
+func (c reportCmd) events(ctx context.Context, i *instance.Instance, r *report.Report, db projections.DB, v projections.Viewer, q report.Query, out io.Writer) error {
+	const page = 500 // at once: their names are one query
+	for after := eventlog.Position(0); ; {
+		positions, err := r.Events(ctx, db, i.Book, v, q, after, page)
+		if err != nil || len(positions) == 0 {
+			return err
+		}
+		after = positions[len(positions)-1]
+		events := make([]eventlog.Event, 0, len(positions))
+		for _, at := range positions {
+			one, err := i.Log.ReadAll(ctx, at-1, 1)
+			if err != nil {
+				return err
+			}
+			events = append(events, one...)
+		}
+		known, err := i.Book.Page(ctx, events)
+		if err != nil {
+			return err
+		}
+		if err := writeFacts(ctx, i, v, known, c.Format == "json", out); err != nil {
+			return err
+		}
+	}
+}
+
+func writeFacts(ctx context.Context, i *instance.Instance, v projections.Viewer, known []*facts.Fact, asJSON bool, out io.Writer) error {
+	var actors []uuid.UUID
+	for _, f := range known {
+		if actor, err := f.Actor(); err == nil && actor != uuid.Nil {
+			actors = append(actors, actor)
+		}
+	}
+	logins, err := namesOf(ctx, i, v, actors, nil)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(out)
+	for _, f := range known {
+		l, err := told(f, logins)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			err = json.NewEncoder(w).Encode(l)
+		default:
+			err = l.print(w)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// namesOf returns login names of accounts and names of customers, as the read models have them now.
+func namesOf(ctx context.Context, i *instance.Instance, v projections.Viewer, people, clients []uuid.UUID) (map[uuid.UUID]string, error) {
+	names := make(map[uuid.UUID]string)
+	if len(people) > 0 {
+		found, err := accounts.Get(ctx, i.Pool, v, people)
+		if err != nil {
+			return nil, err
+		}
+		for id, a := range found {
+			names[id] = a.LoginName
+		}
+	}
+	if len(clients) > 0 {
+		found, err := customers.Get(ctx, i.Pool, v, clients)
+		if err != nil {
+			return nil, err
+		}
+		for id, c := range found {
+			names[id] = c.Name
+		}
+	}
+	return names, nil
+}
+
+// named returns the organization of a name; of none, that where people work.
+func named(ctx context.Context, i *instance.Instance, name string) (uuid.UUID, error) {
+	if name == "" {
+		return commands.Home, nil
+	}
+	for e, err := range life.Events(ctx, i.Log) {
+		if err != nil {
+			return uuid.Nil, err
+		}
+		if e.Type != "organization.registered" {
+			continue
+		}
+		registered, err := facts.Decode(ctx, i.Book, organization.Codec, e)
+		if r, ok := registered.(organization.Registered); ok && err == nil && r.Name == name {
+			return e.Stream.Organization, nil
+		}
+	}
+	return uuid.Nil, fmt.Errorf("there is no organization %q", name)
+}
+
+// inFlags names flags where an error names the fields of a query.
+func inFlags(err error) error {
+	bad, ok := errors.AsType[domain.Invalid](err)
+	if !ok {
+		return err
+	}
+	said := domain.Invalid{}
+	for field, reason := range bad {
+		flag := map[string]string{"groupBy": "--group-by", "measures": "--measures", "filter": "--where", "orderBy": "--order-by", "name": "NAME"}[field]
+		said[cmp.Or(flag, field)] = reason
+	}
+	return said
+}
+
+// listReports tells what there is to be asked.
+func listReports() error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, r := range catalogue.Reports {
+		fmt.Fprintf(w, "%s\t%s\n", r.Name, r.About)
+		for i, c := range slices.Concat(r.Dimensions, r.Measures) {
+			title := "by"
+			if i >= len(r.Dimensions) {
+				title = "counts"
+			}
+			fmt.Fprintf(w, "  %s %s\t%s\n", title, c.Name, strings.TrimSpace(c.About+" ("+string(c.Kind)+")"))
+		}
+	}
+	return w.Flush()
+}
