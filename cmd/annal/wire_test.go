@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"net/url"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -22,9 +22,9 @@ type wire struct {
 	hold   *held // nil: nothing is held back
 }
 
-// held is a statement that does not arrive until it is let go.
+// held is what does not arrive until it is let go.
 type held struct {
-	text  []byte
+	what  *regexp.Regexp
 	there chan struct{} // closed when one waits
 	once  sync.Once
 	letGo chan struct{}
@@ -80,7 +80,7 @@ func (w *wire) carry(to, from net.Conn, asking bool) {
 		w.mu.Lock()
 		hold := w.hold
 		w.mu.Unlock()
-		if asking && hold != nil && bytes.Contains(buffer[:n], hold.text) {
+		if asking && hold != nil && hold.what.Match(buffer[:n]) {
 			hold.once.Do(func() { close(hold.there) })
 			<-hold.letGo
 		}
@@ -123,11 +123,10 @@ func (w *wire) silence(f func()) {
 	f()
 }
 
-// holdBack keeps statements with a text from the server, each with what its connection sends after it, and is back when there
-// is one.
-func (w *wire) holdBack(t testing.TB, text string) (letGo func()) {
+// holdBack keeps what matches from the server, and what the same connection sends after it. It is back when there is some.
+func (w *wire) holdBack(t testing.TB, what *regexp.Regexp) (letGo func()) {
 	t.Helper()
-	h := &held{text: []byte(text), there: make(chan struct{}), letGo: make(chan struct{})}
+	h := &held{what: what, there: make(chan struct{}), letGo: make(chan struct{})}
 	w.mu.Lock()
 	w.hold = h
 	w.mu.Unlock()
@@ -141,7 +140,7 @@ func (w *wire) holdBack(t testing.TB, text string) (letGo func()) {
 	select {
 	case <-h.there:
 	case <-time.After(patience):
-		t.Fatalf("nobody says %q", text)
+		t.Fatalf("nothing sent matches %v", what)
 	}
 	return letGo
 }
