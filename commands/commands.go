@@ -21,6 +21,7 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
@@ -89,6 +90,7 @@ type Commands struct {
 	reservations  aggregate[reservation.State, reservation.Event]
 	sources       aggregate[source.State, source.Event]
 	erasures      aggregate[erasure.State, erasure.Event]
+	audits        aggregate[audit.State, audit.Event]
 }
 
 // New returns the write side of a log.
@@ -105,6 +107,7 @@ func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth
 		reservations:  newAggregate(reservation.Category, reservation.Codec, reservation.Evolve, size),
 		sources:       newAggregate(source.Category, source.Codec, source.Evolve, size),
 		erasures:      newAggregate(erasure.Category, erasure.Codec, erasure.Evolve, size),
+		audits:        newAggregate(audit.Category, audit.Codec, audit.Evolve, size),
 	}
 	c.customers.changed = func(s customer.State, since int) []string { return s.ChangedSince(since) }
 	c.opportunities.changed = func(s opportunity.State, since int) []string { return s.ChangedSince(since) }

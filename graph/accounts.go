@@ -52,7 +52,11 @@ func (r *resolver) oneAccount(ctx context.Context, p *commands.Principal, v proj
 }
 
 func accountObject(a accounts.Account, teams *teams) *model.Account {
-	now := time.Now()
+	return accountObjectAt(a, teams, time.Now())
+}
+
+// accountObjectAt is the account as it stands at an instant: a lock that has run out by then is none.
+func accountObjectAt(a accounts.Account, teams *teams, now time.Time) *model.Account {
 	object := &model.Account{
 		ID: a.ID, LoginName: a.LoginName, DisplayName: a.DisplayName, Email: model.Text(a.Email), Status: model.Enum(a.Status(now)),
 		Roles: a.Roles, Team: teams.get(a.Team),
@@ -85,7 +89,7 @@ func (r *resolver) people(p *commands.Principal) *model.Batch[model.Account] {
 	})
 }
 
-func (q query) Account(ctx context.Context, id *uuid.UUID, loginName *string, at *eventlog.Position) (*model.Account, error) {
+func (q query) Account(ctx context.Context, id *uuid.UUID, loginName *string, asOf *generated.AsOf, at *eventlog.Position) (*model.Account, error) {
 	if (id == nil) == (loginName == nil) {
 		return nil, invalid("id", "or loginName must be given, and not both")
 	}
@@ -93,17 +97,23 @@ func (q query) Account(ctx context.Context, id *uuid.UUID, loginName *string, at
 	if err != nil {
 		return nil, err
 	}
-	if id != nil {
+	if id != nil && asOf == nil {
 		return q.oneAccount(ctx, p, v, *id)
+	}
+	if id != nil {
+		return q.pastAccount(ctx, p, v, *id, asOf)
 	}
 	a, found, err := accounts.ByLoginName(ctx, q.DB, v, *loginName)
 	if err != nil || !found {
 		return nil, err
 	}
+	if asOf != nil {
+		return q.pastAccount(ctx, p, v, a.ID, asOf)
+	}
 	return accountObject(a, q.teams(p)), nil
 }
 
-func (q query) Accounts(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.AccountFilter, at *eventlog.Position) (*model.AccountConnection, error) {
+func (q query) Accounts(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.AccountFilter, asOf *generated.AsOf, at *eventlog.Position) (*model.AccountConnection, error) {
 	request, err := paging(first, after, last, before)
 	if err != nil {
 		return nil, err
@@ -116,10 +126,15 @@ func (q query) Accounts(ctx context.Context, first *int, after *string, last *in
 	if filter != nil {
 		f = accounts.Filter{LoginName: filter.LoginName, DisplayName: filter.DisplayName, Status: accounts.Status(value(filter.Status)), Team: value(filter.Team)}
 	}
-	page, err := accounts.List(ctx, q.DB, v, f, request)
+	db, now, err := q.listOf(ctx, accounts.Model.Name, v, asOf)
+	if err != nil {
+		return nil, err
+	}
+	f.Now = now
+	page, err := accounts.List(ctx, db, v, f, request)
 	teams := q.teams(p)
-	return listed(page, err, func(a accounts.Account) *model.Account { return accountObject(a, teams) },
-		func(ctx context.Context) (int, error) { return accounts.Count(ctx, q.DB, v, f) })
+	return listed(page, err, func(a accounts.Account) *model.Account { return accountObjectAt(a, teams, now) },
+		func(ctx context.Context) (int, error) { return accounts.Count(ctx, db, v, f) })
 }
 
 // account answers a command on an account with what that is now.

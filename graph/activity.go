@@ -3,6 +3,8 @@ package graph
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
@@ -57,5 +59,14 @@ func activityObject(a activity.Activity, people *model.Batch[model.Account]) *mo
 		Position: a.Position, Type: a.Type, OccurredAt: a.OccurredAt, RecordedAt: a.RecordedAt,
 		IP: model.Text(a.Meta.IP), Device: model.Text(a.Meta.Device), Reason: model.Text(a.Meta.Reason),
 		Summary: a.Summary, Data: a.View.Data, ActorID: a.Actor, Accounts: people,
+		Session: given(a.Meta.Session), Request: given(a.Meta.Correlation),
 	}
+}
+
+// given is nil for the zero id.
+func given(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
 }

@@ -14,10 +14,13 @@ import (
 	"github.com/annal-crm/annal/projections/customers"
 )
 
-func (q query) Customer(ctx context.Context, id uuid.UUID, at *eventlog.Position) (*model.Customer, error) {
+func (q query) Customer(ctx context.Context, id uuid.UUID, asOf *generated.AsOf, at *eventlog.Position) (*model.Customer, error) {
 	p, v, err := q.read(ctx, organization.ViewCustomers, at, customers.Model.Name)
 	if err != nil {
 		return nil, err
+	}
+	if asOf != nil {
+		return q.pastCustomer(ctx, p, v, id, asOf)
 	}
 	return q.oneCustomer(ctx, p, v, id)
 }
@@ -30,7 +33,7 @@ func (r *resolver) oneCustomer(ctx context.Context, p *commands.Principal, v pro
 	return nil, err
 }
 
-func (q query) Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.CustomerFilter, at *eventlog.Position) (*model.CustomerConnection, error) {
+func (q query) Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.CustomerFilter, asOf *generated.AsOf, at *eventlog.Position) (*model.CustomerConnection, error) {
 	request, err := paging(first, after, last, before)
 	if err != nil {
 		return nil, err
@@ -43,10 +46,14 @@ func (q query) Customers(ctx context.Context, first *int, after *string, last *i
 	if filter != nil {
 		f = customers.Filter{Name: filter.Name, Sector: filter.Sector, Country: filter.Country, Owner: value(filter.Owner), Archived: filter.Archived}
 	}
-	page, err := customers.List(ctx, q.DB, v, f, request)
+	db, _, err := q.listOf(ctx, customers.Model.Name, v, asOf)
+	if err != nil {
+		return nil, err
+	}
+	page, err := customers.List(ctx, db, v, f, request)
 	people := q.people(p)
 	return listed(page, err, func(c customers.Customer) *model.Customer { return customerObject(c, people) },
-		func(ctx context.Context) (int, error) { return customers.Count(ctx, q.DB, v, f) })
+		func(ctx context.Context) (int, error) { return customers.Count(ctx, db, v, f) })
 }
 
 func customerObject(c customers.Customer, people *model.Batch[model.Account]) *model.Customer {

@@ -24,6 +24,8 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/internal/past"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/where"
@@ -84,6 +86,9 @@ var table = []struct {
 	{reservation.ErrTaken, Conflict, "the name is taken"},
 	{vault.ErrErased, Conflict, "the person was erased"},
 
+	{past.ErrTooMuch, TooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position"},
+	{past.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},
+	{life.ErrIndex, Unavailable, "the log does not hold an event as the read model of activity says: an administrator has to verify the log (annal audit verify) and fold activity anew"},
 	{where.ErrHidden, Invalid, "this asks for personal data, which are hidden from you"},
 	{projections.ErrNotParked, NotFound, "nothing is parked there"},
 	{projections.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
@@ -146,7 +151,7 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 	}
 	for _, known := range table {
 		if errors.Is(cause, known.err) {
-			if known.err == commands.ErrUnreadable { // somebody has to mend that
+			if known.err == commands.ErrUnreadable || known.err == life.ErrIndex { // somebody has to mend that
 				p.logger.ErrorContext(ctx, "an event cannot be read", "path", e.Path.String(), "error", cause)
 			}
 			return known.code, known.message, nil

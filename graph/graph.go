@@ -25,6 +25,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/internal/past"
 	"github.com/annal-crm/annal/projections"
 )
 
@@ -68,7 +70,10 @@ func New(d Dependencies, c Config) *Handler {
 	}}
 	h.sockets.init = h.connect
 
-	resolver := &resolver{Dependencies: d, config: c}
+	resolver := &resolver{
+		Dependencies: d, config: c, lists: past.NewShelf(d.Engine, d.Log), looks: newLooks(),
+		past: past.Reader{Log: d.Log, Book: d.Book}, lives: life.Pages{Log: d.Log, Book: d.Book, DB: d.DB, Engine: d.Engine},
+	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})
 	h.errors = presenter{d.Logger, schema.Schema()}
 	resolver.errors = h.errors

@@ -17,6 +17,8 @@ const (
 	countCost    = 50   // totalCount counts every row there is
 	dataCost     = 50   // a parked event's data are read one by one from the log
 	reportCost   = 100  // a report aggregates
+	pastCost     = 100  // folds the stream of one record
+	listCost     = 3000 // folds the log, unless the list is still there
 	schemaCost   = 400  // introspection: the answer is large, however little was asked
 	fewObjects   = 10   // objects in a list that is not paged: roles, teams, sessions
 	reportRows   = 50
@@ -116,6 +118,9 @@ func (m meter) field(f *ast.Field, page int) weight {
 	case f.Name == "data" && parent == "ParkedEvent":
 		own = dataCost
 	}
+	if f.Definition.Arguments.ForName("asOf") != nil || f.Name == "compare" && own == rootCost {
+		own += m.past(f)
+	}
 	if len(f.SelectionSet) == 0 {
 		return weight{own, 1}
 	}
@@ -132,6 +137,23 @@ func (m meter) field(f *ast.Field, page int) weight {
 	}
 	w := m.selection(f.SelectionSet, inside)
 	return weight{saturate(own + times*w.cost), w.depth + 1}
+}
+
+// past is what a field costs more because it tells of a past.
+func (m meter) past(f *ast.Field) int {
+	at := f.Arguments.ForName("asOf")
+	given := f.Name == "compare"
+	if at != nil {
+		v, err := at.Value.Value(m.variables)
+		given = err != nil || v != nil
+	}
+	switch {
+	case !given && f.Name != "provenance" && f.Name != "effectiveRights": // of now, but folded all the same
+		return 0
+	case strings.HasSuffix(f.Definition.Type.Name(), "Connection"):
+		return listCost
+	}
+	return pastCost
 }
 
 // pageSize is how many objects a connection may hold. What is more than a page may have is refused by its resolver, which

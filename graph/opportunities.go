@@ -16,10 +16,13 @@ import (
 	"github.com/annal-crm/annal/projections/opportunities"
 )
 
-func (q query) Opportunity(ctx context.Context, id uuid.UUID, at *eventlog.Position) (*model.Opportunity, error) {
+func (q query) Opportunity(ctx context.Context, id uuid.UUID, asOf *generated.AsOf, at *eventlog.Position) (*model.Opportunity, error) {
 	p, v, err := q.read(ctx, organization.ViewOpportunity, at, opportunities.Model.Name)
 	if err != nil {
 		return nil, err
+	}
+	if asOf != nil {
+		return q.pastOpportunity(ctx, p, v, id, asOf)
 	}
 	return q.oneOpportunity(ctx, p, v, id)
 }
@@ -32,7 +35,7 @@ func (r *resolver) oneOpportunity(ctx context.Context, p *commands.Principal, v 
 	return nil, err
 }
 
-func (q query) Opportunities(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.OpportunityFilter, at *eventlog.Position) (*model.OpportunityConnection, error) {
+func (q query) Opportunities(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.OpportunityFilter, asOf *generated.AsOf, at *eventlog.Position) (*model.OpportunityConnection, error) {
 	request, err := paging(first, after, last, before)
 	if err != nil {
 		return nil, err
@@ -47,10 +50,14 @@ func (q query) Opportunities(ctx context.Context, first *int, after *string, las
 			Stages: stages(filter.Stage), Owner: value(filter.Owner), Customer: value(filter.Customer), Reference: filter.Reference, Product: filter.Product,
 		}
 	}
-	page, err := opportunities.List(ctx, q.DB, v, f, request)
+	db, _, err := q.listOf(ctx, opportunities.Model.Name, v, asOf)
+	if err != nil {
+		return nil, err
+	}
+	page, err := opportunities.List(ctx, db, v, f, request)
 	people, clients := q.people(p), q.clients(p)
 	return listed(page, err, func(o opportunities.Opportunity) *model.Opportunity { return opportunityObject(o, people, clients) },
-		func(ctx context.Context) (int, error) { return opportunities.Count(ctx, q.DB, v, f) })
+		func(ctx context.Context) (int, error) { return opportunities.Count(ctx, db, v, f) })
 }
 
 // stages returns what a filter lets pass; nil: everything.

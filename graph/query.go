@@ -9,6 +9,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/internal/past"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/where"
 )
@@ -18,6 +20,10 @@ type resolver struct {
 	Dependencies
 	config Config
 	errors presenter
+	past   past.Reader
+	lists  *past.Shelf
+	lives  life.Pages
+	looks  *looks
 }
 
 var _ generated.ResolverRoot = (*resolver)(nil)

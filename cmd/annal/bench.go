@@ -11,7 +11,7 @@ import (
 )
 
 type benchCmd struct {
-	Only    []string `help:"Measure these alone: append, single, live, reproject, activity, page, growth, latency, eventstore, audit, processes." placeholder:"NAME"`
+	Only    []string `help:"Measure these alone: append, single, live, reproject, activity, page, growth, latency, eventstore, audit, past, processes." placeholder:"NAME"`
 	Quick   bool     `help:"A first impression in two minutes: a shorter history, shorter rounds."`
 	Events  int      `help:"Events of the long history. Default: 1000000, or 100000 with --quick. A million take about 8 GB on the disk for some minutes." placeholder:"N"`
 	Write   string   `help:"Write the result as Markdown, too; what people have added to the file stays." placeholder:"FILE" type:"path"`

@@ -3,82 +3,108 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/life"
 )
 
 type replayCmd struct {
 	place
-	Kind string    `arg:"" enum:"account,customer" help:"account or customer."`
-	Who  string    `arg:"" help:"Its login name, its name, or its id."`
-	From time.Time `help:"Only what occurred at or after this time (RFC 3339)."`
-	To   time.Time `help:"Only what occurred before this time (RFC 3339)."`
-	JSON bool      `help:"One JSON object a line, with the fields of Activity in the API." name:"json"`
+	Kind    string    `arg:"" enum:"account,customer" help:"account or customer."`
+	Who     string    `arg:"" help:"Its login name, its name, or its id."`
+	From    time.Time `help:"Only what occurred at or after this time (RFC 3339)."`
+	To      time.Time `help:"Only what occurred before this time (RFC 3339)."`
+	Type    []string  `help:"Only events of this type, as account.login_failed; may be given several times." placeholder:"TYPE"`
+	IP      string    `help:"Only what came from this address, or network (203.0.113.0/24)." name:"ip" placeholder:"ADDRESS"`
+	Device  string    `help:"Only what was done with a device that calls itself something with this in it." placeholder:"TEXT"`
+	Session uuid.UUID `help:"Only what was done in this session." placeholder:"ID"`
+	Request uuid.UUID `help:"Only what came by this request." placeholder:"ID"`
+	JSON    bool      `help:"One JSON object a line, with the fields of Activity in the API." name:"json" xor:"form"`
+	CSV     bool      `help:"Comma-separated values with a heading. A text that a spreadsheet would take for a formula begins with an apostrophe." name:"csv" xor:"form"`
+	URL     string    `help:"Ask a running Annal for it, with the rights of the token's account: https://…/graphql." name:"url" placeholder:"URL"`
+	Token   string    `help:"Of a session there, as logIn returns it; best given by the environment." env:"ANNAL_TOKEN" placeholder:"TOKEN"`
 }
 
-// line is a line of the replay: the fields of Activity in the API.
-type line struct {
-	Position   string          `json:"position"`
-	Type       string          `json:"type"`
-	OccurredAt time.Time       `json:"occurredAt"`
-	RecordedAt time.Time       `json:"recordedAt"`
-	Actor      *actor          `json:"actor"`
-	IP         *string         `json:"ip"`
-	Device     *string         `json:"device"`
-	Reason     *string         `json:"reason"`
-	Summary    string          `json:"summary"`
-	Data       json.RawMessage `json:"data"`
-}
-
-type actor struct {
-	ID        uuid.UUID `json:"id"`
-	LoginName string    `json:"loginName"`
-}
-
-// Run tells the life from the log, so it is right even where a read model is not.
-func (c replayCmd) Run(ctx context.Context) (err error) {
-	i, err := c.open(ctx)
-	if err != nil {
-		return err
+func (c replayCmd) filter() (f life.Filter, err error) {
+	f = life.Filter{Types: c.Type, From: c.From, To: c.To, Device: c.Device, Session: c.Session, Request: c.Request}
+	if c.IP != "" {
+		f.IP, err = life.ParseIP(c.IP)
 	}
-	defer i.Close()
-	reader := life.Reader{Log: i.Log, Book: i.Book}
-	id, logins, err := reader.Find(ctx, c.Kind, c.Who)
+	return f, err
+}
+
+// Run tells the life from the log, so it is right even where a read model is not. That it was told is on record before anything is.
+func (c replayCmd) Run(ctx context.Context) (err error) {
+	filter, err := c.filter()
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(os.Stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
-	for f, err := range reader.Of(ctx, c.Kind, id) {
+	lines := c.remote(ctx)
+	if c.URL == "" {
+		i, err := c.open(ctx)
 		if err != nil {
 			return err
 		}
-		if !c.From.IsZero() && f.OccurredAt.Before(c.From) || !c.To.IsZero() && !f.OccurredAt.Before(c.To) {
-			continue
-		}
-		l, err := told(f, logins)
+		defer i.Close()
+		reader := life.Reader{Log: i.Log, Book: i.Book}
+		of, logins, err := reader.Find(ctx, c.Kind, c.Who)
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			err = json.NewEncoder(out).Encode(l)
-		} else {
-			err = l.print(out)
-		}
+		program, err := i.Commands.System(ctx, of.Organization)
 		if err != nil {
 			return err
+		}
+		look := audit.Read{Act: audit.Replayed, Kind: of.Category, Subject: of.ID, Filters: filter.Words()}
+		if c.JSON || c.CSV {
+			look.Act, look.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
+		}
+		if _, err := i.Commands.Look(ctx, program, look); err != nil {
+			return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
+		}
+		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
+	}
+	write := writeText
+	switch {
+	case c.JSON:
+		write = writeJSON
+	case c.CSV:
+		write = writeCSV
+	}
+	return write(out, lines)
+}
+
+// local reads the whole log.
+func local(ctx context.Context, reader life.Reader, category string, id uuid.UUID, filter life.Filter, logins map[uuid.UUID]string) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		for f, err := range reader.Of(ctx, category, id) {
+			if err != nil {
+				yield(line{}, err)
+				return
+			}
+			meta, err := f.Metadata()
+			if err == nil && !filter.Takes(f.Type, f.OccurredAt, meta) {
+				continue
+			}
+			var l line
+			if err == nil {
+				l, err = told(f, logins)
+			}
+			if !yield(l, err) || err != nil {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 func told(f *facts.Fact, logins map[uuid.UUID]string) (line, error) {
@@ -89,6 +115,7 @@ func told(f *facts.Fact, logins map[uuid.UUID]string) (line, error) {
 	l := line{
 		Position: f.Position.String(), Type: f.Type, OccurredAt: f.OccurredAt, RecordedAt: f.RecordedAt, Summary: view.Summary, Data: view.Data,
 		IP: present(view.Meta.IP), Device: present(view.Meta.Device), Reason: present(view.Meta.Reason),
+		Session: orNone(view.Meta.Session), Request: orNone(view.Meta.Correlation),
 	}
 	if id := view.Meta.Actor; id != uuid.Nil {
 		l.Actor = &actor{id, logins[id]}
@@ -96,31 +123,16 @@ func told(f *facts.Fact, logins map[uuid.UUID]string) (line, error) {
 	return l, nil
 }
 
-// print writes the line for a person: when, what, then who, from where and why.
-func (l line) print(out *bufio.Writer) error {
-	var about []string
-	if l.Actor != nil {
-		about = append(about, "by "+l.Actor.LoginName)
-	}
-	if l.IP != nil {
-		about = append(about, "from "+*l.IP)
-	}
-	if l.Device != nil {
-		about = append(about, "on "+*l.Device)
-	}
-	if l.Reason != nil {
-		about = append(about, fmt.Sprintf("because %q", *l.Reason))
-	}
-	_, err := fmt.Fprintf(out, "%8s  %s  %-28s %s\n", l.Position, l.OccurredAt.Format("2006-01-02 15:04:05"), l.Type, l.Summary)
-	if err == nil && len(about) > 0 {
-		_, err = fmt.Fprintf(out, "%31s%s\n", "", strings.Join(about, ", "))
-	}
-	return err
-}
-
 func present(s string) *string {
 	if s == "" {
 		return nil
 	}
 	return &s
+}
+
+func orNone(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
 }

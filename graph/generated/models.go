@@ -59,6 +59,23 @@ type AddPermissionInput struct {
 	Scope      model.Enum `json:"scope"`
 }
 
+// A past. `knownAt` and `position` take only what Annal had recorded by then: what was known. `happenedBy` takes only what had
+// happened by then, also if it was recorded later. Together they answer what was known at one time about another. At least one
+// must be given; an instant or position that has not come yet is `INVALID`.
+//
+// Whoever may see a record now may see how it was. The record is as it was then, with the same fields hidden from you as now; what
+// belonged to a person who has been erased reads `erased`. The people, customers and teams that it names (`owner`, `customer`,
+// `team`) are shown as they are now. An account's `status` is that of the instant.
+//
+// A whole list of a past is folded from the log, which takes seconds, and stays for a minute, so that its pages fit together.
+// It is for who may see all such records (scope `all`); a log too long for one request is `TOO_COMPLEX`, other lists being folded
+// `RATE_LIMITED`.
+type AsOf struct {
+	KnownAt    *time.Time         `json:"knownAt,omitempty"`
+	Position   *eventlog.Position `json:"position,omitempty"`
+	HappenedBy *time.Time         `json:"happenedBy,omitempty"`
+}
+
 type ChangeLockoutPolicyInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
@@ -165,6 +182,21 @@ type IssueActivationPayload struct {
 	Token     string         `json:"token"`
 	ExpiresAt time.Time      `json:"expiresAt"`
 	Receipt   *model.Receipt `json:"receipt"`
+}
+
+// All that are given must hold.
+type LifeFilter struct {
+	// Any of these: `account.login_failed`.
+	Types []string `json:"types,omitempty"`
+	// By occurredAt: from <= t < to.
+	From *time.Time `json:"from,omitempty"`
+	To   *time.Time `json:"to,omitempty"`
+	// An address, `203.0.113.7`, or a network, `203.0.113.0/24`.
+	IP *string `json:"ip,omitempty"`
+	// A part of what the device called itself, letter case not told apart.
+	Device  *string    `json:"device,omitempty"`
+	Session *uuid.UUID `json:"session,omitempty"`
+	Request *uuid.UUID `json:"request,omitempty"`
 }
 
 type LogInInput struct {

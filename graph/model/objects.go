@@ -150,6 +150,8 @@ type Activity struct {
 	Reason     Text
 	Summary    string
 	Data       json.RawMessage
+	Session    *uuid.UUID
+	Request    *uuid.UUID
 
 	ActorID  uuid.UUID
 	Accounts *Batch[Account]

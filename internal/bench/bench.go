@@ -62,6 +62,7 @@ var lines = []line{
 	{"latency", latency},
 	{"eventstore", eventStore},
 	{"audit", audit},
+	{"past", thePast},
 	{"processes", severalProcesses},
 }
 

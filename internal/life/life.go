@@ -93,22 +93,22 @@ func (r Reader) All(ctx context.Context) iter.Seq2[*facts.Fact, error] {
 	}
 }
 
-// Find returns the id of the account (by its login name, letter case not told apart) or customer (by any name it ever had)
+// Find returns the stream of the account (by its login name, letter case not told apart) or customer (by any name it ever had)
 // that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. A name out of
 // an imported log ([account.AuthLog]) means that only if no person has it. Errors: [ErrUnknown], [ErrAmbiguous].
-func (r Reader) Find(ctx context.Context, category, nameOrID string) (id uuid.UUID, logins map[uuid.UUID]string, err error) {
+func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlog.Stream, logins map[uuid.UUID]string, err error) {
 	logins = make(map[uuid.UUID]string)
-	found := make(map[uuid.UUID]bool) // true: out of an imported log
+	found := make(map[eventlog.Stream]bool) // true: out of an imported log
 	wanted, parseErr := uuid.Parse(nameOrID)
 	for f, err := range r.All(ctx) {
 		if err != nil {
-			return uuid.Nil, nil, err
+			return of, nil, err
 		}
 		if f.Type != "account.invited" && f.Stream.Category != category {
 			continue
 		}
 		if parseErr == nil && f.Stream.Category == category && f.Stream.ID == wanted {
-			found[wanted] = false
+			found[f.Stream] = false
 		}
 		payload, err := f.Payload()
 		if err != nil {
@@ -127,25 +127,25 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (id uuid.UU
 			}
 		}
 		if name != "" && f.Stream.Category == category && (name == nameOrID || category == account.Category && strings.EqualFold(name, strings.TrimSpace(nameOrID))) {
-			found[f.Stream.ID] = imported
+			found[f.Stream] = imported
 		}
 	}
 	if slices.Contains(slices.Collect(maps.Values(found)), false) {
-		maps.DeleteFunc(found, func(_ uuid.UUID, imported bool) bool { return imported })
+		maps.DeleteFunc(found, func(_ eventlog.Stream, imported bool) bool { return imported })
 	}
 	switch len(found) {
 	case 0:
-		return uuid.Nil, nil, fmt.Errorf("%w: %s %q", ErrUnknown, category, nameOrID)
+		return of, nil, fmt.Errorf("%w: %s %q", ErrUnknown, category, nameOrID)
 	case 1:
-		for id = range found {
+		for of = range found {
 		}
-		return id, logins, nil
+		return of, logins, nil
 	}
 	var ids []string
-	for id := range found {
-		ids = append(ids, id.String())
+	for s := range found {
+		ids = append(ids, s.ID.String())
 	}
-	return uuid.Nil, nil, fmt.Errorf("%w: %s %q is one of %s", ErrAmbiguous, category, nameOrID, strings.Join(ids, ", "))
+	return of, nil, fmt.Errorf("%w: %s %q is one of %s", ErrAmbiguous, category, nameOrID, strings.Join(ids, ", "))
 }
 
 // Of yields the life of an account or customer, in log order.

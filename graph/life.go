@@ -1,0 +1,255 @@
+package graph
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/audit"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/activity"
+)
+
+func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first *int, after *string, in *generated.LifeFilter) (*model.ActivityConnection, error) {
+	request, err := paging(first, after, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	who, filter, err := lifeOf(accountID, customerID, in)
+	if err != nil {
+		return nil, err
+	}
+	p, err := callerOf(ctx).who(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.look(ctx, p, who, filter, request.After); err != nil {
+		return nil, err
+	}
+	v, sight := onlooker(p)
+	page, err := q.lives.Of(ctx, v, sight, who, filter, cmp.Or(request.First, defaultPage), request.After)
+	people := q.people(p)
+	c, err := listed(page.Page, err, func(a activity.Activity) *model.Activity { return activityObject(a, people) },
+		func(ctx context.Context) (int, error) {
+			if filter.Opened() {
+				return 0, invalid("filter", "by address, device, session or request cannot be counted")
+			}
+			counted := who
+			counted.Types, counted.From, counted.To = filter.Types, filter.From, filter.To
+			return activity.Count(ctx, q.DB, v, sight, counted)
+		})
+	if err == nil && page.HasNext {
+		c.PageInfo.EndCursor = model.Text(page.End)
+	}
+	return c, err
+}
+
+// lifeOf reads whose life is asked for, and what of it.
+func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who activity.Filter, f life.Filter, err error) {
+	if (accountID == nil) == (customerID == nil) {
+		return who, f, invalid("account", "or customer must be given, and not both")
+	}
+	who = activity.Filter{Account: value(accountID), Customer: value(customerID)}
+	if in == nil {
+		return who, f, nil
+	}
+	f = life.Filter{Types: in.Types, From: value(in.From), To: value(in.To), Device: value(in.Device), Session: value(in.Session), Request: value(in.Request)}
+	if in.IP != nil {
+		if f.IP, err = life.ParseIP(*in.IP); err != nil {
+			return who, f, invalid("filter.ip", "is neither an address nor a network")
+		}
+	}
+	return who, f, nil
+}
+
+// looks remembers which lives are being read, so that a replay is one event on record and not one for each page.
+type looks struct {
+	mu    sync.Mutex
+	since *lru.Cache[string, time.Time]
+}
+
+// oneLook is how long a replay under way is the same one. It bounds what can be read by pages alone without a new event.
+const oneLook = time.Hour
+
+func newLooks() *looks {
+	cache, err := lru.New[string, time.Time](10_000) // replays at once; one forgotten is on record twice
+	if err != nil {
+		panic(err)
+	}
+	return &looks{since: cache}
+}
+
+// look puts on record that the principal reads a life, before anything of it is shown: at the first page, and at any other that
+// does not follow one.
+func (r *resolver) look(ctx context.Context, p *commands.Principal, who activity.Filter, f life.Filter, after string) error {
+	wish := audit.Read{Act: audit.Replayed, Kind: account.Category, Subject: who.Account, Filters: f.Words()}
+	if who.Customer != uuid.Nil {
+		wish.Kind, wish.Subject = customer.Category, who.Customer
+	}
+	name := fmt.Sprint(p.Account, p.Session, wish, f.IP, strings.ToLower(f.Device))
+	r.looks.mu.Lock()
+	since, known := r.looks.since.Get(name)
+	r.looks.mu.Unlock()
+	if after != "" && known && time.Since(since) < oneLook {
+		return nil
+	}
+	if _, err := r.Commands.Look(ctx, p, wish); err != nil {
+		return err
+	}
+	r.looks.mu.Lock()
+	defer r.looks.mu.Unlock()
+	r.looks.since.Add(name, time.Now())
+	return nil
+}
+
+// longestPause is the longest between two events of a replay if nobody says: nights and weekends tell nothing.
+const longestPause = 5 * time.Second
+
+// Life replays a life event by event, then follows it as [subscription.Activity] follows all.
+func (s subscription) Life(ctx context.Context, accountID, customerID *uuid.UUID, after *string, in *generated.LifeFilter, speed *float64, pause *time.Duration) (<-chan *model.Activity, error) {
+	who, filter, err := lifeOf(accountID, customerID, in)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case speed != nil && !(*speed > 0 && *speed <= 1e9):
+		return nil, invalid("speed", "must be above 0, at most 1e9")
+	case pause != nil && (*pause < 0 || *pause > time.Hour):
+		return nil, invalid("longestPause", "must be 0s to 1h")
+	}
+	if _, err := activity.ParseCursor(value(after)); value(after) != "" && err != nil {
+		return nil, invalid("after", "is not a cursor of this list")
+	}
+	p, err := callerOf(ctx).now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.look(ctx, p, who, filter, ""); err != nil {
+		return nil, err
+	}
+	head, err := s.Log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	longest := longestPause
+	if pause != nil {
+		longest = *pause
+	}
+	r := replay{subscription: s, who: who, filter: filter, cursor: value(after), past: head, speed: value(speed), longest: longest, events: make(chan *model.Activity)}
+	go func() {
+		defer close(r.events)
+		if err := r.run(ctx); err != nil && ctx.Err() == nil {
+			transport.AddSubscriptionError(ctx, s.errors.present(ctx, err))
+		}
+	}()
+	return r.events, nil
+}
+
+// replay is one under way.
+type replay struct {
+	subscription
+	who     activity.Filter
+	filter  life.Filter
+	cursor  string            // after the last event looked at
+	past    eventlog.Position // up to here it is paced
+	speed   float64           // 0: as fast as can be
+	longest time.Duration
+	before  time.Time // when the event before happened
+	events  chan *model.Activity
+}
+
+func (r *replay) run(ctx context.Context) error {
+	for {
+		p, err := callerOf(ctx).now(ctx) // the session and the rights it has, before anything is shown and while nothing happens
+		if err != nil {
+			return err
+		}
+		head, err := r.Log.Head(ctx)
+		if err != nil {
+			return err
+		}
+		v, sight := onlooker(p)
+		page, err := r.lives.Of(ctx, v, sight, r.who, r.filter, livePage, r.cursor)
+		if errors.Is(err, projections.ErrCursor) {
+			err = invalid("after", "is not a cursor of this list")
+		}
+		if err != nil {
+			return err
+		}
+		people, events := r.people(p), make([]*model.Activity, len(page.Rows))
+		for i, a := range page.Rows { // all of them first: the batch must be complete before one is read
+			events[i] = activityObject(a, people)
+		}
+		checked, all := time.Now(), true
+		for i, a := range events {
+			if all, err = r.send(ctx, a, &checked); err != nil || ctx.Err() != nil {
+				return err
+			}
+			r.cursor = page.Cursors[i]
+			if !all { // the session is to be looked at again, with what is left read anew
+				break
+			}
+		}
+		if !all {
+			continue
+		}
+		r.cursor = page.End
+		if page.HasNext {
+			continue
+		}
+		limited, cancel := context.WithTimeout(ctx, r.config.Recheck)
+		err = r.Log.Wait(limited, head)
+		cancel()
+		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		select {
+		case <-time.After(pace):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// send waits until an event's time has come and delivers it. While it waits it looks at the session again and again. go on: the
+// rest of the page may be shown without another look.
+func (r *replay) send(ctx context.Context, a *model.Activity, checked *time.Time) (goOn bool, err error) {
+	if gap := a.OccurredAt.Sub(r.before); r.speed > 0 && a.Position <= r.past && !r.before.IsZero() && gap > 0 {
+		until := time.Now().Add(min(r.longest, time.Duration(float64(gap)/r.speed)))
+		for left := time.Until(until); left > 0; left = time.Until(until) {
+			select {
+			case <-time.After(min(left, r.config.Recheck)):
+			case <-ctx.Done():
+				return false, nil
+			}
+			if time.Since(*checked) >= r.config.Recheck {
+				if _, err := callerOf(ctx).now(ctx); err != nil {
+					return false, err
+				}
+				*checked = time.Now()
+			}
+		}
+	}
+	r.before = a.OccurredAt
+	select {
+	case r.events <- a:
+		return time.Since(*checked) < r.config.Recheck, nil
+	case <-ctx.Done():
+		return false, nil
+	}
+}
