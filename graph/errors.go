@@ -20,6 +20,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
@@ -67,6 +68,7 @@ var table = []struct {
 	{account.ErrExists, Conflict, "the account exists"},
 	{account.ErrNotActive, Conflict, "the account is not active"},
 	{account.ErrDeactivated, Conflict, "the account is deactivated"},
+	{account.ErrErased, Conflict, "the account was erased"},
 	{account.ErrActivation, Invalid, "the activation token is unknown, used or expired"},
 	{organization.ErrNotFound, NotFound, notThere},
 	{organization.ErrExists, Conflict, "the organization exists"},
@@ -78,11 +80,16 @@ var table = []struct {
 	{organization.ErrLastManage, Conflict, "no role would be left that may manage the organization"},
 	{customer.ErrNotFound, NotFound, notThere},
 	{customer.ErrExists, Conflict, "the customer exists"},
+	{customer.ErrErased, Conflict, "the customer was erased"},
 	{customer.ErrArchived, Conflict, "the customer is archived: restore it first"},
 	{opportunity.ErrNotFound, NotFound, notThere},
 	{opportunity.ErrExists, Conflict, "the opportunity exists"},
 	{opportunity.ErrNotEngaged, Conflict, "the opportunity is not engaged yet"},
 	{opportunity.ErrClosed, Conflict, "the opportunity is closed: reopen it first"},
+	{erasure.ErrNotFound, NotFound, notThere},
+	{erasure.ErrExists, Conflict, "the erasure was asked for before"},
+	{erasure.ErrSamePerson, Forbidden, "who asks for an erasure, or is to be erased, does not approve it: somebody else must"},
+	{erasure.ErrDecided, Conflict, "the request was approved or refused before"},
 	{reservation.ErrTaken, Conflict, "the name is taken"},
 	{vault.ErrErased, Conflict, "the person was erased"},
 

@@ -384,13 +384,13 @@ func TestAnActThatCannotBeShownYetSaysThatItIsDone(t *testing.T) {
 func TestAnInternalErrorShowsNothing(t *testing.T) {
 	w := newWorld(t, graph.Config{})
 	admin := w.signIn("admin")
-	if _, err := w.Pool.Exec(t.Context(), "alter schema customers_v1 rename to elsewhere"); err != nil {
+	if _, err := w.Pool.Exec(t.Context(), "alter schema customers_v2 rename to elsewhere"); err != nil {
 		t.Fatal(err)
 	}
 	a := admin.raw(`{ customers { nodes { id } } }`, nil)
 	text, _ := json.Marshal(a)
 	reference, _ := a.Errors[0].Extensions["reference"].(string)
-	if a.Errors[0].Extensions["code"] != "INTERNAL" || reference == "" || strings.Contains(string(text), "customers_v1") || strings.Contains(string(text), "SQLSTATE") {
+	if a.Errors[0].Extensions["code"] != "INTERNAL" || reference == "" || strings.Contains(string(text), "customers_v2") || strings.Contains(string(text), "SQLSTATE") {
 		t.Errorf("%s", text)
 	}
 	log := w.logs.String()

@@ -59,6 +59,11 @@ type AddPermissionInput struct {
 	Scope      model.Enum `json:"scope"`
 }
 
+type ApproveErasureInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	RequestID uuid.UUID  `json:"requestId"`
+}
+
 // A past. `knownAt` and `position` take only what Annal had recorded by then: what was known. `happenedBy` takes only what had
 // happened by then, also if it was recorded later. Together they answer what was known at one time about another. At least one
 // must be given; an instant or position that has not come yet is `INVALID`.
@@ -158,6 +163,34 @@ type EditOpportunityInput struct {
 	CustomerID      graphql.Omittable[*uuid.UUID] `json:"customerId,omitempty"`
 	// Of a won one.
 	Value graphql.Omittable[*domain.Decimal] `json:"value,omitempty"`
+}
+
+type ErasureFilter struct {
+	// Any of these.
+	Statuses []model.Enum `json:"statuses,omitempty"`
+}
+
+type ErasurePayload struct {
+	Request *model.ErasureRequest `json:"request"`
+	Receipt *model.Receipt        `json:"receipt"`
+}
+
+// What would go. The record itself stays, without the person, and its history.
+type ErasurePreview struct {
+	// Fields of the record's own events that nobody can read any more: `email`, `metadata.ip`.
+	Fields []string `json:"fields"`
+	// Events of its own history in which there are such fields.
+	Events int `json:"events"`
+	// Events elsewhere that the account has caused: their address and device go.
+	Acts int `json:"acts"`
+	// Read models whose rows are blanked.
+	ReadModels []string `json:"readModels"`
+	// Names that become free: `login_name`, `email`.
+	Names []string `json:"names"`
+	// Sessions that end.
+	Sessions int `json:"sessions"`
+	// Whether a password is deleted.
+	Password bool `json:"password"`
 }
 
 type InviteAccountInput struct {
@@ -296,6 +329,13 @@ type ReassignOpportunityInput struct {
 	OwnerID         uuid.UUID  `json:"ownerId"`
 }
 
+type RefuseErasureInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	RequestID uuid.UUID  `json:"requestId"`
+	// Must not be blank. It is kept for good: do not name the person in it.
+	Reason string `json:"reason"`
+}
+
 type RegisterCustomerInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
@@ -315,6 +355,14 @@ type RemovePermissionInput struct {
 	Reason     *string    `json:"reason,omitempty"`
 	Role       string     `json:"role"`
 	Permission string     `json:"permission"`
+}
+
+type RequestErasureInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	Customer  *uuid.UUID `json:"customer,omitempty"`
+	Account   *uuid.UUID `json:"account,omitempty"`
+	// Must not be blank. It is kept for good: do not name the person in it.
+	Reason string `json:"reason"`
 }
 
 type RetryParkedInput struct {
