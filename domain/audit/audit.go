@@ -2,8 +2,9 @@
 // itself a fact.
 //
 // Each reader has a stream, so that reading never waits for another's decision.
-// [Evolve] folds it into a [State]; [Look] returns the event of a look. What the
-// looks were about is for people to read: no rule remembers it.
+// [Evolve] folds it into a [State]; [Look] returns the event of a look, [Check] that
+// of a check of the log. What they were about is for people to read: no rule
+// remembers it.
 package audit
 
 import (
@@ -22,7 +23,8 @@ type Event interface{ auditEvent() }
 
 // Codec names every event for storage. A name is for ever; its Go type is not.
 var Codec = domain.NewCodec(map[string]Event{
-	"audit.read": Read{},
+	"audit.read":    Read{},
+	"audit.checked": Checked{},
 })
 
 // Act is what was done.
@@ -46,7 +48,8 @@ func (Read) auditEvent() {}
 
 // State is what is remembered of a reader.
 type State struct {
-	Reads int
+	Reads  int
+	Checks int
 }
 
 // Evolve returns s as e leaves it. It never refuses: an event has happened.
@@ -54,6 +57,8 @@ func Evolve(s State, e Event) State {
 	switch e.(type) {
 	case Read:
 		s.Reads++
+	case Checked:
+		s.Checks++
 	default:
 		panic(fmt.Sprintf("audit: Evolve lacks %T", e))
 	}

@@ -18,13 +18,14 @@ const (
 	ViewPersonal    Permission = "personal.view"   // names, e-mail, phone, address, device of people; without it they are masked
 	RequestErasure  Permission = "erasure.request" // ask that a person be erased, and see such requests
 	ApproveErasure  Permission = "erasure.approve" // approve or refuse what somebody else has asked for
+	VerifyLog       Permission = "audit.verify"    // verify the log, take proofs out of it; all or nothing
 )
 
 // Permissions lists them all.
 func Permissions() []Permission {
 	return []Permission{
 		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports, ViewActivity, ViewPersonal,
-		RequestErasure, ApproveErasure,
+		RequestErasure, ApproveErasure, VerifyLog,
 	}
 }
 
@@ -54,7 +55,7 @@ func BuiltIn() []RoleDefined {
 		{"administrator", map[Permission]Scope{
 			Manage: All, ViewAccounts: All, ManageAccounts: All, ViewCustomers: All, EditCustomers: All,
 			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
-			RequestErasure: All, ApproveErasure: All,
+			RequestErasure: All, ApproveErasure: All, VerifyLog: All,
 		}},
 		{"manager", map[Permission]Scope{
 			ViewAccounts: Team, ViewCustomers: All, EditCustomers: Team, ViewOpportunity: Team, EditOpportunity: Team,
@@ -66,6 +67,7 @@ func BuiltIn() []RoleDefined {
 		}},
 		{"auditor", map[Permission]Scope{
 			ViewAccounts: All, ViewCustomers: All, ViewOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
+			VerifyLog: All,
 		}},
 		{"analyst", map[Permission]Scope{
 			ViewCustomers: All, ViewOpportunity: All, ViewReports: All,

@@ -43,6 +43,8 @@ func summary(payload any) string {
 			s += ", filtered by " + strings.Join(e.Filters, ", ")
 		}
 		return s
+	case audit.Checked:
+		return fmt.Sprintf("log %s: %s", plainWords(string(e.Kind)), e.Of)
 	case source.LoginFailed:
 		return fmt.Sprintf("sign-in failed: unknown name %q", e.NameMasked)
 	case source.Muted:
