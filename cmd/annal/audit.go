@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/transparency"
 )
@@ -113,6 +116,11 @@ func (c auditVerifyCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return exit{unjudged, err}
 	}
+	if v.OK { // to a log that differs nothing is added: it is evidence
+		if err := checked(ctx, i, commands.Home, audit.Verified, fmt.Sprintf("size=%d", v.Size)); err != nil {
+			slog.Warn("the log is as it was recorded", "but", err.Error())
+		}
+	}
 	if c.JSON {
 		if err := json.NewEncoder(os.Stdout).Encode(newVerdict(v)); err != nil {
 			return err
@@ -165,12 +173,15 @@ func (c auditProveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(p)
-	}
 	_, e, err := transparency.ParseLeaf(p.Leaf)
 	if err != nil {
 		return err
+	}
+	if err := checked(ctx, i, e.Stream.Organization, audit.Proved, "position="+at.String()); err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(p)
 	}
 	fmt.Printf("position %s: %s of %s %s, recorded %s\nis event %d of the %d that this checkpoint signs (%d hashes lead there):\n\n%s",
 		at, e.Type, e.Stream.Category, e.Stream.ID, e.RecordedAt.Format("2006-01-02 15:04:05.000000"), p.Index+1, p.Checkpoint.Size, len(p.Proof), p.Checkpoint.Note)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/transparency"
 )
@@ -46,6 +48,13 @@ func (c auditBundleCmd) Run(ctx context.Context) (err error) {
 	out := bufio.NewWriter(f)
 	events, err := i.Audit.Bundle(ctx, out, scope)
 	if err := errors.Join(err, out.Flush(), f.Close()); err != nil {
+		return err
+	}
+	of, organization := "positions "+c.From+" to "+cmp.Or(c.To, "the end"), commands.Home
+	if scope.Stream.Category != "" {
+		of, organization = scope.Stream.Category+"/"+scope.Stream.ID.String(), scope.Stream.Organization
+	}
+	if err := checked(ctx, i, organization, audit.Bundled, of); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), c.File); err != nil {

@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 var verifier = regexp.MustCompile("(?s)<!-- verify.py -->\n```python\n(.*?)```")
@@ -117,6 +120,20 @@ func TestAnAuditorIsToldTheTruth(t *testing.T) {
 		}
 	}
 
+	// What an auditor takes is on record before it is shown; what failed is not.
+	onRecord := func() (kinds []string) {
+		rows, _ := h.database().Query(t.Context(), `select data->>'kind' || ' ' || (metadata->>'reason') from eventlog.events where type = 'audit.checked' order by position`)
+		kinds, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kinds
+	}
+	by := " " + operator() + " at the command line"
+	if got := onRecord(); !slices.Equal(got, []string{"proved" + by, "proved" + by, "bundled" + by}) {
+		t.Errorf("on record: %q", got)
+	}
+
 	// Somebody changes the database behind Annal's back.
 	if out, status := h.run("audit", "verify", "--checkpoint", note, "--key", keys.VerifierKey); status != 0 || !strings.Contains(out, "all as they were recorded") {
 		t.Fatal(status, out)
@@ -135,6 +152,9 @@ func TestAnAuditorIsToldTheTruth(t *testing.T) {
 	}
 	if out, status := h.run("audit", "prove", "4"); status != 1 || !strings.Contains(out, "not as it was recorded: the event at position 4") {
 		t.Error(out)
+	}
+	if got := onRecord(); len(got) != 4 || got[3] != "verified"+by {
+		t.Errorf("on record: %q", got)
 	}
 	if status := s.stop(t); status != 0 {
 		t.Error("exit status", status)

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/internal/whatif"
 )
@@ -26,7 +28,7 @@ type auditWhatIfCmd struct {
 	JSON         bool          `help:"As JSON." name:"json"`
 }
 
-// Run judges the log and writes nothing.
+// Run judges the log; all it writes is that it was asked.
 func (c auditWhatIfCmd) Run(ctx context.Context) error {
 	rule := organization.Lockout{Attempts: c.Attempts, Window: c.Window, LockFor: c.LockFor}
 	// A rule that no organization could have is not tried.
@@ -52,6 +54,9 @@ func (c auditWhatIfCmd) Run(ctx context.Context) error {
 	}
 	would, err := history.Try(ctx, rule)
 	if err != nil {
+		return err
+	}
+	if err := checked(ctx, i, commands.Home, audit.Judged, fmt.Sprintf("attempts=%d window=%s lockFor=%s of %.200q", rule.Attempts, rule.Window, rule.LockFor, history.Organization)); err != nil {
 		return err
 	}
 	if c.JSON {
