@@ -541,7 +541,7 @@ Every error carries ` + "`" + `extensions.code` + "`" + `:
 | ` + "`" + `INTERNAL` + "`" + ` | a fault of the server | ` + "`" + `reference` + "`" + `: for the operator's log |
 
 The limits: bodies of 1 MiB, 12 levels deep, pages of 200, and a cost of 10 000. Each field costs 1, what is inside a list is
-counted once for each object the page may hold, ` + "`" + `totalCount` + "`" + ` and a parked event's ` + "`" + `data` + "`" + ` cost 50 and a report 100.
+counted once for each object the page may hold, ` + "`" + `totalCount` + "`" + ` and a parked event's ` + "`" + `data` + "`" + ` cost 50, a report and a record of the past 100, a list of the past 3 000.
 """
 schema {
   query: Query
