@@ -11,15 +11,17 @@ import (
 // insertGroup is a group's transaction. The head row's lock puts the commits of all processes in order. Of the appends whose
 // stream this process does not know well ($12–$17) those are left out, and returned, that do not follow their stream, either
 // because it has moved on or because it is not that long; so one that is stale costs the others nothing. The look at the
-// streams is older than the lock: what another process has committed in between the unique key finds.
+// streams is older than the lock: what another process has committed in between the unique key finds. "limit 1" has each
+// stream looked up along the key; with "exists" Postgres at times hashed the whole table for it, as large as that may be.
 const insertGroup = `with wrong as materialized (
-	select a.first, a.events, m.moved
+	select a.first, a.events, coalesce(next.there, false) as moved
 	from unnest($12::uuid[], $13::text[], $14::uuid[], $15::bigint[], $16::bigint[], $17::bigint[])
 		as a (organization, category, stream, version, first, events)
-	cross join lateral (select exists (select from eventlog.events x
-		where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version + 1)) as moved) m
-	where m.moved or a.version > 0 and not exists (select from eventlog.events x
-		where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version))
+	left join lateral (select true as there from eventlog.events x
+		where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version + 1) limit 1) next on true
+	left join lateral (select true as there from eventlog.events x
+		where (x.organization, x.category, x.stream, x.version) = (a.organization, a.category, a.stream, a.version) limit 1) last on a.version > 0
+	where next.there or a.version > 0 and last.there is null
 ), n as materialized (
 	select $1 - coalesce(sum(w.events), 0)::bigint as events from wrong w
 ), h as (

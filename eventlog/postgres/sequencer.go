@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -130,6 +131,19 @@ func (q *queue) take(rest []*pending) []*pending {
 	return rest
 }
 
+// gather waits until n appends are waiting, but not for long.
+func (q *queue) gather(n int, limit time.Duration) {
+	const look = 100 * time.Microsecond // about what a caller takes to come back
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(look) {
+		q.mu.Lock()
+		enough := len(q.waiting) >= n || q.closed
+		q.mu.Unlock()
+		if enough {
+			return
+		}
+	}
+}
+
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -141,17 +155,30 @@ func (q *queue) close() {
 func (l *Log) sequence() {
 	var known versions
 	var waiting []*pending
+	var last eventlog.Position
+	var before int // appends of the group before
 	for {
 		if waiting = l.queue.take(waiting); len(waiting) == 0 {
 			return
 		}
 		var g group
 		waiting = g.choose(waiting, &known)
-		if len(g.appends) > 0 {
-			l.commit(&g, &known)
+		if len(g.appends) == 0 {
+			continue
 		}
+		began := time.Now()
+		newest := l.commit(&g, &known)
+		if last > 0 && newest > last+eventlog.Position(g.events) {
+			// Another process appends as well. A group that is sent at once would be that of the first caller who comes back, and
+			// wait for the other's lock with an empty place beside it for everybody else.
+			l.queue.gather(max(len(g.appends), before), min(lingerLimit, time.Since(began)/4))
+		}
+		last, before = newest, len(g.appends)
 	}
 }
+
+// lingerLimit is the longest that a group waits to fill up: a fraction of what a commit takes on a disk.
+const lingerLimit = 2 * time.Millisecond
 
 // group is what one statement appends: at most one append to each stream.
 type group struct {
@@ -193,8 +220,8 @@ func (g *group) choose(waiting []*pending, known *versions) (rest []*pending) {
 	return rest
 }
 
-// commit appends the group and answers everybody in it.
-func (l *Log) commit(g *group, known *versions) {
+// commit appends the group and answers everybody in it. It returns the log's new head, 0 if that is not known.
+func (l *Log) commit(g *group, known *versions) eventlog.Position {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.Timeout)
 	defer cancel()
 	newest, wrong, err := l.insert(ctx, g)
@@ -216,6 +243,7 @@ func (l *Log) commit(g *group, known *versions) {
 			p.answer(eventlog.Receipt{}, unavailable(err))
 		}
 	}
+	return newest
 }
 
 // answer gives everybody in a group that was inserted, those who were left out apart, the receipt. The group ends at newest.
