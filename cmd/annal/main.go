@@ -29,6 +29,7 @@ type cli struct {
 	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
 	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
 	Parked      parkedCmd      `cmd:"" help:"What read models could not fold: list it, fold it once more, or leave it out."`
+	Erasure     erasureCmd     `cmd:"" help:"Who was erased or is to be, and what that takes away."`
 	Audit       auditCmd       `cmd:"" help:"Prove that the log is what it was, and find out if it is not."`
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
