@@ -29,7 +29,7 @@ type Config struct {
 	// "<name>~customer-<organization>.<id>". Default none.
 	Name string
 	// MaxAppendSize is the server's setting of that name, in bytes: what is larger is [eventlog.ErrInvalid]. The server
-	// counts data, metadata and two bytes for each of a type. Default 1 MiB, as the server's.
+	// counts data, metadata and two bytes for each of a type. Default: the URL's maxAppendSize, else 1 MiB, as the server's.
 	MaxAppendSize int
 	// Timeout bounds a call with all its attempts, except that a read may go on for as long as something comes. Default 10 s,
 	// in which a cluster elects a new leader. A connection that has been away for longer fails calls at once.
@@ -58,15 +58,15 @@ var _ eventlog.Importer = (*Log)(nil)
 // settings of the client library (of discovery it tries as often as it takes, with a pause of its own). A database without a log gets one. The error tells in a sentence what is wrong with the
 // URL; it is [eventlog.ErrUnavailable] if no server answers there or none that lets us in, after five seconds at the latest.
 func Open(ctx context.Context, url string, config Config) (*Log, error) {
-	config.MaxAppendSize = cmp.Or(config.MaxAppendSize, 1<<20)
 	config.Timeout = cmp.Or(config.Timeout, 10*time.Second)
 	if !regexp.MustCompile(`^[A-Za-z0-9_]*$`).MatchString(config.Name) {
 		return nil, fmt.Errorf("eventstoredb: %q cannot be the name of a log", config.Name)
 	}
-	settings, err := parse(url)
+	settings, appendSize, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
+	config.MaxAppendSize = cmp.Or(config.MaxAppendSize, appendSize, 1<<20)
 	l := &Log{config: config}
 	if config.Name != "" {
 		l.names.prefix = config.Name + "~"

@@ -347,6 +347,15 @@ func TestWhatTheServerWouldNotTakeIsRefusedBefore(t *testing.T) {
 	if _, err := small.Append(t.Context(), newStream(), 0, event); !errors.Is(err, eventlog.ErrUnavailable) {
 		t.Fatalf("too large for a server with another setting: %v", err)
 	}
+	large := double(t, esdbtest.Config{MaxAppendSize: 3 << 20})
+	event.Data = json.RawMessage(`"` + strings.Repeat("x", 900_000) + `"`)
+	two := newEvents(1)[0]
+	two.Data = event.Data
+	for url, want := range map[string]error{large.URL(): eventlog.ErrInvalid, large.URL() + "&maxAppendSize=3145728": nil} {
+		if _, err := open(t, url, eventstoredb.Config{}).Append(t.Context(), newStream(), 0, event, two); !errors.Is(err, want) {
+			t.Errorf("two of 0.9 MB with %s: %v", url, err)
+		}
+	}
 }
 
 func TestALongStreamFlows(t *testing.T) {

@@ -372,6 +372,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"a bad port":            {"esdb://annal:s3cret@localhost:no", "cannot be used"},
 		"a bad escape":          {"esdb://annal:s3cret%@localhost", "cannot be used"},
 		"a misspelt setting":    {plain.URL() + "&tlsVerify=false", `"tlsVerify", which is unknown`},
+		"too little to append":  {plain.URL() + "&maxAppendSize=1000", "number of bytes from 65536"},
 		"a follower preferred":  {plain.URL() + "&nodePreference=follower", "must be leader"},
 		"no such file":          {secured.URL() + "&tlsCaFile=/nowhere/ca.pem", "cannot be used"},
 		"nobody there":          {stopped.NodeURL(0), "cannot be reached"},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -19,43 +20,54 @@ var settings = []string{
 	"nodepreference", "tls", "tlscafile", "tlsverifycert", "usercertfile", "userkeyfile",
 }
 
-// parse returns the client's configuration for a URL. No error shows the URL: there may be a password in it.
-func parse(address string) (*esdb.Configuration, error) {
+// maxAppendSize is a setting of our own: [Config.MaxAppendSize], for who has told the server to take more than it does by default.
+const maxAppendSize = "maxappendsize"
+
+// parse returns the client's configuration for a URL, and what the URL says of the server's MaxAppendSize, 0 if nothing. No
+// error shows the URL: there may be a password in it.
+func parse(address string) (config *esdb.Configuration, appendSize int, err error) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	scheme = strings.Replace(scheme, "kurrentdb", "esdb", 1)
 	if !ok || scheme != "esdb" && scheme != "esdb+discover" {
-		return nil, errors.New("eventstoredb: the URL must begin with esdb://, esdb+discover://, kurrentdb:// or kurrentdb+discover://")
+		return nil, 0, errors.New("eventstoredb: the URL must begin with esdb://, esdb+discover://, kurrentdb:// or kurrentdb+discover://")
 	}
 	gossipTimeout := 3 // seconds; the client's 5 would make a start against a vanished cluster long
-	if _, query, ok := strings.Cut(rest, "?"); ok {
+	if before, query, ok := strings.Cut(rest, "?"); ok {
 		values, err := url.ParseQuery(query)
 		if err != nil {
-			return nil, errors.New("eventstoredb: the settings behind the URL's question mark cannot be read")
+			return nil, 0, errors.New("eventstoredb: the settings behind the URL's question mark cannot be read")
 		}
 		for name := range values {
 			switch lower := strings.ToLower(name); {
+			case lower == maxAppendSize:
+				appendSize, err = strconv.Atoi(values.Get(name))
+				if err != nil || appendSize < 1<<16 || appendSize > 1<<28 {
+					return nil, 0, errors.New("eventstoredb: the URL's maxAppendSize must be a number of bytes from 65536, as the server's")
+				}
+				delete(values, name) // the client does not know it
+				rest = before + "?" + values.Encode()
 			case !slices.Contains(settings, lower):
-				return nil, fmt.Errorf("eventstoredb: the URL has a setting %q, which is unknown", name)
+				return nil, 0, fmt.Errorf("eventstoredb: the URL has a setting %q, which is unknown", name)
 			case lower == "gossiptimeout":
 				gossipTimeout = 0
 			}
 		}
 	}
-	config, err := esdb.ParseConnectionString(scheme + "://" + rest)
+	config, err = esdb.ParseConnectionString(scheme + "://" + rest)
 	if err != nil {
 		if of, ok := errors.AsType[*url.Error](err); ok {
 			err = of.Err
 		}
-		return nil, fmt.Errorf("eventstoredb: the URL cannot be used: %w", err)
+		return nil, 0, fmt.Errorf("eventstoredb: the URL cannot be used: %w", err)
 	}
 	if config.NodePreference != esdb.NodePreferenceLeader {
-		return nil, errors.New("eventstoredb: nodePreference must be leader: Annal reads what it has just written")
+		return nil, 0, errors.New("eventstoredb: nodePreference must be leader: Annal reads what it has just written")
 	}
 	if gossipTimeout > 0 {
 		config.GossipTimeout = gossipTimeout
 	}
 	config.Logger = esdb.NoopLogging()
-	return config, config.Validate()
+	return config, appendSize, config.Validate()
 }
 
 // lasting returns the configuration of a client that is used. Its discovery never gives up: one that does leaves every call

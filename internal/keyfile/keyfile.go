@@ -10,10 +10,13 @@ import (
 	"path/filepath"
 )
 
-// Make writes a new file, mode 0600. It appears complete or not at all, and outlives a power cut once Make has returned.
+// Make writes a new file, mode 0600, and its directory, mode 0700, if that is missing. It appears complete or not at all, and outlives a power cut once Make has returned.
 // The error is [os.ErrExist] if there is one: of several processes that make it at once one does.
 func Make(file, content string) error {
 	dir := filepath.Dir(file)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(dir, ".key-*") // mode 0600; written under another name and linked
 	if err != nil {
 		return err
