@@ -302,8 +302,9 @@ func (r *runner) commit(ctx context.Context, rows *Rows, side *aside, to place) 
 	for _, p := range side.parked {
 		if p.err != nil {
 			r.engine.metrics.failures.WithLabelValues(r.model.Name).Inc()
-			r.engine.config.Logger.Error("parked an event that cannot be folded, and what follows in its stream",
-				"model", r.model.Name, "position", p.fact.Position, "type", p.fact.Type, "error", p.err.Error())
+			// Why is in the database, where an erasure finds it: it may quote the event, and what is logged is out of reach.
+			r.engine.config.Logger.Error("parked an event that cannot be folded, and what follows in its stream: annal parked show says why",
+				"model", r.model.Name, "position", p.fact.Position, "type", p.fact.Type)
 		}
 	}
 	r.aside = side

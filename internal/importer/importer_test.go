@@ -256,6 +256,34 @@ func TestImportAgain(t *testing.T) {
 	}
 }
 
+// Who was erased is not brought back: the rows are counted, the others are imported.
+func TestErasedPersonsAreNotImported(t *testing.T) {
+	w := newWorld(t)
+	w.load("first")
+	events, err := w.log.ReadAll(t.Context(), 0, 10_000)
+	check(t, err)
+	erased := make(map[string]bool) // one of each
+	for _, e := range events {
+		if e.Version == 1 && (e.Stream.Category == account.Category || e.Stream.Category == customer.Category) && !erased[e.Stream.Category] {
+			erased[e.Stream.Category] = true
+			_, err := w.Erase(t.Context(), w.system, e.Stream.Category, e.Stream.ID, domain.Erased{Request: uuid.New(), Reason: "asked"})
+			check(t, err)
+		}
+	}
+	head, err := w.log.Head(t.Context())
+	check(t, err)
+	_, summary := w.load("first")
+	if after, err := w.log.Head(t.Context()); err != nil || after != head {
+		t.Errorf("it wrote %d events, %v", after-head, err)
+	}
+	if want := []importer.Count{
+		{Kind: importer.Team, Unchanged: 4}, {Kind: importer.Account, Unchanged: 4, Erased: 1},
+		{Kind: importer.Customer, Unchanged: 1, Erased: 1}, {Kind: importer.Opportunity, Unchanged: 4},
+	}; !slices.Equal(summary.Counts, want) || len(summary.Bad) > 0 {
+		t.Errorf("%+v\nwant %+v", summary, want)
+	}
+}
+
 func TestBadRows(t *testing.T) {
 	w := newWorld(t)
 	plan := w.read("bad")

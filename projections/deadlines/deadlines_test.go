@@ -24,6 +24,9 @@ func TestWhatIsDue(t *testing.T) {
 	w.Record(later, account.Locked{Until: now.Add(time.Microsecond)})
 	w.Record(ended, account.Locked{Until: now.Add(-time.Hour)})
 	w.Record(ended, account.Unlocked{})
+	erased := stream()
+	w.Record(erased, account.Locked{Until: now.Add(-time.Hour)})
+	w.Record(erased, account.Erased{Reason: "left"})
 
 	idle, used, old, closed, fresh := uuid.New(), uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	for session, age := range map[uuid.UUID]time.Duration{
