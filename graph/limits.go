@@ -117,6 +117,8 @@ func (m meter) field(f *ast.Field, page int) weight {
 		own = countCost
 	case f.Name == "data" && parent == "ParkedEvent":
 		own = dataCost
+	case f.Name == "events" && parent == "ReportRow":
+		own = reportCost
 	}
 	if f.Definition.Arguments.ForName("asOf") != nil || f.Name == "compare" && own == rootCost {
 		own += m.past(f)

@@ -26,6 +26,7 @@ type cli struct {
 	Import      importCmd      `cmd:"" help:"Import CSV files as a mapping says, or the log of an OpenSSH server."`
 	Replay      replayCmd      `cmd:"" help:"Tell the whole life of an account or a customer, from the log itself."`
 	Report      reportCmd      `cmd:"" help:"Ask a report: sales, funnel, forecast, ageing, activity, signins; as of any time."`
+	Export      exportCmd      `cmd:"" help:"Write what is in the log into files for tools of your own."`
 	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
 	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
 	Parked      parkedCmd      `cmd:"" help:"What read models could not fold: list it, fold it once more, or leave it out."`

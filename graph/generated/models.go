@@ -357,6 +357,20 @@ type RemovePermissionInput struct {
 	Permission string     `json:"permission"`
 }
 
+// A dimension has any of these values; an empty text means that it has none.
+type ReportCondition struct {
+	Dimension string   `json:"dimension"`
+	In        []string `json:"in"`
+}
+
+// All that are given must hold.
+type ReportFilter struct {
+	// By the time that the report is about (closing, opening, last touch, act): from <= t < to.
+	From  *time.Time         `json:"from,omitempty"`
+	To    *time.Time         `json:"to,omitempty"`
+	Where []*ReportCondition `json:"where,omitempty"`
+}
+
 type RequestErasureInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Customer  *uuid.UUID `json:"customer,omitempty"`

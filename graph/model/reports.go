@@ -1,0 +1,52 @@
+package model
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/google/uuid"
+)
+
+// ReportDefinition describes a report.
+type ReportDefinition struct {
+	Name, About, ReadModel string
+	Dimensions, Measures   []*ReportColumn
+}
+
+// ReportColumn is a dimension or a measure of a report.
+type ReportColumn struct {
+	Name, Kind, About string
+	Personal          bool
+}
+
+// ReportConnection is a page of the rows of a report.
+type ReportConnection struct {
+	Columns  []*ReportColumn
+	Nodes    []*ReportRow
+	PageInfo *PageInfo
+}
+
+// ReportRow is one group of a report.
+type ReportRow struct {
+	Values json.RawMessage
+
+	AccountID, CustomerID uuid.UUID
+	Accounts              *Batch[Account]
+	Customers             *Batch[Customer]
+	Behind                func(ctx context.Context, first *int, after *string) (*ActivityConnection, error)
+}
+
+// Account returns the account that the group is about.
+func (r *ReportRow) Account(ctx context.Context) (*Account, error) {
+	return r.Accounts.Get(ctx, r.AccountID)
+}
+
+// Customer returns the customer that the group is about.
+func (r *ReportRow) Customer(ctx context.Context) (*Customer, error) {
+	return r.Customers.Get(ctx, r.CustomerID)
+}
+
+// Events returns the events behind the group.
+func (r *ReportRow) Events(ctx context.Context, first *int, after *string) (*ActivityConnection, error) {
+	return r.Behind(ctx, first, after)
+}

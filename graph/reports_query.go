@@ -1,0 +1,187 @@
+package graph
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/catalogue"
+	"github.com/annal-crm/annal/projections/report"
+)
+
+func (q query) Reports(ctx context.Context) (all []*model.ReportDefinition, err error) {
+	if _, _, err := q.read(ctx, organization.ViewReports, nil); err != nil {
+		return nil, err
+	}
+	for _, r := range catalogue.Reports {
+		all = append(all, &model.ReportDefinition{Name: r.Name, About: r.About, ReadModel: r.Model, Dimensions: columns(r.Dimensions), Measures: columns(r.Measures)})
+	}
+	return all, nil
+}
+
+func columns(all []report.Column) []*model.ReportColumn {
+	objects := make([]*model.ReportColumn, len(all))
+	for i, c := range all {
+		objects[i] = &model.ReportColumn{Name: c.Name, Kind: string(c.Kind), About: c.About, Personal: c.Personal}
+	}
+	return objects
+}
+
+func (q query) Report(ctx context.Context, name string, groupBy, measures []string, filter *generated.ReportFilter, orderBy []string, first *int, after *string, in *generated.AsOf, at *eventlog.Position) (*model.ReportConnection, error) {
+	r, err := catalogue.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	request, err := paging(first, after, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	ask := report.Query{By: groupBy, Measures: measures, Order: orderBy, Limit: cmp.Or(request.First, defaultPage)}
+	if ask.Filter, err = reportFilter(filter); err != nil {
+		return nil, err
+	}
+	if ask.Offset, err = rowAfter(request.After); err != nil {
+		return nil, err
+	}
+	p, v, err := q.read(ctx, organization.ViewReports, at, r.Model)
+	if err != nil {
+		return nil, err
+	}
+	db, now, err := q.listOf(ctx, r.Model, v, in)
+	if err != nil {
+		return nil, err
+	}
+	ask.Now = now
+	table, err := r.Query(ctx, db, q.Book, v, ask)
+	if err != nil {
+		return nil, err
+	}
+
+	people, clients := q.people(p), q.clients(p)
+	page := &model.ReportConnection{Columns: columns(table.Columns), Nodes: make([]*model.ReportRow, len(table.Rows)), PageInfo: &model.PageInfo{
+		HasNextPage: table.More, HasPreviousPage: ask.Offset > 0,
+	}}
+	if n := len(table.Rows); n > 0 {
+		page.PageInfo.StartCursor, page.PageInfo.EndCursor = rowCursor(ask.Offset+1), rowCursor(ask.Offset+n)
+	}
+	for i, row := range table.Rows {
+		values, err := table.Object(row)
+		if err != nil {
+			return nil, err
+		}
+		object := &model.ReportRow{Values: values, Accounts: people, Customers: clients}
+		object.AccountID, object.CustomerID = firstOf(table, row, report.Account), firstOf(table, row, report.Customer)
+		people.Want(object.AccountID)
+		clients.Want(object.CustomerID)
+		behind := &behind{query: q, principal: p, report: r, db: db, viewer: v, ask: table.Pick(ask, row)}
+		object.Behind, page.Nodes[i] = behind.page, object
+	}
+	return page, nil
+}
+
+func reportFilter(in *generated.ReportFilter) (f report.Filter, err error) {
+	if in == nil {
+		return f, nil
+	}
+	f = report.Filter{From: value(in.From), To: value(in.To), In: make(map[string][]string)}
+	for _, c := range in.Where {
+		if _, twice := f.In[c.Dimension]; twice {
+			return f, invalid("filter.where", fmt.Sprintf("has %q twice", c.Dimension))
+		}
+		f.In[c.Dimension] = c.In
+	}
+	return f, nil
+}
+
+// firstOf returns the id in the first column of a kind.
+func firstOf(t *report.Table, row []any, kind report.Kind) uuid.UUID {
+	for i, c := range t.Columns {
+		if c.Kind == kind {
+			id, _ := row[i].(uuid.UUID)
+			return id
+		}
+	}
+	return uuid.Nil
+}
+
+// A cursor is the number of a row: groups have no other place of their own.
+const rowPrefix = "report:"
+
+func rowCursor(number int) model.Text {
+	return model.Text(base64.RawURLEncoding.EncodeToString([]byte(rowPrefix + strconv.Itoa(number))))
+}
+
+func rowAfter(cursor string) (int, error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	number, ours := strings.CutPrefix(string(b), rowPrefix)
+	n, malformed := strconv.ParseUint(number, 10, 31)
+	if err != nil || malformed != nil || !ours {
+		return 0, invalid("after", "is not a cursor of this list")
+	}
+	return int(n), nil
+}
+
+// behind leads from a row of a report to the events.
+type behind struct {
+	query
+	principal *commands.Principal
+	report    *report.Report
+	db        projections.DB
+	viewer    projections.Viewer
+	ask       report.Query
+}
+
+func (b *behind) page(ctx context.Context, first *int, after *string) (*model.ActivityConnection, error) {
+	request, err := paging(first, after, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	var from eventlog.Position
+	if request.After != "" {
+		if from, err = activity.ParseCursor(request.After); err != nil {
+			return nil, invalid("after", "is not a cursor of this list")
+		}
+	}
+	size := cmp.Or(request.First, defaultPage)
+	positions, err := b.report.Events(ctx, b.db, b.Book, b.viewer, b.ask, from, size+1)
+	if err != nil {
+		return nil, err
+	}
+	more := len(positions) > size
+	positions = positions[:min(len(positions), size)]
+	v, sight := onlooker(b.principal)
+	f, people := activity.Filter{Positions: positions}, b.people(b.principal)
+	var page projections.Page[activity.Activity]
+	if len(positions) > 0 {
+		last := positions[len(positions)-1]
+		if err := b.Engine.Wait(ctx, last, activity.Model.Name); err != nil {
+			return nil, err
+		}
+		if page, err = activity.List(ctx, b.DB, b.Book, v, sight, f, projections.PageRequest{First: size}); err != nil {
+			return nil, err
+		}
+	}
+	page.HasNext, page.HasPrevious = more, from > 0
+	c, err := listed(page, nil, func(a activity.Activity) *model.Activity { return activityObject(a, people) }, func(ctx context.Context) (int, error) {
+		return b.report.CountEvents(ctx, b.db, b.Book, b.viewer, b.ask)
+	})
+	if more { // also past those that the viewer may not see
+		c.PageInfo.EndCursor = model.Text(activity.Cursor(positions[len(positions)-1]))
+	}
+	return c, err
+}
