@@ -23,9 +23,9 @@ import (
 // ErrIndex reports that the log does not hold an event as the read model of activity says it does.
 var ErrIndex = errors.New("life: the index does not agree with the log")
 
-// Pages reads lives page by page. The read model of activity serves as an index only: it says at which positions something
-// happened, the events themselves are read from the log, and one that is not as the index has it is [ErrIndex]. What the index
-// has not come to yet is looked for in the log.
+// Pages reads lives page by page: a customer's from its stream, an account's by the read model of activity. That serves as an
+// index only: it says at which positions something happened, the events themselves are read from the log, and one that is not
+// as the index has it is [ErrIndex]. What the index has not come to yet is looked for in the log.
 type Pages struct {
 	Log    eventlog.Log
 	Book   *facts.Book
@@ -61,6 +61,9 @@ func (p Pages) Of(ctx context.Context, v projections.Viewer, s activity.Sight, w
 	who.Types, who.From, who.To = f.Types, f.From, f.To
 	w := walk{p, v, s, who, f, first, Page{End: after}, 0, false}
 	w.page.HasPrevious = after != ""
+	if who.Customer != uuid.Nil && v.Scope == organization.All {
+		return w.page, w.stream(ctx, head)
+	}
 	full, err := w.index(ctx, "")
 	if err != nil || full {
 		return w.page, err
@@ -111,6 +114,55 @@ type walk struct {
 	page   Page
 	looked int
 	member bool // the account is one of the viewer's organization; asked for the tail only
+}
+
+// stream reads the life of a customer, which is one stream, for a viewer who may see all of it. Nothing that is missing in the
+// index is missing here: that tells only where in the stream to begin, and what it tells is looked at.
+func (w *walk) stream(ctx context.Context, head eventlog.Position) error {
+	of := eventlog.Stream{Organization: w.viewer.Organization, Category: customer.Category, ID: w.who.Customer}
+	var at eventlog.Position
+	var from eventlog.Version
+	if w.page.End != "" {
+		var err error
+		if at, err = activity.ParseCursor(w.page.End); err != nil {
+			return err
+		}
+		near, err := activity.Index(ctx, w.DB, w.viewer, w.sight, activity.Filter{Customer: of.ID}, projections.PageRequest{Last: 1, Before: activity.Cursor(at + 1)})
+		if err != nil {
+			return err
+		}
+		for _, row := range near.Rows {
+			for e, err := range w.Log.ReadStream(ctx, of, row.Version-1) {
+				if err != nil {
+					return err
+				}
+				if e.Position <= at {
+					from = e.Version
+				}
+				break
+			}
+		}
+	}
+	var some []eventlog.Event
+	for e, err := range w.Log.ReadStream(ctx, of, from) {
+		if err != nil {
+			return err
+		}
+		if e.Position <= at {
+			continue
+		}
+		if e.Position > head {
+			break
+		}
+		if some = append(some, e); len(some) > w.first && (!w.filter.Opened() || len(some) > lookAhead) {
+			if full, err := w.add(ctx, some, true); err != nil || full {
+				return err
+			}
+			some = some[:0]
+		}
+	}
+	_, err := w.add(ctx, some, false)
+	return err
 }
 
 // index goes on along the index, up to a cursor. full: there is no need to look further.
