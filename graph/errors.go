@@ -27,6 +27,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/life"
 	"github.com/annal-crm/annal/internal/past"
+	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/where"
@@ -92,6 +93,16 @@ var table = []struct {
 	{erasure.ErrDecided, Conflict, "the request was approved or refused before"},
 	{reservation.ErrTaken, Conflict, "the name is taken"},
 	{vault.ErrErased, Conflict, "the person was erased"},
+
+	{transparency.ErrNotThere, NotFound, notThere},
+	{transparency.ErrNoKey, Unavailable, "there is no key here to sign checkpoints with"},
+	{transparency.ErrWrongKey, Unavailable, "the key here is not the one that checkpoints are signed with"},
+	{transparency.ErrForked, Conflict, "the log does not continue what was signed: verify it"},
+	{transparency.ErrChanged, Conflict, "this is not as it was recorded: verify the log"},
+	{transparency.ErrCheckpoint, Invalid, "not a checkpoint of this log by this key"},
+	{transparency.ErrUnavailable, Unavailable, "the tree over the log cannot be reached: try again in a moment"},
+	{errVerifying, Conflict, "the log is being verified already; one verification at a time"},
+	{errBundleTooLarge, TooComplex, "that bundle is larger than 4 MiB: annal audit bundle writes it"},
 
 	{past.ErrTooMuch, TooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position"},
 	{past.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},

@@ -27,6 +27,7 @@ import (
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/life"
 	"github.com/annal-crm/annal/internal/past"
+	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/projections"
 )
 
@@ -35,8 +36,9 @@ type Dependencies struct {
 	Commands *commands.Commands
 	Engine   *projections.Engine
 	Log      eventlog.Log
-	DB       projections.DB // of the read models
-	Book     *facts.Book    // opens the personal fields of activity
+	Audit    *transparency.Tree // over the log
+	DB       projections.DB     // of the read models
+	Book     *facts.Book        // opens the personal fields of activity
 	Logger   *slog.Logger
 }
 
@@ -71,7 +73,7 @@ func New(d Dependencies, c Config) *Handler {
 	h.sockets.init = h.connect
 
 	resolver := &resolver{
-		Dependencies: d, config: c, lists: past.NewShelf(d.Engine, d.Log), looks: newLooks(),
+		Dependencies: d, config: c, lists: past.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
 		past: past.Reader{Log: d.Log, Book: d.Book}, lives: life.Pages{Log: d.Log, Book: d.Book, DB: d.DB, Engine: d.Engine},
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})

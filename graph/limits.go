@@ -28,6 +28,9 @@ const (
 	deepestQuery = 12
 )
 
+// auditCosts are what evidence costs more: walks of the tree, signatures, the whole log.
+var auditCosts = map[string]int{"auditProof": 600, "auditBundle": 3000, "makeCheckpoint": 3000, "verifyLog": 6000}
+
 var secretFields = map[string]bool{"logIn": true, "activateAccount": true, "changePassword": true}
 
 // documents remembers parsed documents: those of programs stay, people's come and go. Long ones are not kept, or strangers
@@ -112,7 +115,7 @@ func (m meter) field(f *ast.Field, page int) weight {
 	case secretFields[f.Name] && parent == "Mutation":
 		own = secretCost
 	case parent == "Query" || parent == "Mutation" || parent == "Subscription":
-		own = rootCost
+		own = rootCost + auditCosts[f.Name]
 	case f.Name == "totalCount":
 		own = countCost
 	case f.Name == "data" && parent == "ParkedEvent":

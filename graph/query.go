@@ -24,6 +24,9 @@ type resolver struct {
 	lists  *past.Shelf
 	lives  life.Pages
 	looks  *looks
+
+	verifications verifications
+	background    context.Context // ends when the server goes down
 }
 
 var _ generated.ResolverRoot = (*resolver)(nil)

@@ -23,6 +23,7 @@ import (
 	"github.com/annal-crm/annal/graph"
 	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/pgtest"
+	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
 )
@@ -71,7 +72,7 @@ func (l *logs) String() string {
 func newWorld(t testing.TB, config graph.Config) *world {
 	t.Helper()
 	i, err := instance.Open(t.Context(), instance.Config{
-		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(),
+		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(), CheckpointKey: transparency.NewKey(),
 		Commands: commands.Config{LoginFloor: -1}, Projections: projections.Config{WaitLimit: time.Second},
 	})
 	if err != nil {
@@ -108,7 +109,7 @@ func newWorld(t testing.TB, config graph.Config) *world {
 	}
 	t.Cleanup(pool.Close)
 	w.handler = graph.New(graph.Dependencies{
-		Commands: i.Commands, Engine: i.Engine, Log: i.Log, DB: pool, Book: i.Book, Logger: slog.New(slog.NewTextHandler(w.logs, nil)),
+		Commands: i.Commands, Engine: i.Engine, Log: i.Log, Audit: i.Audit, DB: pool, Book: i.Book, Logger: slog.New(slog.NewTextHandler(w.logs, nil)),
 	}, config)
 	w.server = httptest.NewServer(w.handler)
 	t.Cleanup(w.server.Close)
