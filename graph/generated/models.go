@@ -81,6 +81,43 @@ type AsOf struct {
 	HappenedBy *time.Time         `json:"happenedBy,omitempty"`
 }
 
+type AuditBundle struct {
+	Events int `json:"events"`
+	// Write it to a file as it is, byte by byte.
+	Text string `json:"text"`
+	// For checking; a public key that you kept elsewhere is better.
+	VerifierKey string `json:"verifierKey"`
+}
+
+type AuditCheckpoint struct {
+	Origin string `json:"origin"`
+	// How many events it signs. The whole log's, so also those of others.
+	Size int `json:"size"`
+	// The Merkle tree's, base64.
+	RootHash string `json:"rootHash"`
+	// The signed note (C2SP tlog-checkpoint): what to keep elsewhere.
+	Note string `json:"note"`
+}
+
+type AuditKey struct {
+	// The origin that checkpoints of this log name.
+	Name string `json:"name"`
+	// As golang.org/x/mod/sumdb/note takes it: `name+hash+base64`.
+	VerifierKey string `json:"verifierKey"`
+}
+
+type AuditProof struct {
+	Position eventlog.Position `json:"position"`
+	// How many events are before it in the log.
+	Index int `json:"index"`
+	// The bytes that are hashed, as SHA-256(0x00 ‖ leaf), base64.
+	Leaf string `json:"leaf"`
+	// RFC 6962 hashes from the leaf to the root, base64.
+	Proof []string `json:"proof"`
+	// A signed note.
+	Checkpoint string `json:"checkpoint"`
+}
+
 type ChangeLockoutPolicyInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
@@ -417,6 +454,25 @@ type UnlockAccountInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	AccountID uuid.UUID  `json:"accountId"`
 	Reason    string     `json:"reason"`
+}
+
+type Verification struct {
+	ID     uuid.UUID  `json:"id"`
+	Status model.Enum `json:"status"`
+	// How much of the log has been read, 0 to 1.
+	Progress  float64    `json:"progress"`
+	StartedAt time.Time  `json:"startedAt"`
+	EndedAt   *time.Time `json:"endedAt,omitempty"`
+	// null until it has ended.
+	Ok *bool `json:"ok,omitempty"`
+	// Events in the log.
+	Size *int `json:"size,omitempty"`
+	// Of these, events under a checkpoint that holds.
+	Signed *int `json:"signed,omitempty"`
+	// The first event that differs.
+	Position *eventlog.Position `json:"position,omitempty"`
+	// What differs there, or why the log could not be judged.
+	Problem *string `json:"problem,omitempty"`
 }
 
 type WinOpportunityInput struct {
