@@ -16,6 +16,7 @@ import (
 
 	"github.com/annal-crm/annal/eventlog/postgres"
 	"github.com/annal-crm/annal/internal/auth"
+	"github.com/annal-crm/annal/internal/bi"
 	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
@@ -41,31 +42,32 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 			return false, err
 		}
 	}
+	roleReady = true
 	if err := grant(ctx, owner); err != nil {
 		var refused *pgconn.PgError
-		if errors.As(err, &refused) && refused.Code == "42501" { // insufficient_privilege
-			slog.Warn("the database role may not make the role "+serving+"; events are protected by triggers alone", "error", refused.Message)
-			return false, nil
+		if !errors.As(err, &refused) || refused.Code != "42501" { // insufficient_privilege
+			return false, err
 		}
-		return false, err
+		slog.Warn("the database role may not make the role "+serving+"; events are protected by triggers alone", "error", refused.Message)
+		roleReady = false
 	}
-	return true, nil
+	return roleReady, bi.Migrate(ctx, owner, servingIf(roleReady))
+}
+
+func servingIf(ready bool) string {
+	if ready {
+		return serving
+	}
+	return ""
 }
 
 // grant makes the serving role, if it is not there, and gives it its rights. Roles belong to the whole server, so several
 // Annals on one server share it; rights are given per database.
 func grant(ctx context.Context, owner *pgx.Conn) error {
-	var there, member bool
-	if err := owner.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1)`, serving).Scan(&there); err != nil {
+	if err := makeRole(ctx, owner, serving); err != nil {
 		return err
 	}
-	if !there {
-		_, err := owner.Exec(ctx, `create role `+serving+` nologin`)
-		var raced *pgconn.PgError
-		if err != nil && !(errors.As(err, &raced) && (raced.Code == "42710" || raced.Code == "23505")) { // another process was first
-			return err
-		}
-	}
+	var member bool
 	if err := owner.QueryRow(ctx, `select pg_has_role(current_user, $1, 'member')`, serving).Scan(&member); err != nil {
 		return err
 	}
@@ -92,6 +94,19 @@ func grant(ctx context.Context, owner *pgx.Conn) error {
 		_, err := tx.Exec(ctx, `do $$ begin execute format('grant create on database %I to `+serving+`', current_database()); end $$`)
 		return err
 	})
+}
+
+// makeRole makes a role that nobody signs in as, if it is not there.
+func makeRole(ctx context.Context, owner *pgx.Conn, name string) error {
+	var there bool
+	if err := owner.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1)`, name).Scan(&there); err != nil || there {
+		return err
+	}
+	_, err := owner.Exec(ctx, `create role `+name+` nologin`)
+	if raced, ok := errors.AsType[*pgconn.PgError](err); ok && (raced.Code == "42710" || raced.Code == "23505") { // another process was first
+		return nil
+	}
+	return err
 }
 
 // connect opens the pool for everything but the log, which has its own.

@@ -65,6 +65,7 @@ type Instance struct {
 	ErasureList string
 
 	erasedAgain []commands.Erased
+	serves      bool // as the role that serves
 	server      *embedded.Server
 	closeLog    func()
 }
@@ -96,6 +97,7 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	if err != nil {
 		return err
 	}
+	i.serves = roleReady
 	if i.Pool, err = connect(ctx, serve, roleReady); err != nil {
 		return err
 	}
@@ -157,9 +159,11 @@ func (i *Instance) openAudit(ctx context.Context, dataDir string, config Config)
 }
 
 // Watch keeps Annal's own Postgres running until ctx ends, see [embedded.Server.Watch], and says when the connection to an
-// EventStoreDB is lost and when it is back. Servers of the user's own are the user's to keep running; Annal waits for them.
+// EventStoreDB is lost and when it is back. Servers of the user's own are the user's to keep running; Annal waits for them. It
+// also brings the views for SQL to this program's form when the read models have come so far.
 func (i *Instance) Watch(ctx context.Context) {
 	var watching sync.WaitGroup
+	watching.Go(func() { i.keepViews(ctx) })
 	if l, ok := i.Log.(connection); ok {
 		watching.Go(func() { watchConnection(ctx, l) })
 	}
