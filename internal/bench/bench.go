@@ -63,6 +63,7 @@ var lines = []line{
 	{"eventstore", eventStore},
 	{"audit", audit},
 	{"past", thePast},
+	{"reports", analysts},
 	{"processes", severalProcesses},
 }
 

@@ -42,7 +42,7 @@ func TestEveryLineIsMeasuredAndNothingIsLeftBehind(t *testing.T) {
 			t.Errorf("%s was not measured", name)
 		}
 	}
-	if len(r.Figures) != 26 {
+	if len(r.Figures) != 30 {
 		t.Errorf("%d figures", len(r.Figures))
 	}
 	for _, f := range r.Figures {

@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/annal-crm/annal/internal/export"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/acts"
+	"github.com/annal-crm/annal/projections/sales"
+)
+
+// analysts measures what analysts wait for: a report folded anew for a question, and the log written into a Parquet file.
+func analysts(ctx context.Context, b *bench) ([]Figure, error) {
+	w, err := b.long(ctx)
+	if err != nil {
+		return nil, err
+	}
+	models := []string{sales.Model.Name, acts.Model.Name}
+	rebuilt, read := make(map[string]*series), series{}
+	for _, name := range models {
+		rebuilt[name] = new(series)
+	}
+	var exported, memory series
+	err = b.rounds("reports", false, func() error {
+		var events int
+		took, err := seconds(func() (err error) { events, err = readLog(ctx, w.Log); return err })
+		if err != nil {
+			return err
+		}
+		read.add(float64(events) / took)
+		for _, name := range models {
+			result, err := w.Engine.FoldResult(ctx, name, projections.ResultPrefix+"bench", projections.ResultOptions{})
+			if err != nil {
+				return err
+			}
+			rebuilt[name].add(float64(result.Events) / result.Took.Seconds())
+			if err := result.Drop(ctx); err != nil {
+				return err
+			}
+		}
+		var span time.Duration
+		var done export.Done
+		most, err := peak(func() (err error) {
+			began := time.Now()
+			done, err = export.Events(ctx, w.Log, io.Discard, export.Parquet, export.Options{})
+			span = time.Since(began)
+			return err
+		})
+		exported.add(float64(done.Events) / span.Seconds())
+		memory.add(float64(most) / 1e6)
+		return err
+	})
+	var figures []Figure
+	for _, name := range models {
+		r, text := ratio(*rebuilt[name], read)
+		figures = append(figures, Figure{
+			What: fmt.Sprintf("a report on `%s` as of a time, %s events", name, grouped(float64(w.events))), Against: "reading the log alone",
+			Ours: rateText("events", *rebuilt[name]), Floor: rateText("events", read), Ratio: text, Wanted: "≥ 0.5", Met: r >= 0.5,
+			Note: "Folded into tables of its own beside the live ones, with their indexes. The history is of customers, by one actor: `sales` folds a row for each customer, `acts` a row for each event.",
+		})
+	}
+	return append(figures, Figure{
+		What: "the log as a Parquet file", Against: "reading the log alone", Ours: rateText("events", exported), Floor: rateText("events", read),
+		Ratio: "", Wanted: "≥ 100 000 events/s", Met: exported.median() >= 100_000, Note: "`annal export events --format parquet`, personal fields sealed as they are, written to nowhere.",
+	}, Figure{
+		What: "its memory at most", Ours: fmt.Sprintf("%.0f MB", memory.median()), Wanted: "< 200 MB", Met: memory.median() < 200,
+		Note: "Of the whole measuring process, as the Go runtime holds it from the system.",
+	}), err
+}
