@@ -32,6 +32,7 @@ type cli struct {
 	Parked      parkedCmd      `cmd:"" help:"What read models could not fold: list it, fold it once more, or leave it out."`
 	Erasure     erasureCmd     `cmd:"" help:"Who was erased or is to be, and what that takes away."`
 	Audit       auditCmd       `cmd:"" help:"Prove that the log is what it was, and find out if it is not."`
+	SQL         sqlCmd         `cmd:"" name:"sql" help:"Who may read the views for SQL and BI tools."`
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
 	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`

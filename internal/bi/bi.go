@@ -51,7 +51,8 @@ func Migrate(ctx context.Context, owner *pgx.Conn, serving string) error {
 		if _, err := tx.Exec(ctx, schema); err != nil || serving == "" {
 			return err
 		}
-		_, err := tx.Exec(ctx, `grant usage on schema bi to `+serving+`; grant select on bi.members to `+serving)
+		// The schema of the functions is theirs, too: a restore by an owner who is no superuser would fail otherwise.
+		_, err := tx.Exec(ctx, `grant usage on schema bi to `+serving+`; grant select on bi.members to `+serving+`; alter schema bi_read owner to `+serving)
 		return err
 	})
 	if err != nil {
@@ -155,16 +156,16 @@ func (v View) text() string {
 	query := fmt.Sprintf("select %s from %s where %s", columns.String(), v.from, where)
 	// The tables are found by name, each time, for a rebuild puts others in their place. A transaction that still sees the
 	// database as it was before that would find nothing in them.
-	return fmt.Sprintf(`drop view if exists bi.%[1]s; drop function if exists bi.read_%[1]s();
-create function bi.read_%[1]s() returns table (%[2]s) language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $function$
+	return fmt.Sprintf(`drop view if exists bi.%[1]s; drop function if exists bi_read.%[1]s();
+create function bi_read.%[1]s() returns table (%[2]s) language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $function$
 begin
 	return query execute %[3]s;
 	if exists (select from unnest(array[%[4]s]) s (name) where to_regnamespace(s.name)::oid is distinct from (select n.oid from pg_catalog.pg_namespace n where n.nspname = s.name)) then
 		raise exception 'the read model was rebuilt since this transaction began: begin anew' using errcode = 'serialization_failure';
 	end if;
 end $function$;
-revoke execute on function bi.read_%[1]s() from public;
-create view bi.%[1]s with (security_barrier) as select * from bi.read_%[1]s();
+revoke execute on function bi_read.%[1]s() from public;
+create view bi.%[1]s with (security_barrier) as select * from bi_read.%[1]s();
 comment on view bi.%[1]s is %[5]s;
 %[6]s`, v.Name, returns.String(), quote(query), strings.Join(schemas, ", "), quote(v.About), comments.String())
 }
@@ -172,11 +173,11 @@ comment on view bi.%[1]s is %[5]s;
 // make makes the view in place of the one there is.
 func (v View) make(ctx context.Context, tx pgx.Tx, serving string, readable bool) error {
 	statements := "set local lock_timeout = '1s'; " + v.text()
-	if serving != "" { // whose the function is may create in the schema at that moment
-		statements += fmt.Sprintf("grant create on schema bi to %[1]s; alter function bi.read_%[2]s() owner to %[1]s; revoke create on schema bi from %[1]s;", serving, v.Name)
+	if serving != "" {
+		statements += fmt.Sprintf("alter function bi_read.%[2]s() owner to %[1]s;", serving, v.Name)
 	}
 	if readable {
-		statements += fmt.Sprintf("grant usage on schema bi to %[1]s; grant execute on function bi.read_%[2]s() to %[1]s; grant select on bi.%[2]s to %[1]s;", Reader, v.Name)
+		statements += fmt.Sprintf("grant usage on schema bi, bi_read to %[1]s; grant execute on function bi_read.%[2]s() to %[1]s; grant select on bi.%[2]s to %[1]s;", Reader, v.Name)
 	}
 	if _, err := tx.Exec(ctx, statements); err != nil {
 		return err
