@@ -238,12 +238,13 @@ func (e *Engine) fold(ctx context.Context) error {
 	defer beside.Wait()
 	defer again()
 	beside.Go(func() { e.keep(ctx, again) })
-	beside.Go(func() { e.flush(ctx) })
+	beside.Go(func() { e.flush(ctx, again) })
 	return router.Run(ctx)
 }
 
-// flush writes the checkpoints that lag behind, until ctx ends.
-func (e *Engine) flush(ctx context.Context) {
+// flush writes the checkpoints that lag behind, until ctx ends, or one turns out to have been moved by somebody else: its runner
+// may have nothing to fold that would make it look, so again makes all of them start over.
+func (e *Engine) flush(ctx context.Context, again func()) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -253,7 +254,10 @@ func (e *Engine) flush(ctx context.Context) {
 			return
 		}
 		for _, r := range e.runners {
-			r.flush(ctx)
+			if r.flush(ctx) {
+				again()
+				return
+			}
 		}
 	}
 }

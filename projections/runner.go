@@ -312,15 +312,17 @@ func (r *runner) commit(ctx context.Context, rows *Rows, side *aside, to place) 
 	return nil
 }
 
-// flush writes the checkpoint of a runner that has looked at pages in which nothing mattered to its model.
-func (r *runner) flush(ctx context.Context) {
+// flush writes the checkpoint of a runner that has looked at pages in which nothing mattered to its model. It reports whether
+// the checkpoint turns out to have been moved.
+func (r *runner) flush(ctx context.Context) (moved bool) {
 	if !r.mu.TryLock() {
-		return // it is at work, and may commit itself
+		return false // it is at work, and may commit itself
 	}
 	defer r.mu.Unlock()
 	if r.epoch.Load() == 0 || r.moved || r.seen.position <= r.at.position {
-		return
+		return false
 	}
 	err := r.commit(ctx, newRows(r.model, false), r.aside.begin(nil), r.seen)
 	r.moved = errors.Is(err, errMoved) // other errors: the next flush tries again
+	return r.moved
 }
