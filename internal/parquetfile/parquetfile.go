@@ -46,7 +46,7 @@ const (
 type Writer struct {
 	columns []Column
 	places  []int // of the columns in the file, where they stand by name
-	file    *parquet.Writer
+	file    *parquet.GenericWriter[any]
 	row     parquet.Row
 	rows    int
 	size    int
@@ -70,7 +70,7 @@ func NewWriter(out io.Writer, columns []Column) (*Writer, error) {
 		}
 		w.places[i] = leaf.ColumnIndex
 	}
-	w.file = parquet.NewWriter(out, schema, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}), parquet.CreatedBy("annal", "", ""))
+	w.file = parquet.NewGenericWriter[any](out, schema, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}), parquet.CreatedBy("annal", "", ""))
 	return w, nil
 }
 
