@@ -159,10 +159,10 @@ func TestALoginSeesItsOrganizationMasked(t *testing.T) {
 			t.Errorf("%s is documented as %q", v.Name, documented)
 		}
 	}
-	if got := w.texts(both, "select sector from bi.customers order by 1"); strings.Join(got, " ") != "medical secret" {
+	if got := w.texts(both, "select industry from bi.customers order by 1"); strings.Join(got, " ") != "medical secret" {
 		t.Errorf("a login of two organizations sees %s", got)
 	}
-	if got := w.texts(here, `select name || ' ' || sector || ' ' || (attributes->>'employees') || ' ' || o.reference || ' ' || d.product || ' ' || a.status || ' ' || a.display_name || ' ' || left(a.login_name, 8)
+	if got := w.texts(here, `select name || ' ' || industry || ' ' || (attributes->>'employees') || ' ' || o.reference || ' ' || d.product || ' ' || a.status || ' ' || a.display_name || ' ' || left(a.login_name, 8)
 		from bi.customers c join bi.opportunities o on o.customer = c.id join bi.deals d on d.id = o.id join bi.accounts a on a.id = c.owner`); len(got) != 1 || got[0] != "hidden medical 7 medical GTX invited hidden account-" && got[0] != "hidden medical 7 medical GTX active hidden account-" {
 		t.Errorf("joined: %q", got)
 	}
@@ -181,7 +181,7 @@ func TestALoginSeesItsOrganizationMasked(t *testing.T) {
 	if err := bi.Revoke(t.Context(), w.owner, both.Config().User, w.other); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.texts(both, "select sector from bi.customers"); len(got) != 1 || got[0] != "medical" {
+	if got := w.texts(both, "select industry from bi.customers"); len(got) != 1 || got[0] != "medical" {
 		t.Errorf("after one is revoked: %s", got)
 	}
 	if err := bi.Revoke(t.Context(), w.owner, both.Config().User, uuid.Nil); err != nil {
@@ -203,7 +203,7 @@ func TestALoginReachesNothingElse(t *testing.T) {
 	conn := w.login("prying", commands.Home)
 	attempts := []string{
 		"select from bi.members", "insert into bi.members values (session_user, '" + w.other.String() + "', now(), 'me')", "select from bi.shown",
-		"update bi.customers set sector = 'mine'", "delete from bi.activity", "insert into bi.customers (id) values (gen_random_uuid())",
+		"update bi.customers set industry = 'mine'", "delete from bi.activity", "insert into bi.customers (id) values (gen_random_uuid())",
 		"create table bi.mine (i int)", "create function bi.mine() returns int language sql as 'select 1'", "create or replace view bi.customers as select 1",
 		"drop view bi.customers", "alter function bi_read.customers() security invoker", "set role annal_serving", "set session authorization " + pgx.Identifier{w.owner.Config().User}.Sanitize(),
 	}
@@ -304,7 +304,7 @@ func TestViewsOutliveRebuilds(t *testing.T) {
 	if left := w.texts(w.owner, "select nspname::text from pg_namespace where nspname ~ '_(old|next)$'"); len(left) != 0 {
 		t.Errorf("the views hold %s", left)
 	}
-	if got := w.texts(conn, "select sector from bi.customers"); len(got) != 1 {
+	if got := w.texts(conn, "select industry from bi.customers"); len(got) != 1 {
 		t.Errorf("after rebuilds: %s", got)
 	}
 }
@@ -332,7 +332,7 @@ func TestAViewFollowsTheVersionThatHasCaughtUp(t *testing.T) {
 		if all, err := w.ShowViews(t.Context()); err != nil || all != done {
 			t.Errorf("%s: done %v, %v", when, all, err)
 		}
-		if got := w.texts(conn, "select sector from bi.customers"); len(got) != 1 || got[0] != sector {
+		if got := w.texts(conn, "select industry from bi.customers"); len(got) != 1 || got[0] != sector {
 			t.Errorf("%s: shows %s, want %s", when, got, sector)
 		}
 	}

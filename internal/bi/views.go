@@ -33,7 +33,7 @@ func Views() []View {
 			Columns: []Column{
 				id("customer"), organization,
 				{"name", "text", "masked: hidden, or erased", "case when t.name = '' then 'erased' else 'hidden' end"},
-				{Name: "sector", Type: "text", About: "as people wrote it"},
+				{"industry", "text", "the field sector of the API, as people wrote it", "t.sector"},
 				{Name: "country", Type: "text", About: "as people wrote it"},
 				{Name: "website", Type: "text", About: "as people wrote it"},
 				{Name: "attributes", Type: "jsonb", About: "further texts by name, such as employees and revenue of an import"},
