@@ -20,7 +20,7 @@ func (w *world) edit(by *commands.Principal, id uuid.UUID, cmd commands.Command,
 
 func TestAResentCommandAnswersWithItsFirstReceipt(t *testing.T) {
 	w := newWorld(t)
-	register := commands.RegisterCustomer{Command: commands.Command{ID: uuid.New()}, Registered: customer.Registered{Name: "Isdom"}}
+	register := commands.RegisterCustomer{Command: commands.Command{ID: uuid.New()}, Registered: customer.Registered{Name: "Northwind"}}
 	made := must(w.RegisterCustomer(t.Context(), w.admin, register))
 	command := commands.Command{ID: uuid.New(), ExpectedVersion: 1}
 	first := must(w.edit(w.admin, made.ID, command, "1"))
@@ -57,7 +57,7 @@ func TestAResentCommandAnswersWithItsFirstReceipt(t *testing.T) {
 
 func TestTheSameCommandAtOnceIsOneEvent(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	before, command := w.head(), commands.Command{ID: uuid.New()}
 	results := make([]commands.Result, 16)
 	var wg sync.WaitGroup
@@ -75,7 +75,7 @@ func TestTheSameCommandAtOnceIsOneEvent(t *testing.T) {
 
 func TestADecisionWithoutEventsAnswersWithTheStreamAsItIs(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	first := must(w.edit(w.admin, id, commands.Command{}, "1"))
 	w.customer(w.admin, "Another", uuid.Nil)
 	if same, err := w.edit(w.admin, id, commands.Command{}, "1"); err != nil || same != first {
@@ -85,7 +85,7 @@ func TestADecisionWithoutEventsAnswersWithTheStreamAsItIs(t *testing.T) {
 
 func TestAnEditAppliesToTheNewestState(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	rival := w.another(commands.Config{})
 	w.log.rival = func() {
 		must(rival.EditCustomer(t.Context(), w.admin, commands.EditCustomer{CustomerID: id, Fields: customer.Fields{Sector: text("retail"), Phone: text("0")}}))
@@ -99,7 +99,7 @@ func TestAnEditAppliesToTheNewestState(t *testing.T) {
 
 func TestAnEditOfAnOldVersionIsAConflictThatNamesWhatChanged(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	must(w.edit(w.admin, id, commands.Command{ExpectedVersion: 1}, "1"))
 	must(w.EditCustomer(t.Context(), w.admin, commands.EditCustomer{CustomerID: id, Fields: customer.Fields{Sector: text("retail")}}))
 	head := w.head()
@@ -118,7 +118,7 @@ func TestAnEditOfAnOldVersionIsAConflictThatNamesWhatChanged(t *testing.T) {
 
 func TestOfTwoEditsOfOneVersionOneWins(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	for version := eventlog.Version(1); version < 10; version++ {
 		var won, lost atomic.Int32
 		var wg sync.WaitGroup
@@ -141,7 +141,7 @@ func TestOfTwoEditsOfOneVersionOneWins(t *testing.T) {
 
 func TestManyEditsAtOnceAllLand(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	before := w.head()
 	processes := []*commands.Commands{w.Commands, w.another(commands.Config{})}
 	var wg sync.WaitGroup
@@ -170,7 +170,7 @@ func TestManyEditsAtOnceAllLand(t *testing.T) {
 
 func TestAStreamThatANewerProgramWroteToIsNotJudged(t *testing.T) {
 	w := newWorld(t)
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	stream := eventlog.Stream{Organization: commands.Home, Category: "customer", ID: id}
 	must(w.log.Append(t.Context(), stream, 1, eventlog.NewEvent{ID: uuid.New(), Type: "customer.merged", Schema: 1, Data: []byte(`{}`), Meta: []byte(`{}`)}))
 	_, err := w.edit(w.admin, id, commands.Command{}, "1")
@@ -182,7 +182,7 @@ func TestWhatIsKnownAboutAnAct(t *testing.T) {
 	by := *w.admin
 	by.Origin.Device = "Mozilla/5.0 \x00\x1b[31m\n" + string(make([]rune, 0)) + "ü" + fmt.Sprint(make([]int, 500))
 	command := commands.Command{ID: uuid.New(), Reason: " called back ", Causation: uuid.New()}
-	id := w.customer(w.admin, "Isdom", uuid.Nil)
+	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	r := must(w.edit(&by, id, command, "1"))
 	_, about, _ := w.facts(r.Position - 1)
 	m := about[0]

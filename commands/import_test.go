@@ -18,8 +18,8 @@ func TestAnImportRefersToWhatIsThere(t *testing.T) {
 	ctx, cmd := t.Context(), func() commands.Command { return commands.Command{ID: uuid.New()} }
 	team, agent, isdom := uuid.New(), uuid.New(), uuid.New()
 	engaged, closed := time.Date(2017, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(2017, 3, 1, 0, 0, 0, 0, time.UTC)
-	row := opportunity.Row{Reference: "1C1I7A6R", Owner: agent, Customer: isdom, Stage: opportunity.StageWon, EngagedAt: engaged, ClosedAt: closed, Value: "1054", Source: "s"}
-	person := account.Invited{LoginName: "Moses.Frase", DisplayName: "Moses Frase", Team: team, Roles: []string{"sales"}, Source: "s"}
+	row := opportunity.Row{Reference: "AB12CD34", Owner: agent, Customer: isdom, Stage: opportunity.StageWon, EngagedAt: engaged, ClosedAt: closed, Value: "1054", Source: "s"}
+	person := account.Invited{LoginName: "Mara.Frost", DisplayName: "Mara Frost", Team: team, Roles: []string{"sales"}, Source: "s"}
 
 	_, err := w.ImportAccount(ctx, w.system, cmd(), agent, person)
 	w.wantInvalid("an account of a team that is not there", err, "teamId")
@@ -31,7 +31,7 @@ func TestAnImportRefersToWhatIsThere(t *testing.T) {
 	w.wantInvalid("an opportunity of a customer that is not there", err, "customerId")
 	_, err = w.ImportAccount(ctx, w.system, cmd(), uuid.New(), person)
 	w.wantInvalid("another account of the name", err, "loginName")
-	must(w.ImportCustomer(ctx, w.system, cmd(), isdom, customer.Registered{Name: "Isdom", Source: "s"}))
+	must(w.ImportCustomer(ctx, w.system, cmd(), isdom, customer.Registered{Name: "Northwind", Source: "s"}))
 
 	before, id, command := w.head(), uuid.New(), cmd()
 	made := must(w.ImportOpportunity(ctx, w.system, command, id, row))

@@ -30,7 +30,7 @@ func parkedAt(e eventlog.Event) func(context.Context) (eventlog.Stream, eventlog
 
 func TestWhoMaySkipAParkedEvent(t *testing.T) {
 	c := newCompany(t)
-	stream := eventlog.Stream{Organization: commands.Home, Category: customer.Category, ID: c.customer(c.system, "Isdom", uuid.Nil)}
+	stream := eventlog.Stream{Organization: commands.Home, Category: customer.Category, ID: c.customer(c.system, "Northwind", uuid.Nil)}
 	bad := c.poison(stream, 1, "customer.edited")
 	abroad := c.poison(eventlog.Stream{Organization: uuid.New(), Category: customer.Category, ID: uuid.New()}, 0, "customer.registered")
 	skip := func(p *commands.Principal, id uuid.UUID, reason string, e eventlog.Event) (commands.Result, error) {

@@ -49,7 +49,7 @@ func newCompany(t *testing.T) company {
 // onRecord are the commands on a customer or an opportunity that an account owns.
 func (c company) onRecord(owner uuid.UUID) map[string]func(p *commands.Principal) error {
 	system := must(c.System(c.Context(), commands.Home))
-	cust := c.customer(system, "Isdom", owner)
+	cust := c.customer(system, "Northwind", owner)
 	opened := uuid.Nil
 	if owner != uuid.Nil { // an opportunity has one
 		opened = must(c.OpenOpportunity(c.Context(), system, commands.OpenOpportunity{Reference: "R", Owner: owner})).ID
@@ -252,7 +252,7 @@ func TestWhatOneRegistersIsOnesOwn(t *testing.T) {
 	c := newCompany(t)
 	ctx := t.Context()
 	register := func(by string, owner uuid.UUID) error {
-		_, err := c.RegisterCustomer(ctx, c.who[by], commands.RegisterCustomer{Registered: customer.Registered{Name: "Isdom", Owner: owner, Source: "not an import"}})
+		_, err := c.RegisterCustomer(ctx, c.who[by], commands.RegisterCustomer{Registered: customer.Registered{Name: "Northwind", Owner: owner, Source: "not an import"}})
 		return err
 	}
 	open := func(by string, owner, customer uuid.UUID) error {
@@ -279,10 +279,10 @@ func TestWhatOneRegistersIsOnesOwn(t *testing.T) {
 	must(c.Deactivate(ctx, c.admin, commands.OnAccount{AccountID: id("stan")}))
 	c.wantInvalid("for a deactivated account", register("administrator", id("stan")), "ownerId")
 	c.wantInvalid("of a customer that is not there", open("sales", uuid.Nil, uuid.New()), "customerId")
-	theirs := c.customer(c.who["sue"], "Codehow", uuid.Nil)
+	theirs := c.customer(c.who["sue"], "Fabrikam", uuid.Nil)
 	c.wantErr("of a customer that one may see", open("sales", uuid.Nil, theirs), nil)
 
-	mine := c.customer(c.who["sales"], "Betasoloin", uuid.Nil)
+	mine := c.customer(c.who["sales"], "Contoso", uuid.Nil)
 	_, err := c.ReassignCustomer(ctx, c.who["sales"], commands.ReassignCustomer{CustomerID: mine, Owner: id("sue")})
 	c.wantInvalid("given away", err, "ownerId")
 	_, err = c.ReassignCustomer(ctx, c.who["sales"], commands.ReassignCustomer{CustomerID: mine})
@@ -304,7 +304,7 @@ func TestWhatOneRegistersIsOnesOwn(t *testing.T) {
 // The team that counts is the one of the owner now.
 func TestAScopeFollowsWhoMoves(t *testing.T) {
 	c := newCompany(t)
-	id := c.customer(c.who["stan"], "Isdom", uuid.Nil)
+	id := c.customer(c.who["stan"], "Northwind", uuid.Nil)
 	_, err := c.edit(c.who["manager"], id, commands.Command{}, "1")
 	c.wantErr("a stranger's", err, commands.ErrNotFound)
 	must(c.MoveToTeam(t.Context(), c.admin, commands.MoveToTeam{AccountID: c.who["stan"].Account, Team: c.who["sue"].AccountState().Team}))

@@ -22,7 +22,7 @@ func TestAWriteIsReadBack(t *testing.T) {
 	w := newWorld(t, graph.Config{})
 	admin := w.signIn("admin")
 
-	made := admin.ask(register, vars{"i": vars{"name": "Isdom", "phone": "+1 555 0100", "attributes": vars{"b": "2", "a": "1"}}})
+	made := admin.ask(register, vars{"i": vars{"name": "Northwind", "phone": "+1 555 0100", "attributes": vars{"b": "2", "a": "1"}}})
 	id := get[string](made, "registerCustomer.customer.id")
 	if owner := get[string](made, "registerCustomer.customer.owner.loginName"); owner != "admin" {
 		t.Errorf("it belongs to %q", owner)
@@ -33,7 +33,7 @@ func TestAWriteIsReadBack(t *testing.T) {
 		t.Errorf("version %v", v)
 	}
 	customer := get[map[string]any](done, "editCustomer.customer")
-	if customer["phone"] != nil || customer["name"] != "Isdom" || customer["sector"] != "retail" || fmt.Sprint(customer["attributes"]) != "map[b:2]" {
+	if customer["phone"] != nil || customer["name"] != "Northwind" || customer["sector"] != "retail" || fmt.Sprint(customer["attributes"]) != "map[b:2]" {
 		t.Errorf("null clears, absent stays: %v", customer)
 	}
 	read := admin.ask(`query($id: ID!, $p: Position) { customer(id: $id, minPosition: $p) { sector } }`, vars{"id": id, "p": get[string](done, "editCustomer.receipt.position")})
@@ -70,7 +70,7 @@ func TestAResendIsOneAct(t *testing.T) {
 func TestErrorsHaveCodes(t *testing.T) {
 	w := newWorld(t, graph.Config{})
 	admin := w.signIn("admin")
-	id := get[string](admin.ask(register, vars{"i": vars{"name": "Isdom"}}), "registerCustomer.customer.id")
+	id := get[string](admin.ask(register, vars{"i": vars{"name": "Northwind"}}), "registerCustomer.customer.id")
 	admin.ask(edit, vars{"i": vars{"id": id, "phone": "1"}})
 
 	archived := get[string](admin.ask(register, vars{"i": vars{"name": "Put away"}}), "registerCustomer.customer.id")

@@ -21,7 +21,7 @@ func TestReports(t *testing.T) {
 	admin := w.signIn("admin")
 	anna, annaID := w.member(admin, "anna", nil, "sales")
 	analyst, _ := w.member(admin, "ann.alyst", nil, "analyst")
-	customer := get[string](admin.ask(register, vars{"i": vars{"name": "Isdom"}}), "registerCustomer.customer.id")
+	customer := get[string](admin.ask(register, vars{"i": vars{"name": "Northwind"}}), "registerCustomer.customer.id")
 	var last string
 	deal := func(c *client, product string, closing string) {
 		t.Helper()

@@ -411,7 +411,7 @@ func TestSummaries(t *testing.T) {
 	}
 	s.Category = opportunity.Category
 	for want, e := range map[string]opportunity.Event{
-		"opportunity 1C1I7A6R opened for GTX Plus Basic": opportunity.Opened{Reference: "1C1I7A6R", Product: "GTX Plus Basic"},
+		"opportunity AB12CD34 opened for GTX Plus Basic": opportunity.Opened{Reference: "AB12CD34", Product: "GTX Plus Basic"},
 		"won, worth 1054": opportunity.Won{Value: "1054"},
 	} {
 		check("opportunity", encode(t, b, opportunity.Codec, s, e, domain.Metadata{}), want)

@@ -45,6 +45,12 @@ func summary(payload any) string {
 		return s
 	case audit.Checked:
 		return fmt.Sprintf("log %s: %s", plainWords(string(e.Kind)), e.Of)
+	case audit.Rebuilt:
+		s := fmt.Sprintf("report %s rebuilt as %q", e.Report, e.Name)
+		if len(e.Of) > 0 {
+			s += ", of " + strings.Join(e.Of, ", ")
+		}
+		return s
 	case source.LoginFailed:
 		return fmt.Sprintf("sign-in failed: unknown name %q", e.NameMasked)
 	case source.Muted:

@@ -59,7 +59,7 @@ func newHistory(t *testing.T) *history {
 		querytest.Event{Stream: h.bob, Payload: account.Invited{LoginName: "bob", DisplayName: "Bob", Team: h.south}, Meta: by(h.ada)},                                   // 4
 		querytest.Event{Stream: h.eve, Payload: account.Invited{LoginName: "eve", DisplayName: "Eve"}, Meta: by(h.ada)},                                                  // 5
 		querytest.Event{Stream: h.acme, Payload: customer.Registered{Name: "Acme Corporation", Phone: "+1 555 0100", Owner: h.ada.ID}, Meta: by(h.ada)},                  // 6
-		querytest.Event{Stream: h.betas, Payload: customer.Registered{Name: "Betasoloin", Owner: h.bob.ID}},                                                              // 7
+		querytest.Event{Stream: h.betas, Payload: customer.Registered{Name: "Contoso", Owner: h.bob.ID}},                                                                 // 7
 		querytest.Event{Stream: h.umbrella, Payload: customer.Registered{Name: "Umbrella"}},                                                                              // 8
 		querytest.Event{Stream: h.deal, Payload: opportunity.Opened{Reference: "D", Customer: h.acme.ID, Owner: h.bob.ID}},                                               // 9
 		querytest.Event{Stream: h.deal, Payload: opportunity.Reassigned{To: h.ada.ID}},                                                                                   // 10

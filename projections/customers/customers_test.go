@@ -68,10 +68,10 @@ func TestQueries(t *testing.T) {
 	}
 	register("Umbrella", "medical", ada.ID)
 	register("Acme", "retail", bob.ID)
-	register("Betasoloin", "medical", uuid.Nil)
-	register("Isdom", "", ada.ID)
+	register("Contoso", "medical", uuid.Nil)
+	register("Northwind", "", ada.ID)
 	register(`100 % "x" \ _'`, "o'hara", bob.ID)
-	w.Record(eventlog.Stream{Organization: org, Category: customer.Category, ID: ids["Isdom"]}, customer.Archived{})
+	w.Record(eventlog.Stream{Organization: org, Category: customer.Category, ID: ids["Northwind"]}, customer.Archived{})
 	foreign := eventlog.Stream{Organization: uuid.New(), Category: customer.Category, ID: uuid.New()}
 	w.Record(foreign, customer.Registered{Name: "Foreign", Sector: "medical", Owner: ada.ID})
 	w.Settle()
@@ -102,27 +102,27 @@ func TestQueries(t *testing.T) {
 		filter customers.Filter
 		want   []string
 	}{
-		"all, by name":         {all, customers.Filter{}, []string{`100 % "x" \ _'`, "Acme", "Betasoloin", "Isdom", "Umbrella"}},
-		"not archived":         {all, customers.Filter{Archived: &no}, []string{`100 % "x" \ _'`, "Acme", "Betasoloin", "Umbrella"}},
-		"archived":             {all, customers.Filter{Archived: &yes}, []string{"Isdom"}},
-		"sector":               {all, customers.Filter{Sector: &where.Text{Eq: text("medical")}}, []string{"Betasoloin", "Umbrella"}},
-		"another sector":       {all, customers.Filter{Sector: &where.Text{Neq: text("medical")}}, []string{`100 % "x" \ _'`, "Acme", "Isdom"}},
-		"no sector":            {all, customers.Filter{Sector: &where.Text{IsNull: &yes}}, []string{"Isdom"}},
-		"some sector":          {all, customers.Filter{Sector: &where.Text{IsNull: &no}}, []string{`100 % "x" \ _'`, "Acme", "Betasoloin", "Umbrella"}},
+		"all, by name":         {all, customers.Filter{}, []string{`100 % "x" \ _'`, "Acme", "Contoso", "Northwind", "Umbrella"}},
+		"not archived":         {all, customers.Filter{Archived: &no}, []string{`100 % "x" \ _'`, "Acme", "Contoso", "Umbrella"}},
+		"archived":             {all, customers.Filter{Archived: &yes}, []string{"Northwind"}},
+		"sector":               {all, customers.Filter{Sector: &where.Text{Eq: text("medical")}}, []string{"Contoso", "Umbrella"}},
+		"another sector":       {all, customers.Filter{Sector: &where.Text{Neq: text("medical")}}, []string{`100 % "x" \ _'`, "Acme", "Northwind"}},
+		"no sector":            {all, customers.Filter{Sector: &where.Text{IsNull: &yes}}, []string{"Northwind"}},
+		"some sector":          {all, customers.Filter{Sector: &where.Text{IsNull: &no}}, []string{`100 % "x" \ _'`, "Acme", "Contoso", "Umbrella"}},
 		"one of the sectors":   {all, customers.Filter{Sector: &where.Text{In: []string{"retail", "o'hara", "\x00"}}}, []string{`100 % "x" \ _'`, "Acme"}},
 		"none of no sectors":   {all, customers.Filter{Sector: &where.Text{In: []string{}}}, nil},
 		"name":                 {all, customers.Filter{Name: &where.Text{Eq: text("Acme")}}, []string{"Acme"}},
 		"case counts":          {all, customers.Filter{Name: &where.Text{Contains: text("acme")}}, nil},
-		"contains":             {all, customers.Filter{Name: &where.Text{Contains: text("o")}}, []string{"Betasoloin", "Isdom"}},
+		"contains":             {all, customers.Filter{Name: &where.Text{Contains: text("o")}}, []string{"Contoso", "Northwind"}},
 		"no wildcards":         {all, customers.Filter{Name: &where.Text{Contains: text("_")}}, []string{`100 % "x" \ _'`}},
 		"percent is a percent": {all, customers.Filter{Name: &where.Text{StartsWith: text("100 %")}}, []string{`100 % "x" \ _'`}},
 		"starts":               {all, customers.Filter{Name: &where.Text{StartsWith: text("cme")}}, nil},
 		"no text":              {all, customers.Filter{Name: &where.Text{Eq: text("\x00"), Neq: text("\xff")}}, nil},
-		"all must hold":        {all, customers.Filter{Name: &where.Text{Contains: text("o"), Neq: text("Isdom")}, Owner: uuid.Nil}, []string{"Betasoloin"}},
+		"all must hold":        {all, customers.Filter{Name: &where.Text{Contains: text("o"), Neq: text("Northwind")}, Owner: uuid.Nil}, []string{"Contoso"}},
 		"owner":                {all, customers.Filter{Owner: bob.ID}, []string{`100 % "x" \ _'`, "Acme"}},
-		"own":                  {scoped(organization.Own), customers.Filter{}, []string{"Isdom", "Umbrella"}},
-		"team of others":       {scoped(organization.Team, south), customers.Filter{}, []string{`100 % "x" \ _'`, "Acme", "Isdom", "Umbrella"}},
-		"own team":             {scoped(organization.Team, north), customers.Filter{}, []string{"Isdom", "Umbrella"}},
+		"own":                  {scoped(organization.Own), customers.Filter{}, []string{"Northwind", "Umbrella"}},
+		"team of others":       {scoped(organization.Team, south), customers.Filter{}, []string{`100 % "x" \ _'`, "Acme", "Northwind", "Umbrella"}},
+		"own team":             {scoped(organization.Team, north), customers.Filter{}, []string{"Northwind", "Umbrella"}},
 		"none":                 {scoped(organization.None, north), customers.Filter{}, nil},
 	} {
 		if got := list(c.viewer, c.filter); !slices.Equal(got, c.want) {
@@ -133,7 +133,7 @@ func TestQueries(t *testing.T) {
 	// Scopes follow the owner's team.
 	w.Record(bob, account.MovedToTeam{Team: north})
 	w.Settle()
-	if got := list(scoped(organization.Team, south), customers.Filter{}); !slices.Equal(got, []string{"Isdom", "Umbrella"}) {
+	if got := list(scoped(organization.Team, south), customers.Filter{}); !slices.Equal(got, []string{"Northwind", "Umbrella"}) {
 		t.Errorf("the team that was left still sees %v", got)
 	}
 

@@ -100,8 +100,8 @@ func TestACustomerIsTouched(t *testing.T) {
 		f.OccurredAt = d
 		return f
 	}
-	registered := at(day(1, 1), s, customer.Registered{Name: "Isdom", Owner: ada})
-	imported := at(day(9, 9), s, customer.Registered{Name: "Isdom", Owner: ada, Source: "crm"})
+	registered := at(day(1, 1), s, customer.Registered{Name: "Northwind", Owner: ada})
+	imported := at(day(9, 9), s, customer.Registered{Name: "Northwind", Owner: ada, Source: "crm"})
 	opened := at(day(2, 2), deal, opportunity.Opened{Customer: s.ID, Owner: bob, At: day(2, 2), Source: "crm"})
 	for name, c := range map[string]struct {
 		history []eventlog.Event
@@ -111,7 +111,7 @@ func TestACustomerIsTouched(t *testing.T) {
 		"imported":        {[]eventlog.Event{imported}, sales.Client{Owner: ada, Registered: 1}},
 		"by a deal":       {[]eventlog.Event{imported, opened}, sales.Client{Owner: ada, Registered: 1, TouchedAt: day(2, 2), Touched: 2}},
 		"by a deal alone": {[]eventlog.Event{opened}, sales.Client{TouchedAt: day(2, 2), Touched: 1}},
-		"an earlier one":  {[]eventlog.Event{at(day(5, 5), s, customer.Registered{Name: "Isdom", Owner: ada}), opened}, sales.Client{Owner: ada, Registered: 1, TouchedAt: day(5, 5), Touched: 1}},
+		"an earlier one":  {[]eventlog.Event{at(day(5, 5), s, customer.Registered{Name: "Northwind", Owner: ada}), opened}, sales.Client{Owner: ada, Registered: 1, TouchedAt: day(5, 5), Touched: 1}},
 		"edited":          {[]eventlog.Event{registered, at(day(3, 3), s, customer.Edited{})}, sales.Client{Owner: ada, Registered: 1, TouchedAt: day(3, 3), Touched: 2}},
 		"by an import":    {[]eventlog.Event{registered, at(day(3, 3), s, customer.Reassigned{To: bob, Source: "crm"})}, sales.Client{Owner: bob, Registered: 1, TouchedAt: day(1, 1), Touched: 1}},
 		"archived":        {[]eventlog.Event{registered, at(day(3, 3), s, customer.Archived{})}, sales.Client{Owner: ada, Archived: true, Registered: 1, TouchedAt: day(1, 1), Touched: 1}},
