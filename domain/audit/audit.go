@@ -3,8 +3,8 @@
 //
 // Each reader has a stream, so that reading never waits for another's decision.
 // [Evolve] folds it into a [State]; [Look] returns the event of a look, [Check] that
-// of a check of the log. What they were about is for people to read: no rule
-// remembers it.
+// of a check of the log, [Rebuild] that of a report folded anew. What they were about
+// is for people to read: no rule remembers it.
 package audit
 
 import (
@@ -23,8 +23,9 @@ type Event interface{ auditEvent() }
 
 // Codec names every event for storage. A name is for ever; its Go type is not.
 var Codec = domain.NewCodec(map[string]Event{
-	"audit.read":    Read{},
-	"audit.checked": Checked{},
+	"audit.read":           Read{},
+	"audit.checked":        Checked{},
+	"audit.report_rebuilt": Rebuilt{},
 })
 
 // Act is what was done.
@@ -48,8 +49,9 @@ func (Read) auditEvent() {}
 
 // State is what is remembered of a reader.
 type State struct {
-	Reads  int
-	Checks int
+	Reads    int
+	Checks   int
+	Rebuilds int
 }
 
 // Evolve returns s as e leaves it. It never refuses: an event has happened.
@@ -59,6 +61,8 @@ func Evolve(s State, e Event) State {
 		s.Reads++
 	case Checked:
 		s.Checks++
+	case Rebuilt:
+		s.Rebuilds++
 	default:
 		panic(fmt.Sprintf("audit: Evolve lacks %T", e))
 	}
