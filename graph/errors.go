@@ -27,6 +27,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/life"
 	"github.com/annal-crm/annal/internal/past"
+	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
@@ -103,6 +104,16 @@ var table = []struct {
 	{transparency.ErrUnavailable, Unavailable, "the tree over the log cannot be reached: try again in a moment"},
 	{errVerifying, Conflict, "the log is being verified already; one verification at a time"},
 	{errBundleTooLarge, TooComplex, "that bundle is larger than 4 MiB: annal audit bundle writes it"},
+
+	{results.ErrNotFound, NotFound, notThere},
+	{results.ErrRunning, Conflict, "a result of this name is being made: wait for it, or drop it"},
+	{results.ErrTaken, Conflict, "there is a result of this name: drop it first, or take another"},
+	{results.ErrFull, Conflict, "there are as many named results as there may be: drop one first"},
+	{results.ErrNotDone, Conflict, "the result is not done"},
+	{results.ErrOutdated, Conflict, "another version of the program has made this result: drop it and rebuild the report"},
+	{results.ErrBusy, RateLimited, "another report is being rebuilt: try again when it is done"},
+	{results.ErrTooMuch, TooComplex, "the log is too long for a named result: ask for an earlier position"},
+	{errManyGroups, TooComplex, "more than 10 000 groups are not compared: group by less, or narrow it by filter"},
 
 	{past.ErrTooMuch, TooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position"},
 	{past.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},

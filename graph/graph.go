@@ -27,6 +27,7 @@ import (
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/life"
 	"github.com/annal-crm/annal/internal/past"
+	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/projections"
 )
@@ -75,6 +76,7 @@ func New(d Dependencies, c Config) *Handler {
 	resolver := &resolver{
 		Dependencies: d, config: c, lists: past.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
 		past: past.Reader{Log: d.Log, Book: d.Book}, lives: life.Pages{Log: d.Log, Book: d.Book, DB: d.DB, Engine: d.Engine},
+		kept: results.New(d.Engine, d.Log, d.DB, results.Config{}),
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})
 	h.errors = presenter{d.Logger, schema.Schema()}

@@ -17,6 +17,7 @@ const (
 	countCost    = 50   // totalCount counts every row there is
 	dataCost     = 50   // a parked event's data are read one by one from the log
 	reportCost   = 100  // a report aggregates
+	explainCost  = 200  // reads the streams of up to 100 records
 	pastCost     = 100  // folds the stream of one record
 	listCost     = 3000 // folds the log, unless the list is still there
 	schemaCost   = 400  // introspection: the answer is large, however little was asked
@@ -28,8 +29,10 @@ const (
 	deepestQuery = 12
 )
 
-// auditCosts are what evidence costs more: walks of the tree, signatures, the whole log.
-var auditCosts = map[string]int{"auditProof": 600, "auditBundle": 3000, "makeCheckpoint": 3000, "verifyLog": 6000}
+// auditCosts are what evidence and results cost more: walks of the tree, signatures, the whole log, two reports of all groups.
+var auditCosts = map[string]int{
+	"auditProof": 600, "auditBundle": 3000, "makeCheckpoint": 3000, "verifyLog": 6000, "rebuildReport": 6000, "compareResults": 600,
+}
 
 var secretFields = map[string]bool{"logIn": true, "activateAccount": true, "changePassword": true}
 
@@ -122,6 +125,8 @@ func (m meter) field(f *ast.Field, page int) weight {
 		own = dataCost
 	case f.Name == "events" && parent == "ReportRow":
 		own = reportCost
+	case f.Name == "events" && parent == "ResultDifference":
+		own = explainCost
 	}
 	if f.Definition.Arguments.ForName("asOf") != nil || f.Name == "compare" && own == rootCost {
 		own += m.past(f)

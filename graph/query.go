@@ -11,6 +11,7 @@ import (
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/internal/life"
 	"github.com/annal-crm/annal/internal/past"
+	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/where"
 )
@@ -23,6 +24,7 @@ type resolver struct {
 	past   past.Reader
 	lists  *past.Shelf
 	lives  life.Pages
+	kept   *results.Results
 	looks  *looks
 
 	verifications verifications

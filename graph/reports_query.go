@@ -39,7 +39,7 @@ func columns(all []report.Column) []*model.ReportColumn {
 	return objects
 }
 
-func (q query) Report(ctx context.Context, name string, groupBy, measures []string, filter *generated.ReportFilter, orderBy []string, first *int, after *string, in *generated.AsOf, at *eventlog.Position) (*model.ReportConnection, error) {
+func (q query) Report(ctx context.Context, name string, groupBy, measures []string, filter *generated.ReportFilter, orderBy []string, first *int, after *string, in *generated.AsOf, result *uuid.UUID, at *eventlog.Position) (*model.ReportConnection, error) {
 	r, err := catalogue.Find(name)
 	if err != nil {
 		return nil, err
@@ -59,11 +59,17 @@ func (q query) Report(ctx context.Context, name string, groupBy, measures []stri
 	if err != nil {
 		return nil, err
 	}
-	db, now, err := q.listOf(ctx, r.Model, v, in)
+	var db projections.DB
+	if result == nil {
+		db, ask.Now, err = q.listOf(ctx, r.Model, v, in)
+	} else if in != nil {
+		err = invalid("result", "is of the past that it was made of; asOf cannot be given together with it")
+	} else {
+		db, ask.Now, err = q.resultOf(ctx, r.Model, "result", v, *result)
+	}
 	if err != nil {
 		return nil, err
 	}
-	ask.Now = now
 	table, err := r.Query(ctx, db, q.Book, v, ask)
 	if err != nil {
 		return nil, err
@@ -85,7 +91,10 @@ func (q query) Report(ctx context.Context, name string, groupBy, measures []stri
 		object.AccountID, object.CustomerID = firstOf(table, row, report.Account), firstOf(table, row, report.Customer)
 		people.Want(object.AccountID)
 		clients.Want(object.CustomerID)
-		behind := &behind{query: q, principal: p, report: r, db: db, viewer: v, ask: table.Pick(ask, row)}
+		one := table.Pick(ask, row)
+		behind := &behind{q, p, func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
+			return r.Events(ctx, db, q.Book, v, one, after, limit)
+		}, func(ctx context.Context) (int, error) { return r.CountEvents(ctx, db, q.Book, v, one) }}
 		object.Behind, page.Nodes[i] = behind.page, object
 	}
 	return page, nil
@@ -140,10 +149,8 @@ func rowAfter(cursor string) (int, error) {
 type behind struct {
 	query
 	principal *commands.Principal
-	report    *report.Report
-	db        projections.DB
-	viewer    projections.Viewer
-	ask       report.Query
+	positions func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) // in log order
+	count     func(context.Context) (int, error)
 }
 
 func (b *behind) page(ctx context.Context, first *int, after *string) (*model.ActivityConnection, error) {
@@ -158,7 +165,7 @@ func (b *behind) page(ctx context.Context, first *int, after *string) (*model.Ac
 		}
 	}
 	size := cmp.Or(request.First, defaultPage)
-	positions, err := b.report.Events(ctx, b.db, b.Book, b.viewer, b.ask, from, size+1)
+	positions, err := b.positions(ctx, from, size+1)
 	if err != nil {
 		return nil, err
 	}
@@ -177,9 +184,7 @@ func (b *behind) page(ctx context.Context, first *int, after *string) (*model.Ac
 		}
 	}
 	page.HasNext, page.HasPrevious = more, from > 0
-	c, err := listed(page, nil, func(a activity.Activity) *model.Activity { return activityObject(a, people) }, func(ctx context.Context) (int, error) {
-		return b.report.CountEvents(ctx, b.db, b.Book, b.viewer, b.ask)
-	})
+	c, err := listed(page, nil, func(a activity.Activity) *model.Activity { return activityObject(a, people) }, b.count)
 	if more { // also past those that the viewer may not see
 		c.PageInfo.EndCursor = model.Text(activity.Cursor(positions[len(positions)-1]))
 	}

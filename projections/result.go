@@ -18,6 +18,7 @@ import (
 // meanwhile. It stays as it was folded until it is dropped.
 type Result struct {
 	Model    string
+	Version  int    // of the read model
 	Schema   string // of its tables
 	Events   int64  // read
 	Position eventlog.Position
@@ -78,7 +79,7 @@ func (e *Engine) FoldResult(ctx context.Context, model, schema string, options R
 		}
 	}
 	s.swapped = true // it stays
-	return &Result{Model: model, Schema: schema, Events: s.events, Position: s.at.position, Parked: len(s.side.parked), Took: time.Since(s.began),
+	return &Result{Model: model, Version: r.model.Version, Schema: schema, Events: s.events, Position: s.at.position, Parked: len(s.side.parked), Took: time.Since(s.began),
 		engine: e, model: r.model}, nil
 }
 
@@ -91,7 +92,7 @@ func (e *Engine) Result(model, schema string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Model: model, Schema: schema, engine: e, model: r.model}, nil
+	return &Result{Model: model, Version: r.model.Version, Schema: schema, engine: e, model: r.model}, nil
 }
 
 // DB returns the database as a result has it: the queries of its read model find the result's rows there.

@@ -54,6 +54,34 @@ create table if not exists projections.skipped (
 	primary key (name, event)
 );
 
+-- Named results: reports that people have had rebuilt beside the live ones; see package results. Slots bound their number. Who
+-- folds one says so by beat_at again and again.
+create table if not exists projections.results (
+	id           uuid        primary key,
+	organization uuid        not null,
+	slot         integer     not null,
+	name         text        not null,
+	report       text        not null,
+	model        text        not null,
+	version      integer     not null,
+	schema       text        not null,
+	as_of        json        not null,
+	part         json        not null,
+	moment       timestamptz not null, -- that it tells of
+	status       text        not null default 'RUNNING', -- or DONE, FAILED
+	progress     float8      not null default 0,
+	events       bigint      not null default 0,
+	position     bigint      not null default 0, -- of the log, up to which it was folded
+	parked       integer     not null default 0,
+	problem      text        not null default '',
+	made_by      uuid        not null,
+	made_at      timestamptz not null default now(),
+	beat_at      timestamptz not null default now(),
+	ended_at     timestamptz,
+	unique (organization, slot),
+	unique (organization, name)
+);
+
 -- move moves a checkpoint if it is where the caller has left it; else it ends the transaction with AN001. Whoever waits
 -- for its lock decides anew, on the row as it is then. What a crash of Postgres takes away here is folded again, so the
 -- commit need not wait for the disk. What follows in the transaction finds its rows by their keys, however small their

@@ -87,6 +87,8 @@ type MutationResolver interface {
 	MoveTeam(ctx context.Context, input MoveTeamInput) (*TeamPayload, error)
 	SetTeamManager(ctx context.Context, input SetTeamManagerInput) (*TeamPayload, error)
 	ChangeLockoutPolicy(ctx context.Context, input ChangeLockoutPolicyInput) (*OrganizationPayload, error)
+	RebuildReport(ctx context.Context, input RebuildReportInput) (*model.ReportResult, error)
+	DropResult(ctx context.Context, id uuid.UUID) (bool, error)
 	RetryParked(ctx context.Context, input RetryParkedInput) (*model.RetryParkedPayload, error)
 	SkipParked(ctx context.Context, input SkipParkedInput) (*model.SkipParkedPayload, error)
 }
@@ -113,7 +115,10 @@ type QueryResolver interface {
 	Organization(ctx context.Context) (*model.Organization, error)
 	SalesReport(ctx context.Context, groupBy []model.Enum, filter *OpportunityFilter, minPosition *eventlog.Position) ([]*model.SalesRow, error)
 	Reports(ctx context.Context) ([]*model.ReportDefinition, error)
-	Report(ctx context.Context, name string, groupBy []string, measures []string, filter *ReportFilter, orderBy []string, first *int, after *string, asOf *AsOf, minPosition *eventlog.Position) (*model.ReportConnection, error)
+	Report(ctx context.Context, name string, groupBy []string, measures []string, filter *ReportFilter, orderBy []string, first *int, after *string, asOf *AsOf, result *uuid.UUID, minPosition *eventlog.Position) (*model.ReportConnection, error)
+	ReportResults(ctx context.Context) ([]*model.ReportResult, error)
+	ReportResult(ctx context.Context, id uuid.UUID) (*model.ReportResult, error)
+	CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, report *string, groupBy []string, measures []string, filter *ReportFilter, first *int, after *string, minPosition *eventlog.Position) (*model.ResultDifferenceConnection, error)
 	ReadModels(ctx context.Context) ([]*model.ReadModel, error)
 	ParkedEvents(ctx context.Context, readModel *string, position *eventlog.Position, first *int, after *string) (*model.Connection[model.ParkedEvent], error)
 }
@@ -121,6 +126,7 @@ type SubscriptionResolver interface {
 	Activity(ctx context.Context, filter *ActivityFilter) (<-chan *model.Activity, error)
 	Verification(ctx context.Context, id uuid.UUID) (<-chan *Verification, error)
 	Life(ctx context.Context, account *uuid.UUID, customer *uuid.UUID, after *string, filter *LifeFilter, speed *float64, longestPause *time.Duration) (<-chan *model.Activity, error)
+	ReportResult(ctx context.Context, id uuid.UUID) (<-chan *model.ReportResult, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -165,6 +171,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputInviteAccountInput,
 		ec.unmarshalInputIssueActivationInput,
 		ec.unmarshalInputLifeFilter,
+		ec.unmarshalInputLogFilter,
 		ec.unmarshalInputLogInInput,
 		ec.unmarshalInputMoveTeamInput,
 		ec.unmarshalInputMoveToTeamInput,
@@ -175,6 +182,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPermissionInput,
 		ec.unmarshalInputReassignCustomerInput,
 		ec.unmarshalInputReassignOpportunityInput,
+		ec.unmarshalInputRebuildReportInput,
 		ec.unmarshalInputRefuseErasureInput,
 		ec.unmarshalInputRegisterCustomerInput,
 		ec.unmarshalInputRemovePermissionInput,
@@ -1403,7 +1411,7 @@ extend type Query {
   A report: rows grouped by dimensions, of what you may see with ` + "`" + `report.view` + "`" + `. Without ` + "`" + `groupBy` + "`" + ` it is one row, the total;
   ` + "`" + `measures` + "`" + ` are all that are not personal unless they are named. ` + "`" + `orderBy` + "`" + ` names columns, ` + "`" + `-won` + "`" + ` the greatest first; after them,
   and without any, rows are ordered by their dimensions. ` + "`" + `asOf` + "`" + ` folds the report as of a past: what is said there of lists
-  holds here too.
+  holds here too. ` + "`" + `result` + "`" + ` shows a named result instead, see ` + "`" + `rebuildReport` + "`" + `.
   """
   report(
     name: String!
@@ -1414,6 +1422,7 @@ extend type Query {
     first: Int
     after: String
     asOf: AsOf
+    result: ID
     minPosition: Position
   ): ReportConnection!
 }
@@ -1466,6 +1475,135 @@ type ReportRow {
   "Whom the first column of customers names."
   customer: Customer
   "The events behind the row, as far as you may see them, in log order. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. Costs 100."
+  events(first: Int, after: String): ActivityConnection!
+}
+`, BuiltIn: false},
+	{Name: "../../schema/results.graphqls", Input: `# Reports rebuilt at will, into named results beside the live ones. All of it needs ` + "`" + `report.view` + "`" + ` with the scope ` + "`" + `all` + "`" + `.
+
+extend type Query {
+  "The named results of your organization, the newest first. ` + "`" + `report(name, result)` + "`" + ` shows the rows of one."
+  reportResults: [ReportResult!]!
+  "null: there is none, or not in your organization."
+  reportResult(id: ID!): ReportResult
+  """
+  Two results of one read model, or a result and the live report (` + "`" + `b` + "`" + ` is not given), by the groups in which any measure differs.
+  ` + "`" + `report` + "`" + ` is that of ` + "`" + `a` + "`" + ` unless one is named. More than 10 000 groups are ` + "`" + `TOO_COMPLEX` + "`" + `.
+  """
+  compareResults(
+    a: ID!
+    b: ID
+    report: String
+    groupBy: [String!]
+    measures: [String!]
+    filter: ReportFilter
+    first: Int
+    after: String
+    minPosition: Position
+  ): ResultDifferenceConnection!
+}
+
+extend type Mutation {
+  """
+  Begins to fold a report from a chosen part of the log, into a result that stays until it is dropped. It goes on in the background,
+  as ` + "`" + `reportResult` + "`" + ` tells; when it is done, and before it can be read, that you had it made is an event, ` + "`" + `audit.report_rebuilt` + "`" + `. A name
+  that is there is a ` + "`" + `CONFLICT` + "`" + `, also while it is being made, unless that one has failed; so is an eleventh result. A process folds one at
+  a time, others are ` + "`" + `RATE_LIMITED` + "`" + `; a log too long is ` + "`" + `TOO_COMPLEX` + "`" + `.
+  """
+  rebuildReport(input: RebuildReportInput!): ReportResult!
+  "Drops a result; one that is being made is made no further. It is for who made it, and for ` + "`" + `organization.manage` + "`" + `."
+  dropResult(id: ID!): Boolean!
+}
+
+extend type Subscription {
+  "How far a result is, until it is done or has failed."
+  reportResult(id: ID!): ReportResult!
+}
+
+input RebuildReportInput {
+  "1 to 60 letters, digits, spaces and ` + "`" + `. _ -` + "`" + `"
+  name: String!
+  "See ` + "`" + `reports` + "`" + `."
+  report: String!
+  asOf: AsOf
+  filter: LogFilter
+}
+
+"""
+A part of the log: events that meet all that is given. What tells of teams and of who is in which is always taken. An event whose
+record began outside of it tells a report nothing: a deal that was not opened is not won either.
+"""
+input LogFilter {
+  "Any of these: ` + "`" + `opportunity.won` + "`" + `."
+  types: [String!]
+  "None of these."
+  without: [String!]
+  "Done by any of these accounts."
+  actors: [ID!]
+  "Of any of these customers, opportunities or accounts."
+  records: [ID!]
+  "By occurredAt: from <= t < to."
+  from: Time
+  to: Time
+}
+
+type ReportResult {
+  id: ID!
+  name: String!
+  report: String!
+  "All reports of this read model can be asked of the result."
+  readModel: String!
+  "What it was folded from: ` + "`" + `knownAt=2026-01-01T00:00:00Z` + "`" + `, ` + "`" + `type=opportunity.won` + "`" + `. Empty: all of it."
+  of: [String!]!
+  status: ResultStatus!
+  "0 to 1"
+  progress: Float!
+  "Of the log, read so far."
+  events: Int!
+  "Up to where the log was read."
+  position: Position
+  "Events that could not be folded, and the later ones of their records: they are missing in it."
+  parked: Int!
+  "Why it failed."
+  problem: String
+  madeBy: Account
+  madeAt: Time!
+  endedAt: Time
+}
+
+enum ResultStatus {
+  RUNNING
+  DONE
+  "It is of no use; another may be made under its name."
+  FAILED
+}
+
+type ResultDifferenceConnection {
+  "The dimensions, then the measures."
+  columns: [ReportColumn!]!
+  "Groups that differ, of all."
+  different: Int!
+  nodes: [ResultDifference!]!
+  pageInfo: PageInfo!
+}
+
+"A group in which two results differ."
+type ResultDifference {
+  "The dimensions, by their names."
+  group: JSON!
+  "The measures there, by their names. null: it has no such group."
+  a: JSON
+  b: JSON
+  "The columns that differ; all of the measures where one has no such group."
+  differs: [String!]!
+  "Whom the first column of accounts names."
+  account: Account
+  "Whom the first column of customers names."
+  customer: Customer
+  """
+  The events that explain it, in log order, as far as you may see them: those of the records behind the group that only one of the
+  two was folded from; if there are none, those that count in one of the two groups alone. Records are looked at up to 100. A page may
+  be short: go on while ` + "`" + `hasNextPage` + "`" + `. Costs 200.
+  """
   events(first: Int, after: String): ActivityConnection!
 }
 `, BuiltIn: false},
@@ -2255,6 +2393,40 @@ func (ec *executionContext) childFields_ReportDefinition(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type ReportDefinition", field.Name)
 }
 
+func (ec *executionContext) childFields_ReportResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ReportResult_id(ctx, field)
+	case "name":
+		return ec.fieldContext_ReportResult_name(ctx, field)
+	case "report":
+		return ec.fieldContext_ReportResult_report(ctx, field)
+	case "readModel":
+		return ec.fieldContext_ReportResult_readModel(ctx, field)
+	case "of":
+		return ec.fieldContext_ReportResult_of(ctx, field)
+	case "status":
+		return ec.fieldContext_ReportResult_status(ctx, field)
+	case "progress":
+		return ec.fieldContext_ReportResult_progress(ctx, field)
+	case "events":
+		return ec.fieldContext_ReportResult_events(ctx, field)
+	case "position":
+		return ec.fieldContext_ReportResult_position(ctx, field)
+	case "parked":
+		return ec.fieldContext_ReportResult_parked(ctx, field)
+	case "problem":
+		return ec.fieldContext_ReportResult_problem(ctx, field)
+	case "madeBy":
+		return ec.fieldContext_ReportResult_madeBy(ctx, field)
+	case "madeAt":
+		return ec.fieldContext_ReportResult_madeAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_ReportResult_endedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReportResult", field.Name)
+}
+
 func (ec *executionContext) childFields_ReportRow(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "values":
@@ -2267,6 +2439,40 @@ func (ec *executionContext) childFields_ReportRow(ctx context.Context, field gra
 		return ec.fieldContext_ReportRow_events(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReportRow", field.Name)
+}
+
+func (ec *executionContext) childFields_ResultDifference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "group":
+		return ec.fieldContext_ResultDifference_group(ctx, field)
+	case "a":
+		return ec.fieldContext_ResultDifference_a(ctx, field)
+	case "b":
+		return ec.fieldContext_ResultDifference_b(ctx, field)
+	case "differs":
+		return ec.fieldContext_ResultDifference_differs(ctx, field)
+	case "account":
+		return ec.fieldContext_ResultDifference_account(ctx, field)
+	case "customer":
+		return ec.fieldContext_ResultDifference_customer(ctx, field)
+	case "events":
+		return ec.fieldContext_ResultDifference_events(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResultDifference", field.Name)
+}
+
+func (ec *executionContext) childFields_ResultDifferenceConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "columns":
+		return ec.fieldContext_ResultDifferenceConnection_columns(ctx, field)
+	case "different":
+		return ec.fieldContext_ResultDifferenceConnection_different(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ResultDifferenceConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ResultDifferenceConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResultDifferenceConnection", field.Name)
 }
 
 func (ec *executionContext) childFields_RetryParkedPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2669,6 +2875,20 @@ func (ec *executionContext) field_Mutation_defineRole_args(ctx context.Context, 
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_dropResult_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (uuid.UUID, error) {
+			return ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_editCustomer_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -2871,6 +3091,20 @@ func (ec *executionContext) field_Mutation_reassignOpportunity_args(ctx context.
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (ReassignOpportunityInput, error) {
 			return ec.unmarshalNReassignOpportunityInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReassignOpportunityInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_rebuildReport_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RebuildReportInput, error) {
+			return ec.unmarshalNRebuildReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRebuildReportInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -3270,6 +3504,84 @@ func (ec *executionContext) field_Query_auditProof_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["position"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_compareResults_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "a",
+		func(ctx context.Context, v any) (uuid.UUID, error) {
+			return ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["a"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "b",
+		func(ctx context.Context, v any) (*uuid.UUID, error) {
+			return ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["b"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "report",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["report"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "groupBy",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["groupBy"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "measures",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["measures"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ReportFilter, error) {
+			return ec.unmarshalOReportFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg7
+	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
+		func(ctx context.Context, v any) (*eventlog.Position, error) {
+			return ec.unmarshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["minPosition"] = arg8
 	return args, nil
 }
 
@@ -3731,6 +4043,20 @@ func (ec *executionContext) field_Query_provenance_args(ctx context.Context, raw
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_reportResult_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (uuid.UUID, error) {
+			return ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_report_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -3798,14 +4124,22 @@ func (ec *executionContext) field_Query_report_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["asOf"] = arg7
-	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
+	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "result",
+		func(ctx context.Context, v any) (*uuid.UUID, error) {
+			return ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["result"] = arg8
+	arg9, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
 		func(ctx context.Context, v any) (*eventlog.Position, error) {
 			return ec.unmarshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["minPosition"] = arg8
+	args["minPosition"] = arg9
 	return args, nil
 }
 
@@ -3854,6 +4188,28 @@ func (ec *executionContext) field_Query_verification_args(ctx context.Context, r
 }
 
 func (ec *executionContext) field_ReportRow_events_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_ResultDifference_events_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
@@ -3940,6 +4296,20 @@ func (ec *executionContext) field_Subscription_life_args(ctx context.Context, ra
 		return nil, err
 	}
 	args["longestPause"] = arg5
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_reportResult_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (uuid.UUID, error) {
+			return ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
 	return args, nil
 }
 
@@ -7540,6 +7910,94 @@ func (ec *executionContext) fieldContext_Mutation_changeLockoutPolicy(ctx contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_rebuildReport(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_rebuildReport(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RebuildReport(ctx, fc.Args["input"].(RebuildReportInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReportResult) graphql.Marshaler {
+			return ec.marshalNReportResult2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_rebuildReport(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReportResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_rebuildReport_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_dropResult(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_dropResult(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DropResult(ctx, fc.Args["id"].(uuid.UUID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_dropResult(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type Boolean does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_dropResult_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_retryParked(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9371,7 +9829,7 @@ func (ec *executionContext) _Query_report(ctx context.Context, field graphql.Col
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Report(ctx, fc.Args["name"].(string), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["orderBy"].([]string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["asOf"].(*AsOf), fc.Args["minPosition"].(*eventlog.Position))
+			return ec.Resolvers.Query().Report(ctx, fc.Args["name"].(string), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["orderBy"].([]string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["asOf"].(*AsOf), fc.Args["result"].(*uuid.UUID), fc.Args["minPosition"].(*eventlog.Position))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ReportConnection) graphql.Marshaler {
@@ -9399,6 +9857,126 @@ func (ec *executionContext) fieldContext_Query_report(ctx context.Context, field
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_report_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_reportResults(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_reportResults(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().ReportResults(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.ReportResult) graphql.Marshaler {
+			return ec.marshalNReportResult2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResultᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_reportResults(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReportResult(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_reportResult(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_reportResult(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ReportResult(ctx, fc.Args["id"].(uuid.UUID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReportResult) graphql.Marshaler {
+			return ec.marshalOReportResult2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_reportResult(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReportResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_reportResult_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_compareResults(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_compareResults(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().CompareResults(ctx, fc.Args["a"].(uuid.UUID), fc.Args["b"].(*uuid.UUID), fc.Args["report"].(*string), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["minPosition"].(*eventlog.Position))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ResultDifferenceConnection) graphql.Marshaler {
+			return ec.marshalNResultDifferenceConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifferenceConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_compareResults(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResultDifferenceConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_compareResults_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -9836,6 +10414,129 @@ func (ec *executionContext) fieldContext_ReportDefinition_measures(_ context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _ReportResult_id(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, field.Selections, obj.ID)
+}
+func (ec *executionContext) fieldContext_ReportResult_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_name(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Name)
+}
+func (ec *executionContext) fieldContext_ReportResult_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_report(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Report)
+}
+func (ec *executionContext) fieldContext_ReportResult_report(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_readModel(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.ReadModel)
+}
+func (ec *executionContext) fieldContext_ReportResult_readModel(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_of(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNString2ᚕstringᚄ(ctx, field.Selections, obj.Of)
+}
+func (ec *executionContext) fieldContext_ReportResult_of(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_status(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx, field.Selections, obj.Status)
+}
+func (ec *executionContext) fieldContext_ReportResult_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type ResultStatus does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_progress(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNFloat2float64(ctx, field.Selections, obj.Progress)
+}
+func (ec *executionContext) fieldContext_ReportResult_progress(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_events(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Events)
+}
+func (ec *executionContext) fieldContext_ReportResult_events(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_position(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, field.Selections, obj.Position)
+}
+func (ec *executionContext) fieldContext_ReportResult_position(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Position does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_parked(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Parked)
+}
+func (ec *executionContext) fieldContext_ReportResult_parked(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_problem(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalOString2ᚖstring(ctx, field.Selections, obj.Problem)
+}
+func (ec *executionContext) fieldContext_ReportResult_problem(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_madeBy(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReportResult_madeBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MadeBy(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReportResult_madeBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReportResult",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReportResult_madeAt(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalNTime2timeᚐTime(ctx, field.Selections, obj.MadeAt)
+}
+func (ec *executionContext) fieldContext_ReportResult_madeAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_endedAt(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalOTime2ᚖtimeᚐTime(ctx, field.Selections, obj.EndedAt)
+}
+func (ec *executionContext) fieldContext_ReportResult_endedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
 func (ec *executionContext) _ReportRow_values(ctx context.Context, field graphql.CollectedField, obj *model.ReportRow) (ret graphql.Marshaler) {
 	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Values)
 }
@@ -9947,6 +10648,245 @@ func (ec *executionContext) fieldContext_ReportRow_events(ctx context.Context, f
 	if fc.Args, err = ec.field_ReportRow_events_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResultDifference_group(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Group)
+}
+func (ec *executionContext) fieldContext_ResultDifference_group(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResultDifference", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func (ec *executionContext) _ResultDifference_a(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return ec.marshalOJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.A)
+}
+func (ec *executionContext) fieldContext_ResultDifference_a(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResultDifference", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func (ec *executionContext) _ResultDifference_b(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return ec.marshalOJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.B)
+}
+func (ec *executionContext) fieldContext_ResultDifference_b(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResultDifference", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func (ec *executionContext) _ResultDifference_differs(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return ec.marshalNString2ᚕstringᚄ(ctx, field.Selections, obj.Differs)
+}
+func (ec *executionContext) fieldContext_ResultDifference_differs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResultDifference", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ResultDifference_account(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResultDifference_account(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Account(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResultDifference_account(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResultDifference",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResultDifference_customer(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResultDifference_customer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Customer(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Customer) graphql.Marshaler {
+			return ec.marshalOCustomer2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐCustomer(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ResultDifference_customer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResultDifference",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Customer(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResultDifference_events(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResultDifference_events(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return obj.Events(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[model.Activity]) graphql.Marshaler {
+			return ec.marshalNActivityConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResultDifference_events(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResultDifference",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ActivityConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_ResultDifference_events_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResultDifferenceConnection_columns(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifferenceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResultDifferenceConnection_columns(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Columns, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.ReportColumn) graphql.Marshaler {
+			return ec.marshalNReportColumn2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportColumnᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResultDifferenceConnection_columns(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResultDifferenceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReportColumn(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResultDifferenceConnection_different(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifferenceConnection) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Different)
+}
+func (ec *executionContext) fieldContext_ResultDifferenceConnection_different(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ResultDifferenceConnection", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _ResultDifferenceConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifferenceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResultDifferenceConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.ResultDifference) graphql.Marshaler {
+			return ec.marshalNResultDifference2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifferenceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResultDifferenceConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResultDifferenceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResultDifference(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ResultDifferenceConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifferenceConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ResultDifferenceConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ResultDifferenceConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ResultDifferenceConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -10416,6 +11356,50 @@ func (ec *executionContext) fieldContext_Subscription_life(ctx context.Context, 
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Subscription_life_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_reportResult(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_reportResult(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ReportResult(ctx, fc.Args["id"].(uuid.UUID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReportResult) graphql.Marshaler {
+			return ec.marshalNReportResult2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_reportResult(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReportResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_reportResult_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -12698,6 +13682,71 @@ func (ec *executionContext) unmarshalInputLifeFilter(ctx context.Context, obj an
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputLogFilter(ctx context.Context, obj any) (LogFilter, error) {
+	var it LogFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"types", "without", "actors", "records", "from", "to"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "types":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("types"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Types = data
+		case "without":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("without"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Without = data
+		case "actors":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("actors"))
+			data, err := ec.unmarshalOID2ᚕgithubᚗcomᚋgoogleᚋuuidᚐUUIDᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Actors = data
+		case "records":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("records"))
+			data, err := ec.unmarshalOID2ᚕgithubᚗcomᚋgoogleᚋuuidᚐUUIDᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Records = data
+		case "from":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("from"))
+			data, err := ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.From = data
+		case "to":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("to"))
+			data, err := ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.To = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputLogInInput(ctx context.Context, obj any) (LogInInput, error) {
 	var it LogInInput
 	if obj == nil {
@@ -13196,6 +14245,57 @@ func (ec *executionContext) unmarshalInputReassignOpportunityInput(ctx context.C
 				return it, err
 			}
 			it.OwnerID = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputRebuildReportInput(ctx context.Context, obj any) (RebuildReportInput, error) {
+	var it RebuildReportInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "report", "asOf", "filter"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "report":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("report"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Report = data
+		case "asOf":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("asOf"))
+			data, err := ec.unmarshalOAsOf2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAsOf(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AsOf = data
+		case "filter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("filter"))
+			data, err := ec.unmarshalOLogFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐLogFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Filter = data
 		}
 	}
 	return it, nil
@@ -16049,6 +17149,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "rebuildReport":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_rebuildReport(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "dropResult":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_dropResult(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "retryParked":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_retryParked(ctx, field)
@@ -17350,6 +18464,72 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "reportResults":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_reportResults(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "reportResult":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_reportResult(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "compareResults":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_compareResults(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "readModels":
 			field := field
 
@@ -17704,6 +18884,142 @@ func (ec *executionContext) _ReportDefinition(ctx context.Context, sel ast.Selec
 	return out
 }
 
+var reportResultImplementors = []string{"ReportResult"}
+
+func (ec *executionContext) _ReportResult(ctx context.Context, sel ast.SelectionSet, obj *model.ReportResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reportResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReportResult")
+		case "id":
+			out.Values[i] = ec._ReportResult_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "name":
+			out.Values[i] = ec._ReportResult_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "report":
+			out.Values[i] = ec._ReportResult_report(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "readModel":
+			out.Values[i] = ec._ReportResult_readModel(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "of":
+			out.Values[i] = ec._ReportResult_of(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.Values[i] = ec._ReportResult_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "progress":
+			out.Values[i] = ec._ReportResult_progress(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "events":
+			out.Values[i] = ec._ReportResult_events(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "position":
+			out.Values[i] = ec._ReportResult_position(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "parked":
+			out.Values[i] = ec._ReportResult_parked(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "problem":
+			out.Values[i] = ec._ReportResult_problem(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "madeBy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ReportResult_madeBy(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "madeAt":
+			out.Values[i] = ec._ReportResult_madeAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "endedAt":
+			out.Values[i] = ec._ReportResult_endedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var reportRowImplementors = []string{"ReportRow"}
 
 func (ec *executionContext) _ReportRow(ctx context.Context, sel ast.SelectionSet, obj *model.ReportRow) graphql.Marshaler {
@@ -17835,6 +19151,226 @@ func (ec *executionContext) _ReportRow(ctx context.Context, sel ast.SelectionSet
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var resultDifferenceImplementors = []string{"ResultDifference"}
+
+func (ec *executionContext) _ResultDifference(ctx context.Context, sel ast.SelectionSet, obj *model.ResultDifference) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resultDifferenceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResultDifference")
+		case "group":
+			out.Values[i] = ec._ResultDifference_group(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "a":
+			out.Values[i] = ec._ResultDifference_a(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "b":
+			out.Values[i] = ec._ResultDifference_b(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "differs":
+			out.Values[i] = ec._ResultDifference_differs(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "account":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ResultDifference_account(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "customer":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ResultDifference_customer(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "events":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._ResultDifference_events(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var resultDifferenceConnectionImplementors = []string{"ResultDifferenceConnection"}
+
+func (ec *executionContext) _ResultDifferenceConnection(ctx context.Context, sel ast.SelectionSet, obj *model.ResultDifferenceConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, resultDifferenceConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ResultDifferenceConnection")
+		case "columns":
+			out.Values[i] = ec._ResultDifferenceConnection_columns(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "different":
+			out.Values[i] = ec._ResultDifferenceConnection_different(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._ResultDifferenceConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ResultDifferenceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -18307,6 +19843,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_verification(ctx, fields[0])
 	case "life":
 		return ec._Subscription_life(ctx, fields[0])
+	case "reportResult":
+		return ec._Subscription_reportResult(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
@@ -19983,6 +21521,11 @@ func (ec *executionContext) unmarshalNReassignOpportunityInput2githubᚗcomᚋan
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNRebuildReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRebuildReportInput(ctx context.Context, v any) (RebuildReportInput, error) {
+	res, err := ec.unmarshalInputRebuildReportInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx context.Context, sel ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -20079,6 +21622,36 @@ func (ec *executionContext) marshalNReportDefinition2ᚖgithubᚗcomᚋannalᚑc
 	return ec._ReportDefinition(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNReportResult2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx context.Context, sel ast.SelectionSet, v model.ReportResult) graphql.Marshaler {
+	return ec._ReportResult(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNReportResult2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResultᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ReportResult) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReportResult2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNReportResult2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx context.Context, sel ast.SelectionSet, v *model.ReportResult) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ReportResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNReportRow2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportRowᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ReportRow) graphql.Marshaler {
 	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -20108,6 +21681,56 @@ func (ec *executionContext) marshalNReportRow2ᚖgithubᚗcomᚋannalᚑcrmᚋan
 func (ec *executionContext) unmarshalNRequestErasureInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRequestErasureInput(ctx context.Context, v any) (RequestErasureInput, error) {
 	res, err := ec.unmarshalInputRequestErasureInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNResultDifference2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifferenceᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ResultDifference) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNResultDifference2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifference(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNResultDifference2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifference(ctx context.Context, sel ast.SelectionSet, v *model.ResultDifference) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ResultDifference(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNResultDifferenceConnection2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifferenceConnection(ctx context.Context, sel ast.SelectionSet, v model.ResultDifferenceConnection) graphql.Marshaler {
+	return ec._ResultDifferenceConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNResultDifferenceConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐResultDifferenceConnection(ctx context.Context, sel ast.SelectionSet, v *model.ResultDifferenceConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ResultDifferenceConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, v any) (model.Enum, error) {
+	var res model.Enum
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, sel ast.SelectionSet, v model.Enum) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNRetryParkedInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetryParkedInput(ctx context.Context, v any) (RetryParkedInput, error) {
@@ -20841,6 +22464,42 @@ func (ec *executionContext) marshalOFloat2ᚖfloat64(ctx context.Context, sel as
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
+func (ec *executionContext) unmarshalOID2ᚕgithubᚗcomᚋgoogleᚋuuidᚐUUIDᚄ(ctx context.Context, v any) ([]uuid.UUID, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var vSlice []any
+	vSlice = graphql.CoerceList(v)
+	var err error
+	res := make([]uuid.UUID, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOID2ᚕgithubᚗcomᚋgoogleᚋuuidᚐUUIDᚄ(ctx context.Context, sel ast.SelectionSet, v []uuid.UUID) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx context.Context, v any) (*uuid.UUID, error) {
 	if v == nil {
 		return nil, nil
@@ -20900,6 +22559,14 @@ func (ec *executionContext) unmarshalOLifeFilter2ᚖgithubᚗcomᚋannalᚑcrm�
 		return nil, nil
 	}
 	res, err := ec.unmarshalInputLifeFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOLogFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐLogFilter(ctx context.Context, v any) (*LogFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputLogFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -21035,6 +22702,13 @@ func (ec *executionContext) unmarshalOReportFilter2ᚖgithubᚗcomᚋannalᚑcrm
 	}
 	res, err := ec.unmarshalInputReportFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOReportResult2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReportResult(ctx context.Context, sel ast.SelectionSet, v *model.ReportResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ReportResult(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOString2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐText(ctx context.Context, v any) (model.Text, error) {

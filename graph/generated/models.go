@@ -269,6 +269,22 @@ type LifeFilter struct {
 	Request *uuid.UUID `json:"request,omitempty"`
 }
 
+// A part of the log: events that meet all that is given. What tells of teams and of who is in which is always taken. An event whose
+// record began outside of it tells a report nothing: a deal that was not opened is not won either.
+type LogFilter struct {
+	// Any of these: `opportunity.won`.
+	Types []string `json:"types,omitempty"`
+	// None of these.
+	Without []string `json:"without,omitempty"`
+	// Done by any of these accounts.
+	Actors []uuid.UUID `json:"actors,omitempty"`
+	// Of any of these customers, opportunities or accounts.
+	Records []uuid.UUID `json:"records,omitempty"`
+	// By occurredAt: from <= t < to.
+	From *time.Time `json:"from,omitempty"`
+	To   *time.Time `json:"to,omitempty"`
+}
+
 type LogInInput struct {
 	LoginName string `json:"loginName"`
 	Password  string `json:"password"`
@@ -364,6 +380,15 @@ type ReassignOpportunityInput struct {
 	ID              uuid.UUID  `json:"id"`
 	ExpectedVersion *int       `json:"expectedVersion,omitempty"`
 	OwnerID         uuid.UUID  `json:"ownerId"`
+}
+
+type RebuildReportInput struct {
+	// 1 to 60 letters, digits, spaces and `. _ -`
+	Name string `json:"name"`
+	// See `reports`.
+	Report string     `json:"report"`
+	AsOf   *AsOf      `json:"asOf,omitempty"`
+	Filter *LogFilter `json:"filter,omitempty"`
 }
 
 type RefuseErasureInput struct {

@@ -1,0 +1,235 @@
+package graph
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
+	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/catalogue"
+	"github.com/annal-crm/annal/projections/report"
+)
+
+const (
+	comparedGroups   = 10_000 // of each side: all of them are held at once
+	comparedEvents   = 10_000 // behind a group, of each side
+	explainedRecords = 100    // whose streams are read
+)
+
+var errManyGroups = errors.New("graph: too many groups to compare")
+
+// side is a result, or the live rows, in a comparison.
+type side struct {
+	db    projections.DB
+	now   time.Time                  // that it speaks of
+	takes func(*eventlog.Event) bool // what it was folded from
+	table *report.Table
+}
+
+// comparison is of one report by two sides.
+type comparison struct {
+	query
+	viewer projections.Viewer
+	report *report.Report
+	ask    report.Query
+	sides  [2]side
+}
+
+func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, name *string, groupBy, measures []string, filter *generated.ReportFilter, first *int, after *string, at *eventlog.Position) (*model.ResultDifferenceConnection, error) {
+	request, err := paging(first, after, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	c := &comparison{query: q, ask: report.Query{By: groupBy, Measures: measures, Limit: comparedGroups}}
+	if c.ask.Filter, err = reportFilter(filter); err != nil {
+		return nil, err
+	}
+	offset, err := rowAfter(request.After)
+	if err != nil {
+		return nil, err
+	}
+	p, v, err := q.read(ctx, organization.ViewReports, nil)
+	if err == nil {
+		_, err = mayRebuild(p, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.viewer = v
+	of, db, err := q.kept.Open(ctx, v.Organization, a)
+	if err != nil {
+		return nil, err
+	}
+	if c.report, err = catalogue.Find(cmp.Or(value(name), of.Report)); err != nil {
+		return nil, invalid("report", "there is no such report")
+	}
+	if c.report.Model != of.Model {
+		return nil, invalid("report", "is of the read model "+c.report.Model+", this result of "+of.Model)
+	}
+	c.sides[0] = side{db: db, now: of.Moment, takes: of.Takes}
+	if b == nil {
+		c.sides[1] = side{db: q.DB, now: time.Now(), takes: func(*eventlog.Event) bool { return true }}
+		if at != nil {
+			err = q.Engine.Wait(ctx, *at, c.report.Model)
+		}
+	} else {
+		other, db, failed := q.kept.Open(ctx, v.Organization, *b)
+		if err = failed; err == nil && other.Model != of.Model {
+			err = invalid("b", "is of the read model "+other.Model+", `a` of "+of.Model)
+		}
+		c.sides[1] = side{db: db, now: other.Moment, takes: other.Takes}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.sides {
+		s := &c.sides[i]
+		if s.table, err = c.report.Query(ctx, s.db, q.Book, v, c.asked(s)); err != nil {
+			return nil, err
+		}
+		if s.table.More {
+			return nil, errManyGroups
+		}
+	}
+
+	table := c.sides[0].table
+	all := table.Compare(c.sides[1].table)
+	size, from := cmp.Or(request.First, defaultPage), min(offset, len(all))
+	shown := all[from:min(from+size, len(all))]
+	people, clients := q.people(p), q.clients(p)
+	page := &model.ResultDifferenceConnection{
+		Columns: columns(table.Columns), Different: len(all), Nodes: make([]*model.ResultDifference, len(shown)),
+		PageInfo: &model.PageInfo{HasNextPage: from+len(shown) < len(all), HasPreviousPage: from > 0},
+	}
+	if n := len(shown); n > 0 {
+		page.PageInfo.StartCursor, page.PageInfo.EndCursor = rowCursor(from+1), rowCursor(from+n)
+	}
+	for i, d := range shown {
+		row := d.Row()
+		object := &model.ResultDifference{Differs: d.Columns, Accounts: people, Customers: clients}
+		by, measured := report.Table{Columns: table.Columns[:table.By]}, report.Table{Columns: table.Columns[table.By:]}
+		var failed error
+		part := func(t report.Table, row []any) json.RawMessage {
+			b, err := t.Object(row)
+			failed = errors.Join(failed, err)
+			return b
+		}
+		object.Group = part(by, row[:table.By])
+		if d.A != nil {
+			object.A = part(measured, d.A[table.By:])
+		}
+		if d.B != nil {
+			object.B = part(measured, d.B[table.By:])
+		}
+		if failed != nil {
+			return nil, failed
+		}
+		dimensions := &report.Table{Columns: table.Columns[:table.By]}
+		object.AccountID, object.CustomerID = firstOf(dimensions, row, report.Account), firstOf(dimensions, row, report.Customer)
+		people.Want(object.AccountID)
+		clients.Want(object.CustomerID)
+		explained := sync.OnceValues(func() ([]eventlog.Position, error) { return c.explain(ctx, row) }) // counted and shown
+		behind := &behind{q, p, func(_ context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
+			all, err := explained()
+			i, found := slices.BinarySearch(all, after)
+			if found {
+				i++
+			}
+			return slices.Clone(all[i:min(i+limit, len(all))]), err
+		}, func(context.Context) (int, error) {
+			all, err := explained()
+			return len(all), err
+		}}
+		object.Behind, page.Nodes[i] = behind.page, object
+	}
+	return page, nil
+}
+
+// asked is what is asked of a side.
+func (c *comparison) asked(s *side) report.Query {
+	ask := c.ask
+	ask.Now = s.now
+	return ask
+}
+
+// explain returns the positions of the events that make a group differ, in log order: of the records that are behind it on one side
+// alone (if there are none, of all behind it) those that one side alone was folded from. A record that moved from a group to another is so
+// explained by the event that moved it. Where the sides were folded from the same events of these, what is behind it on one side alone.
+func (c *comparison) explain(ctx context.Context, row []any) ([]eventlog.Position, error) {
+	var behind [2][]eventlog.Position
+	until := eventlog.Position(1<<63 - 1) // up to where both sides are known
+	for i := range c.sides {
+		s := &c.sides[i]
+		var err error
+		if behind[i], err = c.report.Events(ctx, s.db, c.Book, c.viewer, s.table.Pick(c.asked(s), row), 0, comparedEvents); err != nil {
+			return nil, err
+		}
+		if len(behind[i]) == comparedEvents {
+			until = min(until, behind[i][comparedEvents-1])
+		}
+	}
+	alone, both := apart(behind[0], behind[1], until)
+	of := alone
+	if len(of) == 0 {
+		of = both
+	}
+	if len(of) == 0 {
+		return nil, nil
+	}
+	if err := c.Engine.Wait(ctx, of[len(of)-1], activity.Model.Name); err != nil {
+		return nil, err
+	}
+	all := report.Everything(c.viewer.Organization)
+	page, err := activity.Index(ctx, c.DB, all, activity.Sight{}, activity.Filter{Positions: of}, projections.PageRequest{First: len(of)})
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[uuid.UUID]bool)
+	var explained []eventlog.Position
+	for _, e := range page.Rows {
+		if seen[e.Stream] || e.Global || len(seen) == explainedRecords {
+			continue
+		}
+		seen[e.Stream] = true
+		for e, err := range c.Log.ReadStream(ctx, eventlog.Stream{Organization: c.viewer.Organization, Category: e.Category, ID: e.Stream}, 0) {
+			if err != nil {
+				return nil, err
+			}
+			if c.sides[0].takes(&e) != c.sides[1].takes(&e) {
+				explained = append(explained, e.Position)
+			}
+		}
+	}
+	if len(explained) == 0 {
+		return alone, nil
+	}
+	slices.Sort(explained)
+	return explained, nil
+}
+
+// apart returns what only one of two sorted lists has, and what both have, up to a position.
+func apart(a, b []eventlog.Position, until eventlog.Position) (alone, both []eventlog.Position) {
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0] < b[0]:
+			alone, a = append(alone, a[0]), a[1:]
+		case len(a) == 0 || b[0] < a[0]:
+			alone, b = append(alone, b[0]), b[1:]
+		default:
+			both, a, b = append(both, a[0]), a[1:], b[1:]
+		}
+	}
+	beyond := func(p eventlog.Position) bool { return p > until }
+	return slices.DeleteFunc(alone, beyond), slices.DeleteFunc(both, beyond)
+}

@@ -1,0 +1,68 @@
+package results
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/projections/report"
+)
+
+// Part is a part of the log: the events that meet all that is given. The zero value is all of it. What tells of teams and of who
+// is in which ([report.TreeEvents]) is in every part: reports are grouped by them.
+type Part struct {
+	Types    []string    `json:"types,omitempty"`   // any of them; none: all
+	Without  []string    `json:"without,omitempty"` // none of these types
+	Actors   []uuid.UUID `json:"actors,omitempty"`  // done by any of them; none: by anybody, or nobody known
+	Streams  []uuid.UUID `json:"streams,omitempty"` // of any of these records; none: of all
+	From, To time.Time   // by when it happened, From <= t < To; zero: no bound
+}
+
+// Takes tells whether an event is in it.
+func (p Part) Takes(e *eventlog.Event) bool {
+	switch {
+	case slices.Contains(report.TreeEvents, e.Type):
+		return true
+	case len(p.Types) > 0 && !slices.Contains(p.Types, e.Type), slices.Contains(p.Without, e.Type),
+		len(p.Streams) > 0 && !slices.Contains(p.Streams, e.Stream.ID),
+		!p.From.IsZero() && e.OccurredAt.Before(p.From), !p.To.IsZero() && !e.OccurredAt.Before(p.To):
+		return false
+	case len(p.Actors) == 0:
+		return true
+	}
+	actor, err := (&facts.Fact{Event: *e}).Actor()
+	return err == nil && slices.Contains(p.Actors, actor)
+}
+
+// Words tell of it, and of a past, as an event keeps them.
+func (p Part) Words(at eventlog.AsOf) (words []string) {
+	add := func(name string, values []string) {
+		for _, v := range values {
+			words = append(words, name+"="+v)
+		}
+	}
+	instant := func(name string, t time.Time) {
+		if !t.IsZero() {
+			words = append(words, name+"="+t.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	instant("knownAt", at.KnownAt)
+	if at.Position != 0 {
+		words = append(words, "position="+at.Position.String())
+	}
+	instant("happenedBy", at.HappenedBy)
+	add("type", p.Types)
+	add("without", p.Without)
+	for _, id := range p.Actors {
+		words = append(words, "actor="+id.String())
+	}
+	for _, id := range p.Streams {
+		words = append(words, "record="+id.String())
+	}
+	instant("from", p.From)
+	instant("to", p.To)
+	return words
+}
