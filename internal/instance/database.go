@@ -33,7 +33,11 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("no Postgres at %s: %w", Redacted(address), plain(err))
 	}
-	defer owner.Close(context.WithoutCancel(ctx))
+	defer owner.Close(context.WithoutCancel(ctx)) // gives the lock back
+	// One process after the other: Postgres refuses two who give rights to the same thing at once.
+	if _, err := owner.Exec(ctx, `select pg_advisory_lock(hashtext('instance.migrations'))`); err != nil {
+		return false, err
+	}
 	if err := postgres.Migrate(ctx, owner); err != nil {
 		return false, err
 	}
