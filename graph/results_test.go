@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/graph"
+	"github.com/annal-crm/annal/internal/results"
 )
 
 const (
@@ -311,6 +313,19 @@ func TestAResultWhileItIsMade(t *testing.T) {
 	exec("alter table projections.gone rename to skipped")
 	if again := admin.rebuilt(vars{"name": "broken", "report": "sales"}); again["status"] != "DONE" {
 		t.Error(again)
+	}
+
+	// As the role that a server takes.
+	serving := results.New(w.Engine, w.Instance.Log, w.Pool, results.Config{})
+	made, err := serving.Begin(t.Context(), results.Wish{Organization: commands.Home, Name: "served", Report: "sales", Model: "sales", Moment: time.Now()})
+	if err == nil {
+		err = serving.Fold(t.Context(), made, func(context.Context) error { return nil }, error.Error)
+	}
+	if err == nil {
+		err = serving.Drop(t.Context(), commands.Home, made.ID)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 
 	// It is its organization's alone, and one of another version cannot be read.
