@@ -80,6 +80,11 @@ func (f front) listen() (net.Listener, error) {
 // first, then the read models and automations, then the log and the database. It refuses to serve read models that do not fit
 // the log. found, if not nil, runs before anything else does; ready once every read model has reached the head of the log.
 func (f front) serve(ctx context.Context, role role, config instance.Config, found, ready moment) (err error) {
+	defer func() {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // asked to end while it starts: no failure
+			err = nil
+		}
+	}()
 	listener, err := f.listen()
 	if err != nil {
 		return err
