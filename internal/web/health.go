@@ -56,7 +56,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if !s.caught.Load() {
 		problem("the read models have not caught up with the log since the start")
 	}
-	if _, err := s.deps.Log.Head(ctx); err != nil {
+	half, stop := context.WithTimeout(ctx, time.Second) // a log that hangs leaves time to ask the database
+	defer stop()
+	if _, err := s.deps.Log.Head(half); err != nil {
 		problem("the log cannot be reached")
 	}
 	if l, ok := s.deps.Log.(interface{ State() eventstoredb.State }); ok { // what that call has found out

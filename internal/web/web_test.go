@@ -53,6 +53,7 @@ type database struct {
 	mu       sync.Mutex
 	gone     error
 	lost     error // of the log
+	hangs    bool  // the log
 	statuses []projections.Status
 }
 
@@ -77,6 +78,10 @@ func (d *database) Statuses(ctx context.Context) ([]projections.Status, error) {
 func (d *database) Head(ctx context.Context) (eventlog.Position, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.hangs {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 	if d.lost != nil {
 		return 0, d.lost
 	}
@@ -181,10 +186,19 @@ func TestHealth(t *testing.T) {
 	if status, problems := ready(); status != 503 || problems != "the log cannot be reached" {
 		t.Errorf("%d %s", status, problems)
 	}
+	w.db.mu.Lock()
+	w.db.hangs = true
+	w.db.mu.Unlock()
+	if status, problems := ready(); status != 503 || problems != "the log cannot be reached" {
+		t.Errorf("of a log that hangs, the database is not blamed: %d %s", status, problems)
+	}
+	w.db.mu.Lock()
+	w.db.hangs = false
+	w.db.mu.Unlock()
 	if response, text := w.do("GET", "/healthz", ""); response.StatusCode != 200 || text != "alive\n" {
 		t.Errorf("alive whatever else is gone: %d %s", response.StatusCode, text)
 	}
-	if response, text := w.do("GET", "/metrics", ""); response.StatusCode != 200 || !strings.Contains(text, `annal_http_request_seconds_count{route="/readyz",status="503"} 4`) {
+	if response, text := w.do("GET", "/metrics", ""); response.StatusCode != 200 || !strings.Contains(text, `annal_http_request_seconds_count{route="/readyz",status="503"} 5`) {
 		t.Errorf("%d %.500s", response.StatusCode, text)
 	} else {
 		for _, want := range []string{`annal_info{role="all",version="v0"} 1`, "annal_log_up 1", `annal_postgres_connections{pool="log_writing",state="most"} 3`, `annal_postgres_waits_total{pool="readmodels"}`} {
