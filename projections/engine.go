@@ -58,6 +58,9 @@ type Config struct {
 	// Lease is how long a read model stays with a process that is not heard of; 3 s. Shorter, a busy machine makes read models
 	// wander.
 	Lease time.Duration
+	// Attempt is the longest that a page may take; 30 s. A page takes milliseconds, and seconds when each of its events is tried
+	// alone: who takes longer hangs, and gives the read model up to others.
+	Attempt time.Duration
 	// KeepFormer is for how long the tables of a former version of a read model are kept when no process serves it any more, so
 	// that one may go back to the program of yesterday; 24 h.
 	KeepFormer time.Duration
@@ -73,6 +76,7 @@ func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, co
 	config.FastStart = cmp.Or(config.FastStart, 50_000)
 	config.Process = cmp.Or(config.Process, processName())
 	config.Lease = cmp.Or(config.Lease, 3*time.Second)
+	config.Attempt = cmp.Or(config.Attempt, 30*time.Second)
 	config.KeepFormer = cmp.Or(config.KeepFormer, 24*time.Hour)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
 	e := &Engine{id: uuid.New(), log: log, book: book, pool: pool, config: config, metrics: newMetrics()}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -46,8 +47,17 @@ func processName() string {
 
 // take returns whether this engine holds the lease of r, and takes it if nobody does.
 func (r *runner) take(ctx context.Context) (bool, error) {
-	if r.epoch.Load() != 0 {
-		return true, nil
+	if epoch := r.epoch.Load(); epoch != 0 { // as far as this engine knows; it starts over because something was not as it knew
+		var held bool
+		err := r.engine.pool.QueryRow(ctx, "select coalesce(holder = $3, false) and epoch = $4 from projections.checkpoints where name = $1 and version = $2",
+			r.model.Name, r.model.Version, r.engine.id, epoch).Scan(&held)
+		if err != nil || held {
+			return held, err
+		}
+		r.drop()
+	}
+	if time.Now().Before(r.yields) {
+		return false, nil
 	}
 	var free bool
 	if err := r.engine.pool.QueryRow(ctx, leaseIsFree, r.model.Name, r.model.Version, r.engine.id).Scan(&free); err != nil || !free {
@@ -103,6 +113,16 @@ func (r *runner) drop() {
 	r.progress.run(false)
 }
 
+// yield gives a lease back for others to take first.
+func (r *runner) yield() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.engine.config.Lease)
+	defer cancel()
+	_, _ = r.engine.pool.Exec(ctx, "update projections.checkpoints set holder = null, runner = null, leased_until = null where name = $1 and version = $2 and holder = $3",
+		r.model.Name, r.model.Version, r.engine.id) // else it runs out
+	r.yields = time.Now().Add(r.engine.config.Lease)
+	r.drop()
+}
+
 // keep renews the leases until ctx ends, or one has been taken by another process, or a read model stands before where its
 // runner has left it: commits do not wait for the disk, so a crash of Postgres takes the last ones away. A runner that has
 // nothing new to fold would not notice either; again makes all of them start over from what is now.
@@ -154,7 +174,7 @@ func (e *Engine) beat(ctx context.Context) (changed bool, err error) {
 		is := now[r.model.Schema]
 		switch {
 		case !ran || r.epoch.Load() != was.epoch:
-		case is.epoch != was.epoch:
+		case is.epoch != was.epoch || is.holder != e.id: // the epoch alone may come again, after a crash that took a takeover away
 			e.config.Logger.Warn("another process has taken over a read model", "model", r.model.Name, "runner", is.runner)
 			r.drop()
 			changed = true
@@ -170,11 +190,12 @@ func (e *Engine) beat(ctx context.Context) (changed bool, err error) {
 type standing struct {
 	checkpoint
 	epoch  int64
-	runner string // "" if nobody folds it
+	holder uuid.UUID // zero: nobody
+	runner string    // "" if nobody folds it
 }
 
 const selectPlaces = `select name, version, log, position, mark, generation, coalesce(failed, 0), coalesce(error, ''), epoch,
-	case when leased_until > clock_timestamp() then coalesce(runner, '') else '' end from projections.checkpoints`
+	coalesce(holder, '00000000-0000-0000-0000-000000000000'), case when leased_until > clock_timestamp() then coalesce(runner, '') else '' end from projections.checkpoints`
 
 // places reads all checkpoints there are, after what first queues.
 func (e *Engine) places(ctx context.Context, first func(*pgx.Batch)) (map[Schema]standing, error) {
@@ -187,7 +208,7 @@ func (e *Engine) places(ctx context.Context, first func(*pgx.Batch)) (map[Schema
 		for rows.Next() {
 			var of Schema
 			var s standing
-			if err := rows.Scan(&of.Name, &of.Version, &s.log, &s.position, &s.mark, &s.generation, &s.failed, &s.err, &s.epoch, &s.runner); err != nil {
+			if err := rows.Scan(&of.Name, &of.Version, &s.log, &s.position, &s.mark, &s.generation, &s.failed, &s.err, &s.epoch, &s.holder, &s.runner); err != nil {
 				return err
 			}
 			all[of] = s

@@ -3,10 +3,12 @@ package projections_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/projections"
 )
 
@@ -70,6 +72,47 @@ func TestARunnerThatWakesUpLateWritesNothing(t *testing.T) {
 	if s := h.status(e, "ledger"); s.Position != 1 || s.Runner != "other" {
 		t.Errorf("%+v", s)
 	}
+}
+
+func TestARunnerThatHangsGivesItsReadModelUp(t *testing.T) {
+	t.Parallel()
+	h, hangs, l := newHouse(t), newLedger(1), newLedger(1)
+	hangs.trouble = func(f *facts.Fact) error {
+		if f.Stream == stream(7) {
+			time.Sleep(time.Second)
+		}
+		return nil
+	}
+	one := h.engine(projections.Config{Process: "one", Attempt: 300 * time.Millisecond}, hangs.model(1))
+	h.run(one)
+	if err := one.Wait(t.Context(), h.append(registered(1, "good"))); err != nil {
+		t.Fatal(err)
+	}
+	two := h.engine(projections.Config{Process: "two"}, l.model(1))
+	h.run(two)
+	if err := two.Wait(t.Context(), h.append(registered(7, "slow"))); err != nil {
+		t.Fatal(err, h.logged())
+	}
+	if got := h.runner(two); got != "two" {
+		t.Error(got)
+	}
+	h.wantEqualRebuild(two, l)
+}
+
+// After a crash of Postgres that took a takeover away another one may have counted to the same epoch: the holder tells.
+func TestAnEpochThatComesAgainIsNotTakenForOnesOwn(t *testing.T) {
+	t.Parallel()
+	h, l := newHouse(t), newLedger(1)
+	e := h.engine(projections.Config{Process: "crashed"}, l.model(1))
+	h.run(e)
+	if err := e.Wait(t.Context(), h.append(registered(1, "one"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.pool.Exec(t.Context(), "update projections.checkpoints set holder = gen_random_uuid(), runner = 'other', leased_until = now() + interval '3 s'"); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("it sees that another holds it", func() bool { return strings.Contains(h.logged(), "another process has taken over") })
+	h.eventually("and takes it when that is gone", func() bool { return h.runner(e) == "crashed" })
 }
 
 // The connection of a runner that stands still in the midst of a transaction keeps the locks that the next one needs.

@@ -164,6 +164,10 @@ func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eve
 	if err != nil || len(versions) == 0 {
 		return false, err
 	}
+	skipped, err := readSkipped(ctx, tx, m.Name) // perhaps in another version of the read model
+	if err != nil {
+		return false, err
+	}
 	i := 0
 	for event, err := range e.log.ReadStream(ctx, of, versions[0]-1) {
 		if err != nil {
@@ -175,7 +179,7 @@ func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eve
 		if event.Version != versions[i] {
 			continue // it does not matter to this model
 		}
-		failed, err := e.foldOne(ctx, tx, m, event)
+		failed, err := e.foldOne(ctx, tx, m, event, skipped)
 		if err != nil {
 			return false, err
 		}
@@ -202,7 +206,10 @@ func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eve
 }
 
 // foldOne folds one event; failed says why it cannot be.
-func (e *Engine) foldOne(ctx context.Context, tx pgx.Tx, m *ReadModel, event eventlog.Event) (failed, err error) {
+func (e *Engine) foldOne(ctx context.Context, tx pgx.Tx, m *ReadModel, event eventlog.Event, skipped map[uuid.UUID]struct{}) (failed, err error) {
+	if _, ok := skipped[event.ID]; ok {
+		return nil, nil
+	}
 	page, err := e.book.Page(ctx, []eventlog.Event{event})
 	if err != nil {
 		var bad unreadable

@@ -21,6 +21,7 @@ type runner struct {
 	engine   *Engine
 	model    *ReadModel
 	progress progress
+	yields   time.Time    // until then others may take the lease first; of start and handle, which follow each other
 	epoch    atomic.Int64 // of the lease; 0: not held
 	since    atomic.Int64 // when work on the page at hand began, Unix nanoseconds; 0: there is none
 
@@ -34,10 +35,6 @@ type runner struct {
 
 const (
 	recheck = time.Second // how often a read model that cannot go on looks whether it can now
-
-	// attemptLimit is the longest that a page may take. A page takes milliseconds, and seconds when each of its events is
-	// tried alone: who takes longer hangs, and gives the read model up to others.
-	attemptLimit = 30 * time.Second
 
 	// flushEvery is how long a checkpoint may lag behind while nothing in the log matters to its model: the longest that
 	// somebody in another process waits in vain.
@@ -149,7 +146,7 @@ func (r *runner) stop(ctx context.Context, reason error) error {
 
 // handle folds the page that a message stands for. It is a [message.NoPublishHandlerFunc].
 func (r *runner) handle(msg *message.Message) error {
-	ctx, cancel := context.WithTimeout(msg.Context(), attemptLimit)
+	ctx, cancel := context.WithTimeout(msg.Context(), r.engine.config.Attempt)
 	defer cancel()
 	page, err := r.engine.feed.Open(msg)
 	if err != nil {
@@ -178,7 +175,7 @@ func (r *runner) handle(msg *message.Message) error {
 		msg.Nack()
 	case ctx.Err() != nil && msg.Context().Err() == nil:
 		r.engine.waits(err)
-		r.drop() // somebody else may do better; the lease runs out
+		r.yield() // somebody else may do better
 		msg.Nack()
 	default:
 		return err
@@ -196,7 +193,7 @@ func (r *runner) pause(ctx context.Context) {
 // stuck tells whether the page at hand takes longer than any attempt may.
 func (r *runner) stuck() bool {
 	since := r.since.Load()
-	return since != 0 && time.Since(time.Unix(0, since)) > attemptLimit+recheck
+	return since != 0 && time.Since(time.Unix(0, since)) > r.engine.config.Attempt+recheck
 }
 
 // takePage folds a page, or only remembers it, if nothing in it matters to the model.
