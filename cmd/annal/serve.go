@@ -110,6 +110,8 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 		if err := found(ctx, i, url); err != nil {
 			return err
 		}
+	} else if head, err := i.Log.Head(ctx); err == nil && head == 0 {
+		slog.Warn("the log is empty, so nobody can sign in: annal init makes the organization and its administrator")
 	}
 
 	logger := slog.Default()
