@@ -256,7 +256,7 @@ func TestALoginReachesNothingElse(t *testing.T) {
 func TestViewsOutliveRebuilds(t *testing.T) {
 	w := newWorld(t)
 	conn, patient := w.login("busy", commands.Home), w.login("patient", commands.Home)
-	stop, reads := make(chan struct{}), 0
+	stop, reads, again := make(chan struct{}), 0, 0
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		for {
@@ -266,7 +266,12 @@ func TestViewsOutliveRebuilds(t *testing.T) {
 			default:
 			}
 			var n int
-			if err := conn.QueryRow(t.Context(), "select count(*) from bi.customers c join bi.deals d on d.customer = c.id").Scan(&n); err != nil || n != 1 {
+			err := conn.QueryRow(t.Context(), "select count(*) from bi.customers c join bi.deals d on d.customer = c.id").Scan(&n)
+			if code(err) == "40001" && again < 6 { // at the instant of a switch: once for each, at most
+				again++
+				continue
+			}
+			if err != nil || n != 1 {
 				t.Errorf("while rebuilding: %d rows, %v", n, err)
 				return
 			}
