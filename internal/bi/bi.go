@@ -155,12 +155,14 @@ func (v View) text() string {
 	}
 	query := fmt.Sprintf("select %s from %s where %s", columns.String(), v.from, where)
 	// The tables are found by name, each time, for a rebuild puts others in their place. A transaction that still sees the
-	// database as it was before that would find nothing in them.
+	// database as it was before that would find nothing in them; nor would a statement that began just before it.
 	return fmt.Sprintf(`drop view if exists bi.%[1]s; drop function if exists bi_read.%[1]s();
 create function bi_read.%[1]s() returns table (%[2]s) language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $function$
+declare
+	before oid[] := array(select to_regnamespace(s.name)::oid from unnest(array[%[4]s]) s (name));
 begin
 	return query execute %[3]s;
-	if exists (select from unnest(array[%[4]s]) s (name) where to_regnamespace(s.name)::oid is distinct from (select n.oid from pg_catalog.pg_namespace n where n.nspname = s.name)) then
+	if before is distinct from array(select to_regnamespace(s.name)::oid from unnest(array[%[4]s]) s (name)) or exists (select from unnest(array[%[4]s]) s (name) where to_regnamespace(s.name)::oid is distinct from (select n.oid from pg_catalog.pg_namespace n where n.nspname = s.name)) then
 		raise exception 'the read model was rebuilt since this transaction began: begin anew' using errcode = 'serialization_failure';
 	end if;
 end $function$;
