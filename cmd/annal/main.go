@@ -95,12 +95,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "annal:", plainly(err))
 		os.Exit(1)
 	}
-	parsed := kong.Parse(&cli{},
-		kong.Name("annal"),
-		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	parsed := parse(ctx, os.Args[1:])
 	err := parsed.Run()
 	if err == nil {
 		return
@@ -112,4 +107,28 @@ func main() {
 	fmt.Fprintln(os.Stderr, "annal:", plainly(err))
 	stop()
 	os.Exit(status)
+}
+
+// parse reads the command line. What is wrong with it is said in a sentence, and where to read what is right: a screen of usage
+// would push the sentence out of sight.
+func parse(ctx context.Context, args []string) *kong.Context {
+	parser := kong.Must(&cli{},
+		kong.Name("annal"),
+		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
+		command := "annal"
+		if selected := wrong.Context.Selected(); selected != nil {
+			command = selected.FullPath()
+		}
+		fmt.Fprintf(os.Stderr, "annal: %s; see %s --help\n", plainly(err), command)
+		os.Exit(wrong.ExitCode())
+	}
+	parser.FatalIfErrorf(err)
+	return parsed
 }

@@ -74,3 +74,18 @@ func TestAnEventStoreDBThatCannotBeUsedIsOneSentence(t *testing.T) {
 		t.Errorf("exit status %d:\n%s", status, out)
 	}
 }
+
+// What is wrong with a command line is said in one sentence that names the command whose help tells what is right.
+func TestAWrongCommandLineIsOneSentence(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	for want, args := range map[string][]string{
+		"annal: unknown flag --nope; see annal audit prove --help\n":     {"audit", "prove", "1", "--nope"},
+		"annal: unexpected argument nope; see annal --help\n":            {"nope"},
+		"annal: expected \"<position>\"; see annal audit prove --help\n": {"audit", "prove"},
+	} {
+		if out, status := h.run(args...); status != 80 || out != want {
+			t.Errorf("%v: exit status %d: %q, want %q", args, status, out, want)
+		}
+	}
+}
