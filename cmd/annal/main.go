@@ -104,7 +104,11 @@ func main() {
 	if e, ok := errors.AsType[exit](err); ok {
 		status = e.status
 	}
-	fmt.Fprintln(os.Stderr, "annal:", plainly(err))
+	said := plainly(err)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		said = "stopped before it was done"
+	}
+	fmt.Fprintln(os.Stderr, "annal:", said)
 	stop()
 	os.Exit(status)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -34,8 +35,7 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 		return false, fmt.Errorf("no Postgres at %s: %w", Redacted(address), plain(err))
 	}
 	defer owner.Close(context.WithoutCancel(ctx)) // gives the lock back
-	// One process after the other: Postgres refuses two who give rights to the same thing at once.
-	if _, err := owner.Exec(ctx, `select pg_advisory_lock(hashtext('instance.migrations'))`); err != nil {
+	if err := alone(ctx, owner); err != nil {
 		return false, err
 	}
 	if err := postgres.Migrate(ctx, owner); err != nil {
@@ -56,6 +56,19 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 		roleReady = false
 	}
 	return roleReady, bi.Migrate(ctx, owner, servingIf(roleReady))
+}
+
+const patience = 5 * time.Second // a migration takes a second; who waits longer is told for whom
+
+// alone lets one process after the other change schemas, until the connection ends: Postgres refuses two who give rights to the
+// same thing at once. A process that was stopped in the midst of it keeps others waiting; they say so.
+func alone(ctx context.Context, owner *pgx.Conn) error {
+	hint := time.AfterFunc(patience, func() {
+		slog.Warn("waiting for another process that is bringing the database up to date; select * from pg_locks where locktype = 'advisory' names it", "waited", patience)
+	})
+	defer hint.Stop()
+	_, err := owner.Exec(ctx, `select pg_advisory_lock(hashtext('instance.migrations'))`)
+	return err
 }
 
 func servingIf(ready bool) string {
