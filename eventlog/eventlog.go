@@ -116,6 +116,14 @@ type Counter interface {
 	CountAfter(ctx context.Context, after Position) (int64, error)
 }
 
+// Recaller is a Log without gaps that has what this process appends in hand for a moment, so that who follows it need not read it.
+type Recaller interface {
+	// Recall returns up to limit events that follow a position, next to each other, if this process has appended them and still
+	// has them: as they were handed to Append, whatever has been done to the stored ones since. None means nothing but that
+	// they must be read. It keeps what is appended as long as it is called, not what was appended before.
+	Recall(after Position, limit int) []Event
+}
+
 // Limits of one append. Commands write a few small events; a bound keeps one caller from filling a group or a page.
 const (
 	MaxEvents     = 1000    // events in one append

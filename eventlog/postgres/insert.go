@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -35,7 +36,7 @@ const insertGroup = `with wrong as materialized (
 		$11::timestamptz[]) with ordinality as g (organization, category, stream, version, id, type, schema, data, metadata, occurred_at, n)
 	where not exists (select from wrong w where g.n between w.first and w.first + w.events - 1)
 )
-select (select position from h), w.first, w.moved from (select) one left join wrong w on true`
+select h.position, h.recorded_at, w.first, w.moved from (select) one left join h on true left join wrong w on true`
 
 // judgeGroup is what follows when that did not work: see eventlog.append.
 const judgeGroup = `select fresh, resent, last from eventlog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
@@ -146,9 +147,9 @@ func header(b []byte, element uint32, count int) []byte {
 	return binary.BigEndian.AppendUint32(b, 1)
 }
 
-// insert runs insertGroup and returns the log's new head, and which appends were left out: by the number of their first event
-// in the group, whether their stream has moved on (or else is not that long).
-func (l *Log) insert(ctx context.Context, g *group) (newest eventlog.Position, wrong map[int]bool, err error) {
+// insert runs insertGroup and returns the log's new head and when it was recorded, and which appends were left out: by the
+// number of their first event in the group, whether their stream has moved on (or else is not that long).
+func (l *Log) insert(ctx context.Context, g *group) (newest eventlog.Position, recorded time.Time, wrong map[int]bool, err error) {
 	values := make([][]byte, 0, 1+numColumns+numDoubts)
 	values = append(values, binary.BigEndian.AppendUint64(nil, uint64(g.events)))
 	for column := range numColumns {
@@ -160,16 +161,16 @@ func (l *Log) insert(ctx context.Context, g *group) (newest eventlog.Position, w
 	rows, err := l.execute(ctx, "eventlog insert", insertGroup, values)
 	for _, row := range rows {
 		if row[0] != nil {
-			newest = eventlog.Position(bigint(row[0]))
+			newest, recorded = eventlog.Position(bigint(row[0])), instant(row[1])
 		}
-		if row[1] != nil {
+		if row[2] != nil {
 			if wrong == nil {
 				wrong = make(map[int]bool)
 			}
-			wrong[int(bigint(row[1]))] = row[2][0] == 1
+			wrong[int(bigint(row[2]))] = row[3][0] == 1
 		}
 	}
-	return newest, wrong, err
+	return newest, recorded, wrong, err
 }
 
 // The columns of what is to be looked up about doubtful appends are the first four of an event, and

@@ -33,7 +33,7 @@ type Config struct {
 	Poll time.Duration
 }
 
-// Log is an [eventlog.Importer] and an [eventlog.Counter]. Make it by [Open], end it by [Log.Close]. A restart of Postgres it
+// Log is an [eventlog.Importer], an [eventlog.Counter] and an [eventlog.Recaller]. Make it by [Open], end it by [Log.Close]. A restart of Postgres it
 // outlives; it must be opened anew after a failover to a server that lacks events which were acknowledged.
 type Log struct {
 	writing, reading *pgxpool.Pool // apart, so that no reader keeps the sequencer waiting
@@ -41,6 +41,7 @@ type Log struct {
 	identity         uuid.UUID
 	id               string // of this client, so that it can tell its own ring
 	queue            queue
+	recent           recent
 	growth           *eventlog.Growth
 	doorbell         doorbell
 	stop             context.CancelFunc // ends what listens and rings
@@ -51,6 +52,7 @@ type Log struct {
 var (
 	_ eventlog.Importer = (*Log)(nil)
 	_ eventlog.Counter  = (*Log)(nil)
+	_ eventlog.Recaller = (*Log)(nil)
 )
 
 // Open opens the log that [Migrate] has made in the database of the given pool. The pool itself it leaves alone: it opens

@@ -146,9 +146,10 @@ func (l *Log) try(ctx context.Context, row func([][]byte), sql string, args []an
 // decoder makes events of rows in Postgres' binary form. Reading the log is the floor of every reprojection: a reader per
 // value that pgx picks by reflection would take half of the time.
 type decoder struct {
-	names map[string]string // categories and types: a page has few
-	block []byte            // what is left of the memory that data and metadata are copied into
-	size  int
+	lasting bool              // data and metadata are nobody's memory but ours: they need not be copied
+	names   map[string]string // categories and types: a page has few
+	block   []byte            // what is left of the memory that data and metadata are copied into
+	size    int
 }
 
 func (d *decoder) event(v [][]byte) eventlog.Event {
@@ -178,6 +179,9 @@ func (d *decoder) name(b []byte) string {
 
 // bytes copies b, which is the connection's, into a block that grows with the page.
 func (d *decoder) bytes(b []byte) []byte {
+	if d.lasting {
+		return b
+	}
 	if len(d.block) < len(b) {
 		d.size = min(max(2*d.size, 4<<10), 256<<10)
 		d.block = make([]byte, max(d.size, len(b)))

@@ -224,10 +224,11 @@ func (g *group) choose(waiting []*pending, known *versions) (rest []*pending) {
 func (l *Log) commit(g *group, known *versions) eventlog.Position {
 	ctx, cancel := context.WithTimeout(context.Background(), l.config.Timeout)
 	defer cancel()
-	newest, wrong, err := l.insert(ctx, g)
+	newest, recorded, wrong, err := l.insert(ctx, g)
 	switch {
 	case err == nil:
 		if newest > 0 {
+			l.recent.keep(g, newest, recorded, wrong)
 			l.grown(newest)
 		}
 		g.answer(newest, wrong, known)

@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/annal-crm/annal/eventlog"
+)
+
+// What this process appends it has encoded already, in memory of its own. The groups that were committed last stay for who
+// follows the log here: reading an event back costs more than appending it has.
+
+// A second of appends at the rate that one process reaches, and no more memory than a page of the log.
+const (
+	recentEvents = 32 << 10
+	recentSize   = eventlog.MaxPageSize
+	recentWanted = 5 * time.Second // after the last call groups are not kept any more: nobody follows the log here
+)
+
+// recent is the last groups, next to each other in the log.
+type recent struct {
+	mu     sync.Mutex
+	asked  time.Time
+	groups []committed
+	events int
+	size   int // bytes
+}
+
+// committed is a group whose first event is at a position.
+type committed struct {
+	first    eventlog.Position
+	recorded time.Time
+	appends  []*pending
+	events   int
+	size     int
+}
+
+// keep keeps a group that ends at newest, without the appends that were left out.
+func (r *recent) keep(g *group, newest eventlog.Position, recorded time.Time, wrong map[int]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.asked) > recentWanted {
+		r.forget(len(r.groups))
+		return
+	}
+	c := committed{recorded: recorded, appends: g.appends}
+	if len(wrong) > 0 {
+		c.appends = nil
+	}
+	for _, p := range g.appends {
+		if _, left := wrong[p.first]; left {
+			continue
+		}
+		if len(wrong) > 0 {
+			c.appends = append(c.appends, p)
+		}
+		c.events += p.rows.count
+		c.size += p.rows.size
+	}
+	c.first = newest - eventlog.Position(c.events) + 1
+	if n := len(r.groups); n > 0 && c.first != r.groups[n-1].first+eventlog.Position(r.groups[n-1].events) {
+		r.forget(n) // others have appended in between
+	}
+	r.groups = append(r.groups, c)
+	r.events += c.events
+	r.size += c.size
+	old := 0
+	for events, size := r.events, r.size; events > recentEvents || size > recentSize; old++ {
+		events, size = events-r.groups[old].events, size-r.groups[old].size
+	}
+	r.forget(old)
+}
+
+// forget drops the oldest groups.
+func (r *recent) forget(groups int) {
+	for i, c := range r.groups[:groups] {
+		r.events, r.size = r.events-c.events, r.size-c.size
+		r.groups[i] = committed{}
+	}
+	if r.groups = r.groups[groups:]; len(r.groups) == 0 {
+		r.groups = nil
+	}
+}
+
+// after returns the groups from the one on that has the event after a position.
+func (r *recent) after(position eventlog.Position) []committed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = time.Now()
+	for i, c := range r.groups {
+		if c.first <= position+1 && position+1 < c.first+eventlog.Position(c.events) {
+			return append([]committed(nil), r.groups[i:]...)
+		}
+	}
+	return nil
+}
+
+// Recall implements [eventlog.Recaller]. Positions have no gaps.
+func (l *Log) Recall(after eventlog.Position, limit int) (events []eventlog.Event) {
+	d := decoder{lasting: true}
+	groups, count := l.recent.after(after), 0
+	for _, c := range groups {
+		count += c.events
+	}
+	events = make([]eventlog.Event, 0, min(count, limit))
+	for _, c := range groups {
+		position := c.first
+		for _, p := range c.appends {
+			last := position + eventlog.Position(p.rows.count) - 1
+			if last <= after {
+				position = last + 1
+				continue
+			}
+			rest := p.rows.columns
+			for ; position <= last; position++ {
+				e := d.stored(&rest, position, c.recorded)
+				if position <= after {
+					continue
+				}
+				if len(events) == limit {
+					return events
+				}
+				events = append(events, e)
+			}
+		}
+	}
+	return events
+}
+
+// stored takes the next event from encoded columns: what Postgres would return of it.
+func (d *decoder) stored(columns *[numColumns][]byte, position eventlog.Position, recorded time.Time) eventlog.Event {
+	var v [numColumns][]byte
+	for i, rest := range columns {
+		n := 4 + binary.BigEndian.Uint32(rest)
+		v[i], columns[i] = rest[4:n:n], rest[n:]
+	}
+	return d.event([][]byte{
+		binary.BigEndian.AppendUint64(nil, uint64(position)), v[id], v[organization], v[category], v[stream], v[version],
+		v[kind], v[schema], v[data], v[metadata], v[occurredAt], binary.BigEndian.AppendUint64(nil, uint64(recorded.UnixMicro()-postgresEpoch)),
+	})
+}
