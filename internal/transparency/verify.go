@@ -82,6 +82,7 @@ type verification struct {
 	tiles []tile // of level 0, from a tile on
 	leaf  *finding
 	inner *finding // a hash above the leaves
+	moved *finding // an event at another position than its index says; positions are in no hash
 
 	good      uint64            // size of the newest anchor that held
 	afterGood eventlog.Position // of the first event behind it
@@ -209,6 +210,9 @@ func (v *verification) compare(ctx context.Context, page hashed) error {
 		if index == v.good {
 			v.afterGood = position
 		}
+		if v.gapless && v.moved == nil && position != eventlog.Position(index+1) {
+			v.moved = &finding{index, eventlog.Position(index + 1), fmt.Sprintf("the event is at position %s: positions were changed, in log and tree; the events are as they were recorded", position)}
+		}
 		if v.leaf == nil {
 			if err := v.compareLeaf(ctx, index, position, h); err != nil {
 				return err
@@ -326,6 +330,8 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 		d.Position, d.Problem = v.afterGood, v.unsigned.problem
 	case v.inner != nil:
 		d.Position, d.Problem = v.inner.position, v.inner.problem
+	case v.moved != nil:
+		d.Position, d.Problem = v.moved.position, v.moved.problem
 	default:
 		d.OK = true
 	}
