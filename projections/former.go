@@ -59,8 +59,13 @@ func (e *Engine) every(ctx context.Context, d time.Duration, do func() error) {
 	}
 }
 
-// dropFormer drops the tables of versions before one that has begun to serve, unless they have been served lately.
+// dropFormer drops the tables of versions before one that has begun to serve, unless they have been served lately, and those from before
+// a rebuild that it could not drop, because somebody read them for long.
 func (e *Engine) dropFormer(ctx context.Context, m *ReadModel) error {
+	_, err := e.pool.Exec(ctx, "set local lock_timeout = '1s'; drop schema if exists "+m.former()+" cascade")
+	if of, ok := errors.AsType[*pgconn.PgError](err); err != nil && (!ok || of.Code != "55P03") {
+		return err
+	}
 	rows, err := e.pool.Query(ctx, `select version from projections.checkpoints where name = $1 and version < $2 and served_at < clock_timestamp() - $3::interval
 		and exists (select from projections.checkpoints where name = $1 and version = $2 and position > 0)`, m.Name, m.Version, e.config.KeepFormer)
 	if err != nil {

@@ -94,6 +94,7 @@ func (e *Engine) rebuild(ctx context.Context, m *ReadModel, options RebuildOptio
 			}
 			return err
 		},
+		s.inherit,
 		s.catchUp,
 		s.swap,
 	}

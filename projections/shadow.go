@@ -271,6 +271,29 @@ func (s *shadow) index(ctx context.Context) error {
 	return nil
 }
 
+// inherit lets the rebuilt tables inherit from what the live ones inherit from, so that who reads through that finds them when they
+// take the place of those: the views of package bi. It is done well before the switch, for a query that is planned before it and
+// run after it. It waits for nobody who reads.
+func (s *shadow) inherit(ctx context.Context) error {
+	for _, t := range s.model.Tables {
+		r := t.relation()
+		rows, err := s.conn.Query(ctx, "select inhparent::regclass::text from pg_catalog.pg_inherits where inhrelid = to_regclass($1)", r.in(s.model.Schema.String()))
+		if err != nil {
+			return err
+		}
+		parents, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, parent := range parents {
+			if _, err := s.conn.Exec(ctx, fmt.Sprintf("alter table %s inherit %s", r.in(s.schema), parent)); err != nil {
+				return fmt.Errorf("%s: %w", r.table, err)
+			}
+		}
+	}
+	return nil
+}
+
 // catchUp folds what the log has got since, page by page as live folding does.
 func (s *shadow) catchUp(ctx context.Context) error {
 	for {
