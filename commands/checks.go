@@ -13,16 +13,5 @@ func (c *Commands) Check(ctx context.Context, p *Principal, cmd Command, wish au
 	if !p.system && p.Scope(organization.VerifyLog) == organization.None {
 		return Result{}, ErrForbidden
 	}
-	act, err := c.begin(p, cmd)
-	if err != nil {
-		return Result{}, err
-	}
-	checker := p.Account
-	if p.system {
-		checker = p.Organization
-	}
-	done, err := decide(ctx, c, &c.audits, c.audits.stream(p.Organization, checker), act, nil, func(audit.State) ([]audit.Event, error) {
-		return audit.Check(wish)
-	})
-	return Result{ID: checker, Receipt: done.receipt}, err
+	return c.onRecord(ctx, p, cmd, func() ([]audit.Event, error) { return audit.Check(wish) })
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
@@ -91,6 +92,7 @@ type Commands struct {
 	sources       aggregate[source.State, source.Event]
 	erasures      aggregate[erasure.State, erasure.Event]
 	audits        aggregate[audit.State, audit.Event]
+	reports       aggregate[reporting.State, reporting.Event]
 }
 
 // New returns the write side of a log.
@@ -108,6 +110,7 @@ func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth
 		sources:       newAggregate(source.Category, source.Codec, source.Evolve, size),
 		erasures:      newAggregate(erasure.Category, erasure.Codec, erasure.Evolve, size),
 		audits:        newAggregate(audit.Category, audit.Codec, audit.Evolve, size),
+		reports:       newAggregate(reporting.Category, reporting.Codec, reporting.Evolve, size),
 	}
 	c.customers.changed = func(s customer.State, since int) []string { return s.ChangedSince(since) }
 	c.opportunities.changed = func(s opportunity.State, since int) []string { return s.ChangedSince(since) }

@@ -3,8 +3,9 @@
 //
 // Each reader has a stream, so that reading never waits for another's decision.
 // [Evolve] folds it into a [State]; [Look] returns the event of a look, [Check] that
-// of a check of the log, [Rebuild] that of a report folded anew. What they were about
-// is for people to read: no rule remembers it.
+// of a check of the log, [Rebuild] that of a report folded anew, [ReadReport] that of a
+// look by way of a report, [ExportLog] that of an export. What they were about is for
+// people to read: no rule remembers it.
 package audit
 
 import (
@@ -26,6 +27,8 @@ var Codec = domain.NewCodec(map[string]Event{
 	"audit.read":           Read{},
 	"audit.checked":        Checked{},
 	"audit.report_rebuilt": Rebuilt{},
+	"audit.report_read":    ReportRead{},
+	"audit.log_exported":   LogExported{},
 })
 
 // Act is what was done.
@@ -52,6 +55,8 @@ type State struct {
 	Reads    int
 	Checks   int
 	Rebuilds int
+	Reports  int // looked into
+	Exports  int
 }
 
 // Evolve returns s as e leaves it. It never refuses: an event has happened.
@@ -63,6 +68,10 @@ func Evolve(s State, e Event) State {
 		s.Checks++
 	case Rebuilt:
 		s.Rebuilds++
+	case ReportRead:
+		s.Reports++
+	case LogExported:
+		s.Exports++
 	default:
 		panic(fmt.Sprintf("audit: Evolve lacks %T", e))
 	}

@@ -13,7 +13,7 @@ type Rebuilt struct {
 	Result uuid.UUID `json:"result"`
 	Name   string    `json:"name"`
 	Report string    `json:"report"`
-	Of     []string  `json:"of,omitempty"` // "knownAt=2026-01-01T00:00:00Z", "type=opportunity.won"; none: all of it
+	Of     []string  `json:"of,omitempty"` // "definition=2", "knownAt=2026-01-01T00:00:00Z", "type=opportunity.won"; none: all of it
 }
 
 func (Rebuilt) auditEvent() {}
@@ -33,13 +33,7 @@ func Rebuild(wish Rebuilt) ([]Event, error) {
 	if wish.Result == uuid.Nil || wish.Report == "" {
 		bad["report"] = "must be told"
 	}
-	long := len(wish.Of) > maxOf
-	for _, of := range wish.Of {
-		long = long || len(of) > maxFilter
-	}
-	if long {
-		bad["filter"] = "is too long: at most 50 values, of 500 bytes"
-	}
+	checkOf(bad, wish.Of)
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ const (
 	ViewOpportunity Permission = "opportunity.view"
 	EditOpportunity Permission = "opportunity.edit"
 	ViewReports     Permission = "report.view"
+	DefineReports   Permission = "report.define"   // make, change and retire reports of the organization's own; all or nothing
 	ViewActivity    Permission = "activity.view"   // beyond what lies in one's scope: auditors and administrators
 	ViewPersonal    Permission = "personal.view"   // names, e-mail, phone, address, device of people; without it they are masked
 	RequestErasure  Permission = "erasure.request" // ask that a person be erased, and see such requests
@@ -24,7 +25,7 @@ const (
 // Permissions lists them all.
 func Permissions() []Permission {
 	return []Permission{
-		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports, ViewActivity, ViewPersonal,
+		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports, DefineReports, ViewActivity, ViewPersonal,
 		RequestErasure, ApproveErasure, VerifyLog,
 	}
 }
@@ -54,7 +55,7 @@ func BuiltIn() []RoleDefined {
 	return []RoleDefined{
 		{"administrator", map[Permission]Scope{
 			Manage: All, ViewAccounts: All, ManageAccounts: All, ViewCustomers: All, EditCustomers: All,
-			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
+			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, DefineReports: All, ViewActivity: All, ViewPersonal: All,
 			RequestErasure: All, ApproveErasure: All, VerifyLog: All,
 		}},
 		{"manager", map[Permission]Scope{
@@ -70,7 +71,7 @@ func BuiltIn() []RoleDefined {
 			VerifyLog: All,
 		}},
 		{"analyst", map[Permission]Scope{
-			ViewCustomers: All, ViewOpportunity: All, ViewReports: All,
+			ViewCustomers: All, ViewOpportunity: All, ViewReports: All, DefineReports: All,
 		}},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
@@ -33,6 +34,7 @@ var catalog = func() map[string]*entry {
 	enter(c, erasure.Category, erasure.Codec)
 	enter(c, opportunity.Category, opportunity.Codec)
 	enter(c, organization.Category, organization.Codec)
+	enter(c, reporting.Category, reporting.Codec)
 	enter(c, reservation.Category, reservation.Codec)
 	enter(c, source.Category, source.Codec)
 	enter(c, audit.Category, audit.Codec)

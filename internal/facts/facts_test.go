@@ -17,10 +17,12 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
@@ -419,6 +421,17 @@ func TestSummaries(t *testing.T) {
 	s.Category = organization.Category
 	check("organization", encode[organization.Event](t, b, organization.Codec, s, organization.LockoutPolicyChanged{Attempts: 5, Window: domain.Duration(15 * time.Minute), LockFor: domain.Duration(time.Hour)}, domain.Metadata{}),
 		"lockout: after 5 wrong passwords within 15m0s, for 1h0m0s")
+	s.Category = reporting.Category
+	check("report", encode[reporting.Event](t, b, reporting.Codec, s, reporting.Defined{Name: "ours", Version: 2, Definition: reporting.Definition{Base: "sales"}}, domain.Metadata{}),
+		"report ours (version 2) defined, based on sales")
+	s.Category = audit.Category
+	for want, e := range map[string]audit.Event{
+		"report signins: source opened exported, of day=2026-03-01": audit.ReportRead{Act: audit.Exported, Report: "signins", Personal: []string{"source"}, Of: []string{"day=2026-03-01"}},
+		"report ours (version 2): events behind it shown":           audit.ReportRead{Act: audit.Replayed, Report: "ours", Definition: 2},
+		"events exported, after=0, to=7, personal fields open":      audit.LogExported{Of: []string{"after=0", "to=7"}, Personal: true},
+	} {
+		check("audit", encode(t, b, audit.Codec, s, e, domain.Metadata{}), want)
+	}
 }
 
 func TestAFactIsReadByManyAtOnce(t *testing.T) {

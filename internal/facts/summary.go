@@ -16,6 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/source"
 )
@@ -51,12 +52,38 @@ func summary(payload any) string {
 			s += ", of " + strings.Join(e.Of, ", ")
 		}
 		return s
+	case audit.ReportRead:
+		s := "report " + version(e.Report, e.Definition) + ": "
+		if len(e.Personal) > 0 {
+			s += strings.Join(e.Personal, ", ") + " opened"
+		} else {
+			s += "events behind it"
+		}
+		s += map[audit.Act]string{audit.Replayed: " shown", audit.Exported: " exported"}[e.Act]
+		if len(e.Of) > 0 {
+			s += ", of " + strings.Join(e.Of, ", ")
+		}
+		return s
+	case audit.LogExported:
+		return fmt.Sprintf("events exported, %s, personal fields %s", strings.Join(e.Of, ", "), map[bool]string{true: "open", false: "sealed"}[e.Personal])
+	case reporting.Defined:
+		return fmt.Sprintf("report %s defined, based on %s", version(e.Name, e.Version), e.Definition.Base)
+	case reporting.Retired:
+		return fmt.Sprintf("report %s retired", e.Name)
 	case source.LoginFailed:
 		return fmt.Sprintf("sign-in failed: unknown name %q", e.NameMasked)
 	case source.Muted:
 		return "too many failed sign-ins from one source: not recorded one by one until " + at(e.Until)
 	}
 	panic(fmt.Sprintf("facts: no summary for %T", payload)) // a test walks every type through
+}
+
+// version names a report, one of the organization's own with its version.
+func version(report string, n int) string {
+	if n == 0 {
+		return report
+	}
+	return fmt.Sprintf("%s (version %d)", report, n)
 }
 
 func accountSummary(e account.Event) string {
