@@ -63,6 +63,8 @@ func newWorld(t *testing.T) *world {
 		made := must(i.Commands.RegisterCustomer(t.Context(), p, commands.RegisterCustomer{Registered: customer.Registered{
 			Name: mark + " Person", Phone: "+1 555 " + mark, Email: mark + "@example.org", Sector: sector, Attributes: map[string]string{"employees": "7"},
 		}}))
+		team := must(i.Commands.CreateTeam(t.Context(), p, commands.CreateTeam{Name: sector + " team"}))
+		must(i.Commands.MoveToTeam(t.Context(), must(i.Commands.Acting(t.Context(), p.Organization, p.Account, commands.Origin{})), commands.MoveToTeam{AccountID: p.Account, Team: team.ID}))
 		must(i.Commands.OpenOpportunity(t.Context(), p, commands.OpenOpportunity{Reference: sector, Product: "GTX", CustomerID: made.ID}))
 	}
 	w.settle()
@@ -324,8 +326,9 @@ func TestAViewFollowsTheVersionThatHasCaughtUp(t *testing.T) {
 		for _, sql := range []string{
 			fmt.Sprintf("create schema %[1]s; create table %[1]s.customers as select * from customers_v2.customers; update %[1]s.customers set sector = '%[1]s'; grant usage on schema %[1]s to annal_serving; grant select on %[1]s.customers to annal_serving", schema),
 			fmt.Sprintf("insert into projections.checkpoints (name, version, log, position) select name, %d, log, position + 1000 from projections.checkpoints where name = 'customers' and version = 2", version),
-			fmt.Sprintf("update bi.shown set text = replace(text, 'customers_v2', '%s'), versions = '{%d}' where name = 'customers'", schema, version),
-			"do $$ begin execute (select text from bi.shown where name = 'customers') || 'alter function bi_read.customers() owner to annal_serving; grant execute on function bi_read.customers() to annal_reader; grant select on bi.customers to annal_reader'; end $$",
+			fmt.Sprintf("update bi.shown set text = replace(text, 'customers_v2', '%s'), versions = array_replace(versions, 2, %d) where name = 'customers'", schema, version),
+			"do $$ begin execute (select text from bi.shown where name = 'customers'); end $$",
+			fmt.Sprintf("alter table %s.customers inherit bi_read.customers_customers; alter table erasures_v1.subjects inherit bi_read.customers_subjects", schema),
 		} {
 			if _, err := w.owner.Exec(t.Context(), sql); err != nil {
 				t.Fatalf("%s: %v", sql, err)

@@ -44,7 +44,7 @@ func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid
 	name := pgx.Identifier{login}.Sanitize()
 	err = locked(ctx, owner, func(tx pgx.Tx) error {
 		var signsIn, mighty, reader bool
-		err := tx.QueryRow(ctx, `select r.rolcanlogin, r.rolsuper or exists (select from pg_roles o where o.rolname <> r.rolname and (o.rolname in ('annal_serving', 'pg_read_all_data')
+		err := tx.QueryRow(ctx, `select r.rolcanlogin, r.rolsuper or exists (select from pg_roles o where o.rolname <> r.rolname and (o.rolname in ('annal_serving', '`+Owner+`', 'pg_read_all_data')
 				or o.oid in (select nspowner from pg_namespace where nspname in ('eventlog', 'vault', 'auth', 'bi'))) and pg_has_role(r.oid, o.oid, 'member'))
 				or exists (select from pg_namespace where nspname in ('eventlog', 'vault', 'auth', 'bi') and nspowner = r.oid),
 			exists (select from pg_roles where rolname = $2) from pg_roles r where r.rolname = $1`, login, Reader).Scan(&signsIn, &mighty, &reader)

@@ -6,15 +6,18 @@ import (
 	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/erasures"
 	"github.com/annal-crm/annal/projections/opportunities"
 	"github.com/annal-crm/annal/projections/sales"
 )
 
 // Views are all views there are. What is personal is masked as the API masks it for an analyst: names are "hidden", or "erased" of
-// whom was erased; e-mail, phone, addresses, devices and what events hold are not there. Nothing here may show a column that a
-// table declares personal.
+// whom was erased; e-mail, phone, addresses, devices and what events hold are not there. No source may have a
+// column that its table declares personal: so nobody reads it, whatever the text of a view says.
 func Views() []View {
-	in := func(m projections.ReadModel, table string) string { return m.Schema.String() + "." + table }
+	from := func(m projections.ReadModel, table, columns string) source {
+		return source{name: "t", model: m.Schema, table: table, columns: columns}
+	}
 	id := func(of string) Column { return Column{Name: "id", Type: "uuid", About: "of the " + of} }
 	organization := Column{Name: "organization", Type: "uuid", About: "yours"}
 	at := func(name, about string) Column { return Column{Name: name, Type: "timestamptz", About: about} }
@@ -29,10 +32,13 @@ func Views() []View {
 	return []View{
 		{
 			Name: "customers", About: "Customers, one a row. Phone and e-mail are left out.",
-			models: []projections.Schema{customers.Model.Schema}, from: in(customers.Model, "customers") + " t",
+			sources: []source{
+				from(customers.Model, "customers", "id, organization, sector, country, website, attributes, owner, archived, created_at, updated_at, position"),
+				{name: "erased", model: erasures.Model.Schema, table: "subjects", columns: "id, organization"},
+			}, from: "t",
 			Columns: []Column{
 				id("customer"), organization,
-				{"name", "text", "masked: hidden, or erased", "case when t.name = '' then 'erased' else 'hidden' end"},
+				{"name", "text", "masked: hidden, or erased", "case when exists (select from erased where erased.id = t.id) then 'erased' else 'hidden' end"},
 				{"industry", "text", "the field sector of the API, as people wrote it", "t.sector"},
 				{Name: "country", Type: "text", About: "as people wrote it"},
 				{Name: "website", Type: "text", About: "as people wrote it"},
@@ -44,8 +50,11 @@ func Views() []View {
 		},
 		{
 			Name: "accounts", About: "Accounts, one a row. Login names, display names and e-mail are masked or left out.",
-			models: []projections.Schema{accounts.Model.Schema, sales.Model.Schema},
-			from:   in(accounts.Model, "accounts") + " t left join " + in(sales.Model, "teams") + " team on team.id = t.team",
+			sources: []source{
+				from(accounts.Model, "accounts", "id, organization, team, roles, erased, deactivated, activated, activation_until, locked_until, created_at, last_login_at, position"),
+				// The table does not tell whose a team is: who sees an account sees its team.
+				{name: "team", model: sales.Model.Schema, table: "teams", columns: "id, name", whose: "id = any (array(select a.team from bi_read.accounts_accounts a))"},
+			}, from: "t left join team on team.id = t.team",
 			Columns: []Column{
 				id("account"), organization,
 				{"login_name", "text", "masked: account- and the beginning of the id", "'account-' || left(t.id::text, 8)"},
@@ -60,7 +69,7 @@ func Views() []View {
 		},
 		{
 			Name: "opportunities", About: "Opportunities, one a row, as they are now.",
-			models: []projections.Schema{opportunities.Model.Schema}, from: in(opportunities.Model, "opportunities") + " t",
+			sources: []source{from(opportunities.Model, "opportunities", "id, organization, reference, stage, value, product, customer, owner, opened_at, engaged_at, closed_at, position")}, from: "t",
 			Columns: []Column{
 				id("opportunity"), organization, {Name: "reference", Type: "text", About: "the number that people know it by"}, stage, value, product, customer, account("owner", "whose it is"),
 				at("opened_at", "when it was opened"), at("engaged_at", "null: not yet"), at("closed_at", "when it was won or lost; null: open"), position,
@@ -68,7 +77,7 @@ func Views() []View {
 		},
 		{
 			Name: "deals", About: "What reports on sales count: opportunities with the month of closing and the time spent engaging.",
-			models: []projections.Schema{sales.Model.Schema}, from: in(sales.Model, "deals") + " t",
+			sources: []source{from(sales.Model, "deals", "id, organization, stage, month, value, product, customer, owner, opened_at, engaged_at, closed_at, since, worked")}, from: "t",
 			Columns: []Column{
 				id("opportunity"), organization, stage, {Name: "month", Type: "text", About: "of closing, 2017-03; null: open"}, value, product, customer, account("owner", "whose it is"),
 				at("opened_at", "when it was opened"), at("engaged_at", "null: not yet"), at("closed_at", "null: open"), at("since", "when it came into its stage"),
@@ -77,7 +86,7 @@ func Views() []View {
 		},
 		{
 			Name: "contacts", About: "When somebody had to do with a customer last, by an act on it or on an opportunity with it.",
-			models: []projections.Schema{sales.Model.Schema}, from: in(sales.Model, "clients") + " t",
+			sources: []source{from(sales.Model, "clients", "id, organization, owner, archived, touched_at")}, from: "t",
 			Columns: []Column{
 				{"customer", "uuid", "see bi.customers", "t.id"}, organization, account("owner", "who looks after it"), {Name: "archived", Type: "boolean", About: "out of use"},
 				at("touched_at", "null: never"),
@@ -85,7 +94,7 @@ func Views() []View {
 		},
 		{
 			Name: "activity", About: "Every event, one a row, without what it holds and where it came from.",
-			models: []projections.Schema{activity.Model.Schema}, from: in(activity.Model, "events") + " t",
+			sources: []source{from(activity.Model, "events", "position, organization, id, type, category, stream, version, actor, occurred_at, recorded_at")}, from: "t",
 			Columns: []Column{
 				{Name: "position", Type: "bigint", About: "in the log"}, organization, id("event"), {Name: "type", Type: "text", About: "as customer.registered"},
 				{Name: "category", Type: "text", About: "of what it happened to: customer, account, opportunity, …"}, {Name: "stream", Type: "uuid", About: "what it happened to"},
@@ -95,7 +104,7 @@ func Views() []View {
 		},
 		{
 			Name: "sign_ins", About: "What became of attempts to sign in, without names, addresses and devices.",
-			models: []projections.Schema{acts.Model.Schema}, from: in(acts.Model, "acts") + " t", where: "t.outcome is not null",
+			sources: []source{from(acts.Model, "acts", "position, organization, at, account, outcome, cause")}, from: "t", where: "t.outcome is not null",
 			Columns: []Column{
 				{Name: "position", Type: "bigint", About: "in the log"}, organization, {"occurred_at", "timestamptz", "when it happened", "t.at"},
 				account("account", "whose it was; null: nobody's"),

@@ -55,6 +55,9 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 		slog.Warn("the database role may not make the role "+serving+"; events are protected by triggers alone", "error", refused.Message)
 		roleReady = false
 	}
+	if _, err := readable(ctx, owner); err != nil {
+		return false, err
+	}
 	return roleReady, bi.Migrate(ctx, owner, servingIf(roleReady))
 }
 
@@ -81,17 +84,8 @@ func servingIf(ready bool) string {
 // grant makes the serving role, if it is not there, and gives it its rights. Roles belong to the whole server, so several
 // Annals on one server share it; rights are given per database.
 func grant(ctx context.Context, owner *pgx.Conn) error {
-	if err := makeRole(ctx, owner, serving); err != nil {
+	if err := takeRole(ctx, owner, serving); err != nil {
 		return err
-	}
-	var member bool
-	if err := owner.QueryRow(ctx, `select pg_has_role(current_user, $1, 'member')`, serving).Scan(&member); err != nil {
-		return err
-	}
-	if !member {
-		if _, err := owner.Exec(ctx, `grant `+serving+` to current_user`); err != nil {
-			return err
-		}
 	}
 	if err := postgres.Grant(ctx, owner, serving); err != nil {
 		return err
@@ -111,6 +105,19 @@ func grant(ctx context.Context, owner *pgx.Conn) error {
 		_, err := tx.Exec(ctx, `do $$ begin execute format('grant create on database %I to `+serving+`', current_database()); end $$`)
 		return err
 	})
+}
+
+// takeRole makes a role, and the owner of the database a member of it: to give things to it.
+func takeRole(ctx context.Context, owner *pgx.Conn, name string) error {
+	if err := makeRole(ctx, owner, name); err != nil {
+		return err
+	}
+	var member bool
+	if err := owner.QueryRow(ctx, `select pg_has_role(current_user, $1, 'member')`, name).Scan(&member); err != nil || member {
+		return err
+	}
+	_, err := owner.Exec(ctx, `grant `+name+` to current_user`)
+	return err
 }
 
 // makeRole makes a role that nobody signs in as, if it is not there.

@@ -21,30 +21,36 @@ func (i *Instance) ShowViews(ctx context.Context) (all bool, err error) {
 		return false, fmt.Errorf("views for SQL: %w", plain(err))
 	}
 	defer owner.Close(context.WithoutCancel(ctx))
-	readable := true
-	if err := makeRole(ctx, owner, bi.Reader); err != nil {
-		refused, ok := errors.AsType[*pgconn.PgError](err)
-		if !ok || refused.Code != "42501" { // insufficient_privilege
-			return false, err
-		}
-		slog.Info("the database role may not make the role "+bi.Reader+"; nobody but the owner reads the views for SQL", "error", refused.Message)
-		readable = false
+	readable, err := readable(ctx, owner)
+	if err != nil {
+		return false, err
 	}
 	return bi.Show(ctx, owner, servingIf(i.serves), readable)
 }
 
-// viewsAgain is how often who serves looks whether the views can show the read models' newest versions.
+// readable makes the roles that the views are read as and with, and reports whether the owner of the database may.
+func readable(ctx context.Context, owner *pgx.Conn) (bool, error) {
+	err := makeRole(ctx, owner, bi.Reader)
+	if err == nil {
+		err = takeRole(ctx, owner, bi.Owner)
+	}
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "42501" { // insufficient_privilege
+		slog.Info("the database role may not make the roles "+bi.Reader+" and "+bi.Owner+"; nobody but the owner reads the views for SQL", "error", refused.Message)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// viewsAgain is how often who serves looks whether the views can show the read models' newest versions, and do show their tables: an older
+// program's rebuild puts others in their place.
 const viewsAgain = 10 * time.Second
 
-// keepViews brings the views to this program's form, when its read models have come so far, then it returns.
+// keepViews brings the views to this program's form, when its read models have come so far, and keeps them so until ctx ends.
 func (i *Instance) keepViews(ctx context.Context) {
 	for {
-		all, err := i.ShowViews(ctx)
+		_, err := i.ShowViews(ctx)
 		if err != nil && ctx.Err() == nil {
 			slog.Warn("the views for SQL cannot be made", "error", err.Error())
-		}
-		if all && err == nil {
-			return
 		}
 		select {
 		case <-time.After(viewsAgain):
