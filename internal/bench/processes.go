@@ -29,8 +29,10 @@ const processCount = 3
 // part is what a process of its own does in a measurement.
 type part struct {
 	Database, MasterKey string
-	// Appending: so many clients, each over and over for the spans that come after this. Else the process keeps the read models.
+	// Appending: so many clients, each over and over for the spans that come after this. Exporting: the log into a file for each
+	// span, however long. Else the process keeps the read models.
 	Clients int
+	Export  bool
 	Events  []eventlog.NewEvent
 	Lease   time.Duration // see [projections.Config]; in tests shorter than as served
 }
@@ -49,11 +51,11 @@ func Part(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	var keeping errgroup.Group
 	defer func() { stop(); _ = keeping.Wait(); i.Close() }()
-	if p.Clients == 0 {
+	if p.Clients == 0 && !p.Export {
 		keeping.Go(func() error { return i.Engine.Run(ctx) })
 	}
-	for rate := 0.0; ; {
-		if err := answers.Encode(rate); err != nil { // the first says that it is ready
+	for done := (did{}); ; {
+		if err := answers.Encode(done); err != nil { // the first says that it is ready
 			return err
 		}
 		var span time.Duration
@@ -62,8 +64,14 @@ func Part(ctx context.Context, in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
+		if p.Export {
+			if done, err = exportLog(ctx, i.Log); err != nil {
+				return err
+			}
+			continue
+		}
 		who := newWriters(p.Clients, p.Events)
-		rate, _, err = load(ctx, p.Clients, span, func(ctx context.Context, client, n int) (bool, error) {
+		done.Rate, _, err = load(ctx, p.Clients, span, func(ctx context.Context, client, n int) (bool, error) {
 			s, expected, e := who.next(client, n)
 			_, err := i.Log.Append(ctx, s, expected, e)
 			return true, err
@@ -72,6 +80,12 @@ func Part(ctx context.Context, in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
+}
+
+// did is what a part has done in a span.
+type did struct {
+	Rate   float64 // appends or events a second
+	Memory uint64  // most that was held, in bytes; of an export
 }
 
 // partner is a process that runs a [Part].
@@ -112,9 +126,17 @@ func begin(ctx context.Context, p part) (*partner, error) {
 	return started, nil
 }
 
-func (p *partner) answer() (rate float64, err error) {
-	err = p.answers.Decode(&rate)
-	return rate, err
+func (p *partner) answer() (done did, err error) {
+	err = p.answers.Decode(&done)
+	return done, err
+}
+
+// work lets the process work for a span.
+func (p *partner) work(span time.Duration) (did, error) {
+	if err := p.orders.Encode(span); err != nil {
+		return did{}, err
+	}
+	return p.answer()
 }
 
 // end lets the process end by itself.
@@ -137,11 +159,11 @@ func appendShared(processes []*partner, span time.Duration) (rate float64, err e
 		}
 	}
 	for _, p := range processes {
-		r, err := p.answer()
+		done, err := p.answer()
 		if err != nil {
 			return 0, err
 		}
-		rate += r
+		rate += done.Rate
 	}
 	return rate, nil
 }
