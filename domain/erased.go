@@ -17,4 +17,6 @@ type Erased struct {
 	Key Hash `json:"key,omitzero"`
 	// Freed are the streams of the names that nobody holds any more. Their ids are keyed hashes; the names themselves are gone.
 	Freed []uuid.UUID `json:"freed,omitempty"`
+	// Rule is the rule of retention that the two have proposed and approved. Zero: it was about this one subject.
+	Rule uuid.UUID `json:"rule,omitzero"`
 }

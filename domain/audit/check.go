@@ -10,9 +10,10 @@ const (
 	Proved   Kind = "proved"   // one event
 	Bundled  Kind = "bundled"  // events with their proofs, for elsewhere
 	Judged   Kind = "judged"   // attempts to sign in, by another rule
+	DryRun   Kind = "dry_run"  // of a rule of retention: whom it would erase was shown
 )
 
-// Checked says that somebody verified the log, took proofs out of it, or asked what another rule would have made of it.
+// Checked says that somebody verified the log, took proofs out of it, or asked what another rule would have made, or would make, of it.
 type Checked struct {
 	Kind Kind   `json:"kind"`
 	Of   string `json:"of"` // "size=4711", "position=77", "customer/<id>", "attempts=5 window=15m0s lockFor=30m0s"
@@ -24,7 +25,7 @@ func (Checked) auditEvent() {}
 func Check(wish Checked) ([]Event, error) {
 	bad := domain.Invalid{}
 	switch wish.Kind {
-	case Verified, Proved, Bundled, Judged:
+	case Verified, Proved, Bundled, Judged, DryRun:
 	default:
 		bad["kind"] = "is unknown"
 	}

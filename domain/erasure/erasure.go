@@ -46,13 +46,14 @@ type State struct {
 	By         uuid.UUID // who asked
 	ApprovedBy uuid.UUID // zero: nobody yet
 	Reason     string
+	Rule       uuid.UUID // of retention; zero: none
 }
 
 // Evolve returns s as e leaves it. It never refuses: an event has happened.
 func Evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Requested:
-		s = State{Status: StatusRequested, Category: e.Category, Subject: e.Subject, By: e.By, Reason: e.Reason}
+		s = State{Status: StatusRequested, Category: e.Category, Subject: e.Subject, By: e.By, Reason: e.Reason, Rule: e.Rule}
 	case Approved:
 		s.Status, s.ApprovedBy = StatusApproved, e.By
 	case Refused:
@@ -79,6 +80,19 @@ func Request(s State, wish Requested) ([]Event, error) {
 		return nil, err
 	}
 	return []Event{wish}, nil
+}
+
+// ByRule asks for an erasure in the name of who has proposed a rule of retention, and approves it in the name of who has approved that.
+func ByRule(s State, wish Requested, approvedBy uuid.UUID) ([]Event, error) {
+	asked, err := Request(s, wish)
+	if err != nil {
+		return nil, err
+	}
+	approved, err := Approve(Evolve(s, asked[0]), approvedBy)
+	if err != nil {
+		return nil, err
+	}
+	return append(asked, approved...), nil
 }
 
 // Approve lets a request be carried out. By is somebody else than who asked, and than who is to be erased.
@@ -122,5 +136,5 @@ func Finish(s State) ([]Event, error) {
 
 // Certificate is what the subject's stream is told of a request.
 func (s State) Certificate(request uuid.UUID) domain.Erased {
-	return domain.Erased{Request: request, RequestedBy: s.By, ApprovedBy: s.ApprovedBy, Reason: s.Reason}
+	return domain.Erased{Request: request, RequestedBy: s.By, ApprovedBy: s.ApprovedBy, Reason: s.Reason, Rule: s.Rule}
 }

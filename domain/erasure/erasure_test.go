@@ -32,6 +32,11 @@ func TestErasure(t *testing.T) {
 	refuse := func(by uuid.UUID, reason string) func(State) ([]Event, error) {
 		return func(s State) ([]Event, error) { return Refuse(s, by, reason) }
 	}
+	byRule := func(wish Requested, by uuid.UUID) func(State) ([]Event, error) {
+		return func(s State) ([]Event, error) { return ByRule(s, wish, by) }
+	}
+	ruled := asked
+	ruled.Rule = uuid.MustParse("0195d3c4-0000-7000-8000-000000000004")
 	approved, refused := events{asked, Approved{grace}}, events{asked, Refused{grace, "no"}}
 	domaintest.Run(t, Codec, Evolve,
 		story{Name: "asked", When: request(asked), Then: events{asked}},
@@ -51,14 +56,17 @@ func TestErasure(t *testing.T) {
 		story{Name: "refused without a reason", Given: events{asked}, When: refuse(grace, ""), Err: domain.Invalid{"reason": "must not be blank"}},
 		story{Name: "refused after it was approved", Given: approved, When: refuse(grace, "no"), Err: ErrDecided},
 		story{Name: "refused without a request", When: refuse(grace, "no"), Err: ErrNotFound},
+		story{Name: "by a rule", When: byRule(ruled, grace), Then: events{ruled, Approved{grace}}},
+		story{Name: "by a rule, again", Given: events{ruled, Approved{grace}}, When: byRule(ruled, grace), Err: ErrExists},
+		story{Name: "by a rule that one person has made", When: byRule(ruled, ada), Err: ErrSamePerson},
 		story{Name: "done", Given: approved, When: Finish, Then: events{Done{}}},
 		story{Name: "done twice", Given: append(approved[:2:2], Done{}), When: Finish},
 		story{Name: "done before it is approved", Given: events{asked}, When: Finish, Err: ErrNotFound},
 		story{Name: "done though it was refused", Given: refused, When: Finish, Err: ErrNotFound},
 	)
-	s := domaintest.Fold(t, Codec, Evolve, approved...)
+	s := domaintest.Fold(t, Codec, Evolve, events{ruled, approved[1]}...)
 	got := s.Certificate(acme)
-	if want := (domain.Erased{Request: acme, RequestedBy: ada, ApprovedBy: grace, Reason: asked.Reason}); !reflect.DeepEqual(got, want) {
+	if want := (domain.Erased{Request: acme, RequestedBy: ada, ApprovedBy: grace, Reason: asked.Reason, Rule: ruled.Rule}); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

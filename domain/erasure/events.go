@@ -28,6 +28,7 @@ type (
 		Subject  uuid.UUID `json:"subject"`
 		By       uuid.UUID `json:"by"`
 		Reason   string    `json:"reason"`
+		Rule     uuid.UUID `json:"rule,omitzero"` // of retention, which By has proposed; zero: a person's own wish
 	}
 	// Approved is the point of no return: from here on the program carries the erasure out, however often it is interrupted.
 	Approved struct {

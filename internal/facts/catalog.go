@@ -13,6 +13,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -36,6 +37,7 @@ var catalog = func() map[string]*entry {
 	enter(c, organization.Category, organization.Codec)
 	enter(c, reporting.Category, reporting.Codec)
 	enter(c, reservation.Category, reservation.Codec)
+	enter(c, retention.Category, retention.Codec)
 	enter(c, source.Category, source.Codec)
 	enter(c, audit.Category, audit.Codec)
 	return c

@@ -18,6 +18,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/domain/source"
 )
 
@@ -34,6 +35,8 @@ func summary(payload any) string {
 		return organizationSummary(e)
 	case erasure.Event:
 		return erasureSummary(e)
+	case retention.Event:
+		return retentionSummary(e)
 	case reservation.Claimed:
 		return plainWords(string(e.Kind)) + " reserved"
 	case reservation.Released:
@@ -45,6 +48,9 @@ func summary(payload any) string {
 		}
 		return s
 	case audit.Checked:
+		if e.Kind == audit.DryRun {
+			return "dry run: " + e.Of
+		}
 		return fmt.Sprintf("log %s: %s", plainWords(string(e.Kind)), e.Of)
 	case audit.Rebuilt:
 		s := fmt.Sprintf("report %s rebuilt as %q", e.Report, e.Name)
@@ -171,6 +177,9 @@ func erasedSummary(reason string) string { return "erased: " + reason }
 func erasureSummary(e erasure.Event) string {
 	switch e := e.(type) {
 	case erasure.Requested:
+		if e.Rule != uuid.Nil {
+			return fmt.Sprintf("erasure asked for by a retention rule (%s): %s", e.Category, e.Reason)
+		}
 		return fmt.Sprintf("erasure of a person asked for (%s): %s", e.Category, e.Reason)
 	case erasure.Approved:
 		return "erasure approved"
@@ -178,6 +187,20 @@ func erasureSummary(e erasure.Event) string {
 		return "erasure refused: " + e.Reason
 	case erasure.Done:
 		return "erasure carried out"
+	}
+	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+func retentionSummary(e retention.Event) string {
+	switch e := e.(type) {
+	case retention.Proposed:
+		return fmt.Sprintf("retention rule proposed, to erase after %d days (%s), at most %d a day: %s", e.Days, plainWords(string(e.Basis)), e.PerDay, e.Reason)
+	case retention.Approved:
+		return fmt.Sprintf("retention rule approved, with %d due", e.Due)
+	case retention.Applied:
+		return fmt.Sprintf("retention rule sets out to erase %d", len(e.Subjects))
+	case retention.Ended:
+		return "retention rule ended: " + e.Reason
 	}
 	panic(fmt.Sprintf("facts: no summary for %T", e))
 }
