@@ -146,9 +146,10 @@ func (i *Instance) openAudit(ctx context.Context, dataDir string, config Config)
 	audit := transparency.Config{Key: transparency.KeySource{Value: config.CheckpointKey}}
 	if config.DataDir != "" || config.MasterKey == "" || i.server != nil {
 		audit.Key.File = filepath.Join(dataDir, "checkpoint.key")
-		if info, err := os.Stat(dataDir); err == nil && info.IsDir() {
-			audit.Remember, i.ErasureList = dataDir, filepath.Join(dataDir, "erasures")
+		if err := os.MkdirAll(dataDir, 0o755); err != nil { // also where both keys are given: what is remembered there is missed only later
+			return fmt.Errorf("the data directory cannot be made, choose another with --data-dir: %w", err)
 		}
+		audit.Remember, i.ErasureList = dataDir, filepath.Join(dataDir, "erasures")
 	}
 	var made bool
 	i.Audit, made, err = transparency.Open(ctx, i.Pool, i.Log, audit)
