@@ -116,12 +116,14 @@ type Counter interface {
 	CountAfter(ctx context.Context, after Position) (int64, error)
 }
 
-// Recaller is a Log without gaps that has what this process appends in hand for a moment, so that who follows it need not read it.
+// Recaller is a Log without gaps that has what this process appends in hand for a moment, so that one who follows it here need
+// not read it back.
 type Recaller interface {
-	// Recall returns up to limit events that follow a position, next to each other, if this process has appended them and still
-	// has them: as they were handed to Append, whatever has been done to the stored ones since. None means nothing but that
-	// they must be read. It keeps what is appended as long as it is called, not what was appended before.
-	Recall(after Position, limit int) []Event
+	// Recall fills events with those that follow a position, next to each other, if this process has appended them and still has
+	// them: as they were handed to Append, whatever has been done to the stored ones since. It returns how many; none means
+	// nothing but that they must be read. It is for one follower: up to the position everything is forgotten, and nothing is
+	// kept unless it is called.
+	Recall(after Position, events []Event) int
 }
 
 // Limits of one append. Commands write a few small events; a bound keeps one caller from filling a group or a page.

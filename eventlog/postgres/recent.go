@@ -8,7 +8,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// What this process appends it has encoded already, in memory of its own. The groups that were committed last stay for who
+// What this process appends it has encoded already, in memory of its own. The groups that were committed last stay for one who
 // follows the log here: reading an event back costs more than appending it has.
 
 // A second of appends at the rate that one process reaches, and no more memory than a page of the log.
@@ -83,60 +83,63 @@ func (r *recent) forget(groups int) {
 	}
 }
 
-// after returns the groups from the one on that has the event after a position.
+// after returns the groups from the one on that has the event after a position, if there is one, and forgets those before.
 func (r *recent) after(position eventlog.Position) []committed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = time.Now()
-	for i, c := range r.groups {
-		if c.first <= position+1 && position+1 < c.first+eventlog.Position(c.events) {
-			return append([]committed(nil), r.groups[i:]...)
-		}
+	old := 0
+	for old < len(r.groups) && r.groups[old].first+eventlog.Position(r.groups[old].events) <= position+1 {
+		old++
 	}
-	return nil
+	r.forget(old)
+	if len(r.groups) == 0 || r.groups[0].first > position+1 {
+		return nil
+	}
+	return append([]committed(nil), r.groups...)
 }
 
 // Recall implements [eventlog.Recaller]. Positions have no gaps.
-func (l *Log) Recall(after eventlog.Position, limit int) (events []eventlog.Event) {
-	d := decoder{lasting: true}
-	groups, count := l.recent.after(after), 0
-	for _, c := range groups {
-		count += c.events
-	}
-	events = make([]eventlog.Event, 0, min(count, limit))
-	for _, c := range groups {
+func (l *Log) Recall(after eventlog.Position, events []eventlog.Event) (n int) {
+	d := recalling{decoder: decoder{lasting: true}}
+	for _, c := range l.recent.after(after) {
 		position := c.first
 		for _, p := range c.appends {
-			last := position + eventlog.Position(p.rows.count) - 1
-			if last <= after {
-				position = last + 1
+			end := position + eventlog.Position(p.rows.count)
+			if end <= after+1 {
+				position = end
 				continue
 			}
-			rest := p.rows.columns
-			for ; position <= last; position++ {
-				e := d.stored(&rest, position, c.recorded)
-				if position <= after {
-					continue
+			for rest := p.rows.columns; position < end; position++ {
+				if n == len(events) {
+					return n
 				}
-				if len(events) == limit {
-					return events
+				if events[n] = d.next(&rest, position, c.recorded); position > after {
+					n++
 				}
-				events = append(events, e)
 			}
 		}
 	}
-	return events
+	return n
 }
 
-// stored takes the next event from encoded columns: what Postgres would return of it.
-func (d *decoder) stored(columns *[numColumns][]byte, position eventlog.Position, recorded time.Time) eventlog.Event {
+// recalling decodes what Postgres would return, from the columns that it was sent.
+type recalling struct {
+	decoder
+	values  [numColumns + 2][]byte
+	numbers [16]byte // position and time, which the log has given
+}
+
+// next takes an event from the columns.
+func (d *recalling) next(columns *[numColumns][]byte, position eventlog.Position, recorded time.Time) eventlog.Event {
 	var v [numColumns][]byte
 	for i, rest := range columns {
 		n := 4 + binary.BigEndian.Uint32(rest)
 		v[i], columns[i] = rest[4:n:n], rest[n:]
 	}
-	return d.event([][]byte{
-		binary.BigEndian.AppendUint64(nil, uint64(position)), v[id], v[organization], v[category], v[stream], v[version],
-		v[kind], v[schema], v[data], v[metadata], v[occurredAt], binary.BigEndian.AppendUint64(nil, uint64(recorded.UnixMicro()-postgresEpoch)),
-	})
+	place, instant := d.numbers[:8], d.numbers[8:]
+	binary.BigEndian.PutUint64(place, uint64(position))
+	binary.BigEndian.PutUint64(instant, uint64(recorded.UnixMicro()-postgresEpoch))
+	d.values = [...][]byte{place, v[id], v[organization], v[category], v[stream], v[version], v[kind], v[schema], v[data], v[metadata], v[occurredAt], instant}
+	return d.event(d.values[:])
 }

@@ -19,7 +19,11 @@ func TestWhatIsRecalledIsWhatIsRead(t *testing.T) {
 	pool := pgtest.New(t, postgres.Migrate)
 	log, other := open(t, pool, postgres.Config{}), open(t, pool, postgres.Config{})
 	mustAppend(t, log, newStream(), 0, newEvent())
-	if events := log.Recall(0, 10); len(events) > 0 {
+	recall := func(after eventlog.Position, limit int) []eventlog.Event {
+		events := make([]eventlog.Event, limit)
+		return events[:log.Recall(after, events)]
+	}
+	if events := recall(0, 10); len(events) > 0 {
 		t.Errorf("kept for nobody: %v", events)
 	}
 	appending := func(log *postgres.Log, clients, rounds int) {
@@ -46,19 +50,22 @@ func TestWhatIsRecalledIsWhatIsRead(t *testing.T) {
 		read := readAll(t, log)
 		for after := range eventlog.Position(len(read)) {
 			for _, limit := range []int{1, 7, 1000} {
-				events := log.Recall(after, limit)
+				events := recall(after, limit)
 				if recalled += len(events); len(events) > limit || len(events) > 0 && !reflect.DeepEqual(events, read[after:int(after)+len(events)]) {
 					t.Fatalf("recalled after %s:\n%+v\nread:\n%+v", after, events, read[after:int(after)+len(events)])
 				}
 			}
 		}
-		if events := log.Recall(eventlog.Position(len(read)), 10); len(events) > 0 {
+		if events := recall(eventlog.Position(len(read)), 10); len(events) > 0 {
 			t.Error(events)
 		}
 	}
-	compare()
-	if events := log.Recall(1, 1000); len(events) != 8*10*3 {
+	if events := recall(1, 1000); len(events) != 8*10*3 {
 		t.Errorf("%d events are recalled", len(events))
+	}
+	compare()
+	if events := recall(1, 1000); len(events) > 0 {
+		t.Error("what nobody needs any more is kept")
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { appending(other, 4, 20) })
@@ -67,7 +74,7 @@ func TestWhatIsRecalledIsWhatIsRead(t *testing.T) {
 	appending(log, 1, 2)
 	compare()
 	last := mustAppend(t, other, newStream(), 0, newEvent()).Position
-	if events := log.Recall(last-1, 10); len(events) > 0 {
+	if events := recall(last-1, 10); len(events) > 0 {
 		t.Error("an event of another process is recalled:", events)
 	}
 	if recalled == 0 {
@@ -78,30 +85,33 @@ func TestWhatIsRecalledIsWhatIsRead(t *testing.T) {
 // What is kept is bounded, by number and by bytes.
 func TestWhatIsRecalledIsBounded(t *testing.T) {
 	log := open(t, pgtest.New(t, postgres.Migrate), postgres.Config{})
-	log.Recall(0, 1)
+	some := make([]eventlog.Event, 40_000)
+	wanted := func() { log.Recall(0, nil) } // forgets nothing
 	large := []byte(`{"n":"` + strings.Repeat("7", 1<<19) + `"}`)
 	for range 40 { // 20 MB
 		e := newEvent()
 		e.Data = large
+		wanted()
 		mustAppend(t, log, newStream(), 0, e)
 	}
-	if events := log.Recall(38, 10); len(events) != 2 || len(events[1].Data) != len(large) {
-		t.Errorf("%d of the newest", len(events))
+	if n := log.Recall(5, some); n > 0 {
+		t.Error(n, "from old ones on are kept")
 	}
-	if events := log.Recall(5, 10); len(events) > 0 {
-		t.Error("old ones are kept")
-	}
-	for range 40 {
-		some := make([]eventlog.NewEvent, 1000)
-		for i := range some {
-			some[i] = newEvent()
-		}
-		mustAppend(t, log, newStream(), 0, some...)
-	}
-	if n := len(log.Recall(40+39_000, 2000)); n != 1000 {
+	if n := log.Recall(10, some); n != 30 || len(some[0].Data) != len(large) {
 		t.Errorf("%d of the newest", n)
 	}
-	if events := log.Recall(41, 10); len(events) > 0 {
-		t.Error("old ones are kept")
+	for range 40 {
+		events := make([]eventlog.NewEvent, 1000)
+		for i := range events {
+			events[i] = newEvent()
+		}
+		wanted()
+		mustAppend(t, log, newStream(), 0, events...)
+	}
+	if n := log.Recall(40+7000, some); n > 0 {
+		t.Error(n, "from old ones on are kept")
+	}
+	if n := log.Recall(40+8000, some); n != 32_000 {
+		t.Errorf("%d of the newest", n)
 	}
 }

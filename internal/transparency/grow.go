@@ -15,8 +15,12 @@ import (
 )
 
 // growPage is how many events are read and added at once: large enough that a commit and the rewriting of partial tiles
-// cost little beside them, small enough to hold a few at a time in memory.
-const growPage = 8192
+// cost little beside them, small enough to hold a few at a time in memory. What need not be read is hashed in portions that
+// the processor's cache holds.
+const (
+	growPage   = 8192
+	recallPage = 512
+)
 
 // state is how far a tree has grown.
 type state struct {
@@ -24,6 +28,7 @@ type state struct {
 	position, before eventlog.Position // of the newest event in it and of the one before
 	newest           tlog.Hash         // of the leaf of the newest event
 	positions        []byte            // of the leaves that are in no full tile, 8 bytes each
+	hasher           hasher
 }
 
 // growth is the state as this process knows it, nil if it must be read.
@@ -61,17 +66,17 @@ func (t *Tree) grow(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	events, err := t.follow(ctx, s)
-	if err != nil || len(events) == 0 {
+	from := s.size
+	full, err := t.follow(ctx, s)
+	if err != nil || s.size == from {
 		return 0, err
 	}
 	t.growth.state = nil // in case of an error
-	from := s.size
-	if err := t.save(ctx, from, s, s.add(events)); err != nil {
+	if err := t.save(ctx, from, s, append(full, s.partial()...)); err != nil {
 		return 0, err
 	}
 	t.growth.state = s
-	return len(events), nil
+	return int(s.size - from), nil
 }
 
 // state returns the known state, or reads it and compares its newest event with the log's.
@@ -111,20 +116,37 @@ func (t *Tree) readState(ctx context.Context) (*state, error) {
 	return s, err
 }
 
-// follow reads the events that follow the tree's newest. A log without gaps is read from that one on, so that one that was
-// rolled back and went on differently is noticed at once; elsewhere a reader that goes back costs the server a search.
-func (t *Tree) follow(ctx context.Context, s *state) ([]eventlog.Event, error) {
-	if _, gapless := t.log.(eventlog.Counter); !gapless || s.size == 0 {
-		return t.log.ReadAll(ctx, s.position, growPage)
+// follow adds the events that follow the tree's newest and returns the tiles that are full by them. It takes them as this process
+// has appended them, if it still has them in hand, else as the log has them. In a log without gaps it looks at the newest
+// first, so that one that was rolled back and went on differently is noticed at once; elsewhere a reader that goes back costs
+// the server a search.
+func (t *Tree) follow(ctx context.Context, s *state) (full []tile, err error) {
+	var events []eventlog.Event
+	_, gapless := t.log.(eventlog.Counter)
+	if log, ok := t.log.(eventlog.Recaller); ok {
+		events = make([]eventlog.Event, recallPage)
+		if n := log.Recall(s.position, events); n > 0 {
+			if err := t.checkNewest(ctx, s); err != nil {
+				return nil, err
+			}
+			for to := s.size + growPage; n > 0 && s.size < to; n = log.Recall(s.position, events) {
+				full = append(full, s.add(events[:n])...)
+			}
+			return full, nil
+		}
 	}
-	events, err := t.log.ReadAll(ctx, s.before, growPage+1)
-	if err == nil {
-		err = s.begins(events)
+	if gapless && s.size > 0 {
+		if events, err = t.log.ReadAll(ctx, s.before, growPage+1); err == nil {
+			err = s.begins(events)
+		}
+		events = events[min(1, len(events)):]
+	} else {
+		events, err = t.log.ReadAll(ctx, s.position, growPage)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return events[1:], nil
+	return s.add(events), nil
 }
 
 // checkNewest looks whether the log still holds the newest event in the tree: what would follow it otherwise is the end of
@@ -149,21 +171,25 @@ func (s *state) begins(events []eventlog.Event) error {
 	return nil
 }
 
-// add adds events and returns the tiles that are full or changed by it.
-func (s *state) add(events []eventlog.Event) (changed []tile) {
-	var h hasher
+// add adds events and returns the tiles that are full by it.
+func (s *state) add(events []eventlog.Event) (full []tile) {
 	for i := range events {
 		s.before, s.position = s.position, events[i].Position
 		s.positions = binary.BigEndian.AppendUint64(s.positions, uint64(s.position))
-		s.newest = h.hash(s.size, &events[i])
+		s.newest = s.hasher.hash(s.size, &events[i])
 		s.edge.add(s.newest, func(level int, number uint64, hashes []tlog.Hash) {
-			full := tile{level: level, number: number, hashes: packed(hashes)}
+			tile := tile{level: level, number: number, hashes: packed(hashes)}
 			if level == 0 {
-				full.positions, s.positions = s.positions, nil
+				tile.positions, s.positions = s.positions, nil
 			}
-			changed = append(changed, full)
+			full = append(full, tile)
 		})
 	}
+	return full
+}
+
+// partial returns the tiles at the right edge, which are not full.
+func (s *state) partial() (tiles []tile) {
 	for level, hashes := range s.levels {
 		if len(hashes) == 0 {
 			continue
@@ -172,9 +198,9 @@ func (s *state) add(events []eventlog.Event) (changed []tile) {
 		if level == 0 {
 			partial.positions = s.positions[:len(s.positions):len(s.positions)]
 		}
-		changed = append(changed, partial)
+		tiles = append(tiles, partial)
 	}
-	return changed
+	return tiles
 }
 
 // save moves the tree from a size, in one transaction with the tiles; errMoved if it was not at that size any more. It does

@@ -12,7 +12,7 @@ import (
 // RunnerConfig tunes a [Runner]; the zero value is good.
 type RunnerConfig struct {
 	Interval  time.Duration // between two checkpoints while the log grows; default 50 s, so that with all else it is a minute
-	Pause     time.Duration // between two additions to the tree, so that they are large; default 500 ms
+	Pause     time.Duration // between two additions to the tree, so that they are large; default 500 ms; the log has a second of them in hand
 	Lease     time.Duration // how long the tree stays with a runner that is not heard of; default 10 s
 	Publisher Publisher     // where checkpoints go; default nowhere
 	Logger    *slog.Logger  // of what could not be done and will be tried again; default: none
@@ -26,6 +26,7 @@ type Runner struct {
 	signed Checkpoint // the newest known here
 	at     time.Time  // when this runner looked last whether to sign
 	owed   bool       // signed has not been published
+	leased time.Time  // when the lease was taken last
 	told   time.Time  // when a failure was logged last
 }
 
@@ -87,11 +88,20 @@ func (r *Runner) idle(ctx context.Context) {
 	}
 }
 
-// lease reports whether this runner is the one to work.
+// lease reports whether this runner is the one to work. It asks again when a quarter of the lease is over.
 func (r *Runner) lease(ctx context.Context) (bool, error) {
+	now := time.Now()
+	if now.Sub(r.leased) < r.config.Lease/4 {
+		return true, nil
+	}
+	r.leased = time.Time{}
 	tag, err := r.tree.pool.Exec(ctx, `update transparency.trees set runner = $2, runs_until = now() + $3
 		where log = $1 and (runner = $2 or runs_until <= now() or runner is null)`, r.tree.id, r.id, r.config.Lease)
-	return err == nil && tag.RowsAffected() == 1, unavailable(err)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, unavailable(err)
+	}
+	r.leased = now
+	return true, nil
 }
 
 // release lets another runner begin at once. If it fails the lease runs out.
