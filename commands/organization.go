@@ -166,6 +166,20 @@ func (c *Commands) RemovePermission(ctx context.Context, p *Principal, in Permis
 	})
 }
 
+// GrantSQL puts on record that a login of the database may read the organization's rows. Call it before it may.
+func (c *Commands) GrantSQL(ctx context.Context, p *Principal, cmd Command, login string) (Result, error) {
+	return c.govern(ctx, p, cmd, func(s organization.State, _ *act) ([]organization.Event, error) {
+		return organization.GrantSQL(s, login)
+	})
+}
+
+// RevokeSQL puts on record that it may no longer.
+func (c *Commands) RevokeSQL(ctx context.Context, p *Principal, cmd Command, login string) (Result, error) {
+	return c.govern(ctx, p, cmd, func(s organization.State, _ *act) ([]organization.Event, error) {
+		return organization.RevokeSQL(s, login)
+	})
+}
+
 // CreateTeam is the input of [Commands.CreateTeam].
 type CreateTeam struct {
 	Command

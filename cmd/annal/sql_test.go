@@ -35,6 +35,16 @@ func TestAnAnalystReadsWithSQL(t *testing.T) {
 	if out := h.must("sql", "grant", "analyst"); !strings.Contains(out, "analyst reads ") {
 		t.Error(out)
 	}
+	h.must("sql", "grant", "analyst") // again
+	onRecord := func(want string) {
+		t.Helper()
+		var got string
+		if err := db.QueryRow(t.Context(), `select coalesce(string_agg(concat_ws(' ', type, data->>'login', metadata->>'reason'), ', ' order by position), '') from eventlog.events where type like 'organization.sql%'`).Scan(&got); err != nil || got != want {
+			t.Errorf("on record is %q, want %q: %v", got, want, err)
+		}
+	}
+	granted := "organization.sql_granted analyst " + operator() + " at the command line"
+	onRecord(granted)
 	if out := h.must("sql", "list"); !strings.Contains(out, "analyst ") || !strings.Contains(out, operator()) {
 		t.Error(out)
 	}
@@ -58,6 +68,7 @@ func TestAnAnalystReadsWithSQL(t *testing.T) {
 		t.Errorf("after a reprojection %d customers, before %d: %v", again, customers, err)
 	}
 	h.must("sql", "revoke", "analyst")
+	onRecord(granted + ", " + strings.Replace(granted, "granted", "revoked", 1))
 	if refused, ok := errors.AsType[*pgconn.PgError](conn.QueryRow(t.Context(), "select count(*) from bi.customers").Scan(&again)); !ok || refused.Code != "42501" {
 		t.Errorf("after it was revoked: %v", refused)
 	}

@@ -237,6 +237,35 @@ func SkipEvent(s State, wish EventSkipped) ([]Event, error) {
 	return checked(bad, wish)
 }
 
+// GrantSQL lets a login of the database read the organization's rows.
+func GrantSQL(s State, login string) ([]Event, error) {
+	if s.reads[login] {
+		return nil, nil
+	}
+	return ofLogin(s, login, SQLGranted{login})
+}
+
+// RevokeSQL takes that away, also from a login that was let before there were events of it.
+func RevokeSQL(s State, login string) ([]Event, error) {
+	if reads, known := s.reads[login]; known && !reads {
+		return nil, nil
+	}
+	return ofLogin(s, login, SQLRevoked{login})
+}
+
+const maxLogin = 63 // bytes: of a name in Postgres
+
+func ofLogin(s State, login string, e Event) ([]Event, error) {
+	if s.Name == "" {
+		return nil, ErrNotFound
+	}
+	bad := domain.Invalid{}
+	if login == "" || len(login) > maxLogin {
+		bad["login"] = "must be told, of at most 63 bytes"
+	}
+	return checked(bad, e)
+}
+
 // checked returns the events of a wish in whose fields nothing is wrong.
 func checked(bad domain.Invalid, events ...Event) ([]Event, error) {
 	if err := bad.Err(); err != nil {

@@ -9,7 +9,8 @@ import (
 // Category names the streams of organizations. An organization's stream has the organization's own id.
 const Category = "organization"
 
-// Event is a fact about one organization: its roles, its tree of teams, its rules, what it left out of a read model.
+// Event is a fact about one organization: its roles, its tree of teams, its rules, what it left out of a read model, which logins of the
+// database read its rows.
 type Event interface{ organizationEvent() }
 
 // Codec names every event for storage. A name is for ever; its Go type is not.
@@ -23,6 +24,8 @@ var Codec = domain.NewCodec(map[string]Event{
 	"organization.team_manager_set":       TeamManagerSet{},
 	"organization.lockout_policy_changed": LockoutPolicyChanged{},
 	"organization.event_skipped":          EventSkipped{},
+	"organization.sql_granted":            SQLGranted{},
+	"organization.sql_revoked":            SQLRevoked{},
 })
 
 // Source names the import that an event came from; empty: a person's act.
@@ -74,6 +77,13 @@ type (
 		Stream    uuid.UUID `json:"stream"`
 		Reason    string    `json:"reason"`
 	}
+	// SQLGranted lets a login of the database read the organization's rows in the views for SQL; SQLRevoked takes that away.
+	SQLGranted struct {
+		Login string `json:"login"`
+	}
+	SQLRevoked struct {
+		Login string `json:"login"`
+	}
 )
 
 func (Registered) organizationEvent()           {}
@@ -85,3 +95,5 @@ func (TeamMoved) organizationEvent()            {}
 func (TeamManagerSet) organizationEvent()       {}
 func (LockoutPolicyChanged) organizationEvent() {}
 func (EventSkipped) organizationEvent()         {}
+func (SQLGranted) organizationEvent()           {}
+func (SQLRevoked) organizationEvent()           {}

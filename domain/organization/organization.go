@@ -38,6 +38,7 @@ type State struct {
 	Lockout       Lockout
 	PolicyVersion int // of Lockout, from 1
 	skipped       map[skipped]bool
+	reads         map[string]bool     // by login of the database; false: no more
 	known         map[Permission]bool // that events have spoken of
 }
 
@@ -111,6 +112,10 @@ func Evolve(s State, e Event) State {
 		s.PolicyVersion++
 	case EventSkipped:
 		s.skipped = with(s.skipped, skipped{e.ReadModel, e.Event}, true)
+	case SQLGranted:
+		s.reads = with(s.reads, e.Login, true)
+	case SQLRevoked:
+		s.reads = with(s.reads, e.Login, false)
 	default:
 		panic(fmt.Sprintf("organization: Evolve lacks %T", e))
 	}

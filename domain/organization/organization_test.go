@@ -3,6 +3,7 @@ package organization
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,6 +156,29 @@ func TestLockoutPolicy(t *testing.T) {
 	if s := domaintest.Fold(t, Codec, Evolve, events{org, strict}...); s.PolicyVersion != 2 || s.Lockout.Attempts != 5 {
 		t.Errorf("%+v", s)
 	}
+}
+
+func TestLoginsOfTheDatabase(t *testing.T) {
+	grant := func(login string) func(State) ([]Event, error) {
+		return func(s State) ([]Event, error) { return GrantSQL(s, login) }
+	}
+	revoke := func(login string) func(State) ([]Event, error) {
+		return func(s State) ([]Event, error) { return RevokeSQL(s, login) }
+	}
+	granted, revoked := SQLGranted{"lena"}, SQLRevoked{"lena"}
+	invalid := domain.Invalid{"login": "must be told, of at most 63 bytes"}
+	domaintest.Run(t, Codec, Evolve,
+		story{Name: "granted", Given: events{org}, When: grant("lena"), Then: events{granted}},
+		story{Name: "granted before", Given: events{org, granted}, When: grant("lena")},
+		story{Name: "another one", Given: events{org, granted}, When: grant("ivo"), Then: events{SQLGranted{"ivo"}}},
+		story{Name: "revoked", Given: events{org, granted}, When: revoke("lena"), Then: events{revoked}},
+		story{Name: "revoked, granted when there were no events of it", Given: events{org}, When: revoke("lena"), Then: events{revoked}},
+		story{Name: "revoked before", Given: events{org, granted, revoked}, When: revoke("lena")},
+		story{Name: "granted again", Given: events{org, granted, revoked}, When: grant("lena"), Then: events{granted}},
+		story{Name: "no login", Given: events{org}, When: grant(""), Err: invalid},
+		story{Name: "a long login", Given: events{org}, When: revoke(strings.Repeat("a", 64)), Err: invalid},
+		story{Name: "no organization", When: grant("lena"), Err: ErrNotFound},
+	)
 }
 
 func TestEventsAreSkippedOnceAndForAReason(t *testing.T) {

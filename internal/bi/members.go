@@ -38,9 +38,9 @@ var guards = []string{
 }
 
 // Grant lets a login, made by who administers the database, see the rows of an organization, as the owner of the database. It is
-// safe to call again. guarded is false if the owner may not set the login's defaults. Errors: [ErrNoLogin], [ErrTooMighty],
-// [ErrNoReader].
-func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid.UUID, by string) (guarded bool, err error) {
+// safe to call again. It calls record before it grants, and grants nothing if that fails. guarded is false if the owner may not set the
+// login's defaults. Errors: [ErrNoLogin], [ErrTooMighty], [ErrNoReader], that of record.
+func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid.UUID, by string, record func() error) (guarded bool, err error) {
 	name := pgx.Identifier{login}.Sanitize()
 	err = locked(ctx, owner, func(tx pgx.Tx) error {
 		var signsIn, mighty, reader bool
@@ -57,6 +57,9 @@ func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid
 			return fmt.Errorf("%w: %s", ErrTooMighty, login)
 		case !reader:
 			return ErrNoReader
+		}
+		if err := record(); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, "grant "+Reader+" to "+name); err != nil {
 			return err
@@ -79,15 +82,25 @@ func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid
 	return true, nil
 }
 
-// Revoke takes an organization away from a login, all of them if it is zero. ErrNotGranted if there is nothing to take away.
-func Revoke(ctx context.Context, owner *pgx.Conn, login string, organization uuid.UUID) error {
+// Revoke takes an organization away from a login, all of them if it is zero, and calls record for each before it is taken away. Errors:
+// [ErrNotGranted] if there is nothing to take away, that of record.
+func Revoke(ctx context.Context, owner *pgx.Conn, login string, organization uuid.UUID, record func(organization uuid.UUID) error) error {
 	return locked(ctx, owner, func(tx pgx.Tx) error {
-		gone, err := tx.Exec(ctx, `delete from bi.members where login = $1 and (organization = $2 or $2 = $3)`, login, organization, uuid.Nil)
+		rows, err := tx.Query(ctx, `delete from bi.members where login = $1 and (organization = $2 or $2 = $3) returning organization`, login, organization, uuid.Nil)
 		if err != nil {
 			return err
 		}
-		if gone.RowsAffected() == 0 {
+		gone, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return err
+		}
+		if len(gone) == 0 {
 			return fmt.Errorf("%w: %s", ErrNotGranted, login)
+		}
+		for _, organization := range gone {
+			if err := record(organization); err != nil {
+				return err
+			}
 		}
 		var last bool // and still in Postgres
 		if err := tx.QueryRow(ctx, `select not exists (select from bi.members where login = $1) and exists (select from pg_roles where rolname = $1)`, login).Scan(&last); err != nil || !last {

@@ -257,6 +257,10 @@ func organizationSummary(e organization.Event) string {
 		return "team given a manager"
 	case organization.LockoutPolicyChanged:
 		return fmt.Sprintf("lockout: after %d wrong passwords within %s, for %s", e.Attempts, time.Duration(e.Window), time.Duration(e.LockFor))
+	case organization.SQLGranted:
+		return fmt.Sprintf("login %q of the database may read with SQL", e.Login)
+	case organization.SQLRevoked:
+		return fmt.Sprintf("login %q of the database may no longer read with SQL", e.Login)
 	case organization.EventSkipped:
 		return fmt.Sprintf("%s at position %d left out of the read model %s: %s", e.Type, e.Position, e.ReadModel, e.Reason)
 	}
