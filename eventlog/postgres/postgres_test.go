@@ -398,3 +398,55 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What somebody puts beside the log, past its constraints, is in no stream and no page, and is told.
+func TestWhatStandsBesideTheLogIsFoundAndNotObeyed(t *testing.T) {
+	pool := pgtest.New(t, postgres.Migrate)
+	log, s := open(t, pool, postgres.Config{}), newStream()
+	mustAppend(t, log, s, 0, newEvent(), newEvent())
+	forge := func(position int) error {
+		_, err := pool.Exec(t.Context(), `insert into eventlog.events select $1, gen_random_uuid(), organization, category, stream, 3, type, schema, data, metadata,
+			occurred_at, recorded_at from eventlog.events where position = 2`, position)
+		return err
+	}
+	inspect := func(want string, at eventlog.Position) {
+		t.Helper()
+		if problem, position, err := log.Inspect(t.Context()); err != nil || !strings.Contains(problem, want) || (problem == "") != (want == "") || position != at {
+			t.Errorf("%q at %s, %v; want %q at %s", problem, position, err, want, at)
+		}
+	}
+	inspect("", 0)
+	if err := forge(0); err == nil {
+		t.Error("an event before the beginning was taken")
+	}
+	owner := func(sql string) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), "set session_replication_role = replica; "+sql+"; reset session_replication_role"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owner("alter table eventlog.events drop constraint events_from_one")
+	for _, position := range []int{0, -7} {
+		if err := forge(position); err != nil {
+			t.Fatal(err)
+		}
+		inspect(fmt.Sprintf("1 events stand before the beginning of the log, the first at position %d", position), 1)
+		streams, err := log.ReadStreams(t.Context(), eventlog.Tail{Stream: s})
+		if err != nil || len(streams[0]) != 2 {
+			t.Errorf("the stream has %d events, %v", len(streams[0]), err)
+		}
+		for e, err := range log.ReadStream(t.Context(), s, 2) {
+			t.Errorf("the stream has an event at %s, %v", e.Position, err)
+		}
+		if _, err := log.Append(t.Context(), s, 2, newEvent()); !errors.Is(err, eventlog.ErrConflict) {
+			t.Errorf("the next append to the stream: %v", err)
+		}
+		owner("delete from eventlog.events where position <= 0")
+	}
+	if err := forge(5); err != nil {
+		t.Fatal(err)
+	}
+	inspect("the log ends at position 2, and there are events up to 5", 3)
+	owner("delete from eventlog.events where position in (2, 5)")
+	inspect("the log ends at position 2, and its newest event is at 1", 2)
+}

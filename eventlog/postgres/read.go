@@ -15,16 +15,18 @@ import (
 
 const columns = `e.position, e.id, e.organization, e.category, e.stream, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at, e.recorded_at`
 
+// What was put in before the first position, past the log's own constraint, is in no stream: it would be obeyed there and be in
+// nothing that is verified.
 const (
 	selectAll = `select ` + columns + ` from eventlog.events e where e.position > $1 order by e.position limit $2`
 
 	selectStream = `select ` + columns + ` from eventlog.events e
-		where (e.organization, e.category, e.stream) = ($1, $2, $3) and e.version > $4 order by e.version limit $5`
+		where (e.organization, e.category, e.stream) = ($1, $2, $3) and e.version > $4 and e.position > 0 order by e.version limit $5`
 
 	selectStreams = `select t.n, e.* from unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[]) with ordinality
 		as t (organization, category, stream, after, n) cross join lateral (
 			select ` + columns + ` from eventlog.events e
-			where (e.organization, e.category, e.stream) = (t.organization, t.category, t.stream) and e.version > t.after
+			where (e.organization, e.category, e.stream) = (t.organization, t.category, t.stream) and e.version > t.after and e.position > 0
 			order by e.version) e`
 )
 

@@ -60,6 +60,11 @@ func (t *Tree) Verify(ctx context.Context, o VerifyOptions) (Verdict, error) {
 	if err := v.read(ctx, head, o.Progress); err != nil {
 		return Verdict{}, err
 	}
+	if log, ok := t.log.(eventlog.Inspector); ok {
+		if v.beside.problem, v.beside.position, err = log.Inspect(ctx); err != nil {
+			return Verdict{}, err
+		}
+	}
 	return v.verdict(ctx)
 }
 
@@ -84,6 +89,7 @@ type verification struct {
 	inner *finding // a hash above the leaves
 	moved *finding // an event at another position than its index says; positions are in no hash
 
+	beside    finding           // in the log's store, and not in the log
 	good      uint64            // size of the newest anchor that held
 	afterGood eventlog.Position // of the first event behind it
 	bad       *anchor           // the first that did not hold
@@ -332,6 +338,8 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 		d.Position, d.Problem = v.inner.position, v.inner.problem
 	case v.moved != nil:
 		d.Position, d.Problem = v.moved.position, v.moved.problem
+	case v.beside.problem != "":
+		d.Position, d.Problem = v.beside.position, v.beside.problem
 	default:
 		d.OK = true
 	}
