@@ -77,7 +77,8 @@ func (e *Erasures) Run(ctx context.Context) {
 	}
 }
 
-const pendingAtOnce = 20 // what is left is there at the next look
+// pendingAtOnce is how many requests are carried out together: they share the wait and the vacuum. What is left is there at the next look.
+const pendingAtOnce = 200
 
 // Look does what there is to do now. It is not for concurrent use.
 func (e *Erasures) Look(ctx context.Context) error {
@@ -87,15 +88,14 @@ func (e *Erasures) Look(ctx context.Context) error {
 	}
 	var errs []error
 	for len(e.config.Again) > 0 {
-		if err := e.forget(ctx, e.config.Again[0]); err != nil {
+		some := e.config.Again[:min(len(e.config.Again), pendingAtOnce)]
+		if err := e.forget(ctx, some); err != nil {
 			errs = append(errs, err)
 			break
 		}
-		e.config.Again = e.config.Again[1:]
+		e.config.Again = e.config.Again[len(some):]
 	}
-	for _, r := range pending {
-		errs = append(errs, e.carryOut(ctx, r))
-	}
+	errs = append(errs, e.carryOut(ctx, pending))
 	if time.Since(e.met) >= e.config.Meet {
 		err := e.meet(ctx)
 		if err == nil {
@@ -106,38 +106,65 @@ func (e *Erasures) Look(ctx context.Context) error {
 	return errors.Join(append(errs, e.keep(ctx))...)
 }
 
-func (e *Erasures) carryOut(ctx context.Context, r erasures.Request) error {
-	p, err := e.Commands.System(ctx, r.Organization)
-	if err != nil {
-		return err
+// carryOut carries requests out together. One that fails keeps no other from it.
+func (e *Erasures) carryOut(ctx context.Context, pending []erasures.Request) error {
+	var errs []error
+	failed := func(r erasures.Request, err error) { errs = append(errs, fmt.Errorf("erasure %s: %w", r.ID, err)) }
+	programs := make(map[uuid.UUID]*commands.Principal)
+	var gone []erasures.Request // who has a certificate and no key
+	var erased []commands.Erased
+	for _, r := range pending {
+		p := programs[r.Organization]
+		if p == nil {
+			var err error
+			if p, err = e.Commands.System(ctx, r.Organization); err != nil {
+				failed(r, err)
+				continue
+			}
+			programs[r.Organization] = p
+		}
+		done, err := e.Commands.CarryOutErasure(ctx, p, r.ID)
+		if err != nil {
+			failed(r, err)
+			continue
+		}
+		gone, erased = append(gone, r), append(erased, done)
 	}
-	done, err := e.Commands.CarryOutErasure(ctx, p, r.ID)
-	if err == nil {
-		err = e.forget(ctx, done)
+	if len(gone) == 0 {
+		return errors.Join(errs...)
 	}
-	if err == nil {
-		err = e.keep(ctx)
+	if err := e.forget(ctx, erased); err != nil {
+		failed(gone[0], err)
+		return errors.Join(errs...)
 	}
-	if err == nil {
-		_, err = e.Commands.FinishErasure(ctx, p, r.ID)
+	if err := e.keep(ctx); err != nil {
+		failed(gone[0], err)
+		return errors.Join(errs...)
 	}
-	if err != nil {
-		return fmt.Errorf("erasure %s: %w", r.ID, err)
+	for _, r := range gone {
+		if _, err := e.Commands.FinishErasure(ctx, programs[r.Organization], r.ID); err != nil {
+			failed(r, err)
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// forget does what is left when the certificate is in the log and the key is gone.
-func (e *Erasures) forget(ctx context.Context, erased commands.Erased) error {
-	if err := e.Engine.Wait(ctx, erased.Position); err != nil {
+// forget does what is left when certificates are in the log and keys are gone. How long it takes hardly depends on how many there are.
+func (e *Erasures) forget(ctx context.Context, erased []commands.Erased) error {
+	var position eventlog.Position
+	subjects := make([]eventlog.Stream, len(erased))
+	for i, one := range erased {
+		position, subjects[i] = max(position, one.Position), one.Stream
+	}
+	if err := e.Engine.Wait(ctx, position); err != nil {
 		return err
 	}
 	select {
-	case <-time.After(e.config.Heed): // from now on nobody opens anything with the key, and what was opened before is folded or shows as a rebuild
+	case <-time.After(e.config.Heed): // from now on nobody opens anything with the keys, and what was opened before is folded or shows as a rebuild
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	touched, err := e.Engine.Forget(ctx, erased.Stream)
+	touched, err := e.Engine.Forget(ctx, subjects...)
 	if err != nil {
 		return err
 	}
@@ -161,29 +188,37 @@ func (e *Erasures) meet(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		var again []commands.Erased
 		for i, s := range page {
 			if after = s.Position; erased[i] {
 				continue
 			}
-			if err := e.again(ctx, entryOf(s)); err != nil {
+			done, err := e.again(ctx, entryOf(s))
+			if err != nil {
 				return err
 			}
-			e.config.Logger.Warn("automations: erased again: a key was back, out of a backup", "subject", s.ID)
+			again = append(again, done)
+		}
+		if len(again) > 0 {
+			if err := e.forget(ctx, again); err != nil {
+				return err
+			}
+			e.config.Logger.Warn("automations: erased again: keys were back, out of a backup", "persons", len(again))
 		}
 	}
 }
 
 // again erases by a certificate.
-func (e *Erasures) again(ctx context.Context, one Entry) error {
+func (e *Erasures) again(ctx context.Context, one Entry) (commands.Erased, error) {
 	p, err := e.Commands.System(ctx, one.Organization)
 	if err != nil {
-		return err
+		return commands.Erased{}, err
 	}
 	done, err := e.Commands.Erase(ctx, p, one.Category, one.Subject, one.certificate())
 	if err != nil {
-		return fmt.Errorf("erase %s again: %w", one.Subject, err)
+		return commands.Erased{}, fmt.Errorf("erase %s again: %w", one.Subject, err)
 	}
-	return e.forget(ctx, done)
+	return done, nil
 }
 
 // keep writes who was erased into the list.
@@ -208,7 +243,7 @@ func (e *Erasures) keep(ctx context.Context) error {
 }
 
 func entryOf(s erasures.Subject) Entry {
-	return Entry{s.Organization, s.Category, s.ID, s.Request, s.RequestedBy, s.ApprovedBy, s.Reason, s.Key, s.Freed, s.ErasedAt.UTC()}
+	return Entry{s.Organization, s.Category, s.ID, s.Request, s.RequestedBy, s.ApprovedBy, s.Reason, s.Rule, s.Key, s.Freed, s.ErasedAt.UTC()}
 }
 
 // Entry is a line of the list of erasures: JSON, with nothing personal in it but the reason that people gave.
@@ -220,13 +255,14 @@ type Entry struct {
 	RequestedBy  uuid.UUID   `json:"requestedBy"`
 	ApprovedBy   uuid.UUID   `json:"approvedBy"`
 	Reason       string      `json:"reason"`
+	Rule         uuid.UUID   `json:"rule,omitzero"` // of retention
 	Key          string      `json:"keySha256,omitempty"`
 	Freed        []uuid.UUID `json:"freed,omitempty"`
 	ErasedAt     time.Time   `json:"erasedAt"`
 }
 
 func (e Entry) certificate() domain.Erased {
-	c := domain.Erased{Request: e.Request, RequestedBy: e.RequestedBy, ApprovedBy: e.ApprovedBy, Reason: e.Reason, Freed: e.Freed}
+	c := domain.Erased{Request: e.Request, RequestedBy: e.RequestedBy, ApprovedBy: e.ApprovedBy, Reason: e.Reason, Rule: e.Rule, Freed: e.Freed}
 	if key, err := hex.DecodeString(e.Key); err == nil && len(key) == len(c.Key) {
 		copy(c.Key[:], key)
 	}

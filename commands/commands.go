@@ -28,6 +28,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/auth"
@@ -93,6 +94,7 @@ type Commands struct {
 	erasures      aggregate[erasure.State, erasure.Event]
 	audits        aggregate[audit.State, audit.Event]
 	reports       aggregate[reporting.State, reporting.Event]
+	retentions    aggregate[retention.State, retention.Event]
 }
 
 // New returns the write side of a log.
@@ -109,6 +111,7 @@ func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth
 		reservations:  newAggregate(reservation.Category, reservation.Codec, reservation.Evolve, size),
 		sources:       newAggregate(source.Category, source.Codec, source.Evolve, size),
 		erasures:      newAggregate(erasure.Category, erasure.Codec, erasure.Evolve, size),
+		retentions:    newAggregate(retention.Category, retention.Codec, retention.Evolve, size),
 		audits:        newAggregate(audit.Category, audit.Codec, audit.Evolve, size),
 		reports:       newAggregate(reporting.Category, reporting.Codec, reporting.Evolve, size),
 	}

@@ -13,14 +13,19 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// Forget blanks what is personal of a subject that was erased, wherever the fold of its certificate does not: in the tables of
-// former versions of read models and of results, and in the errors of events of its stream that are parked, which may quote them.
-// Call it when the certificate is folded everywhere and no process holds the subject's key. It returns the tables whose dead rows
+// Forget blanks what is personal of subjects that were erased, wherever the folds of their certificates do not: in the tables of
+// former versions of read models and of results, and in the errors of events of their streams that are parked, which may quote them.
+// Call it when the certificates are folded everywhere and no process holds the subjects' keys. It returns the tables whose dead rows
 // hold what was blanked, by it and by the folds, with their schemas. The error is [ErrRebuilding] while a rebuild or a result may still be
 // written from what was read before: then call it again.
-func (e *Engine) Forget(ctx context.Context, subject eventlog.Stream) (touched []string, err error) {
-	if _, err := e.pool.Exec(ctx, `update projections.parked set error = 'not kept: the person was erased'
-		where organization = $1 and category = $2 and stream = $3 and error is not null`, subject.Organization, subject.Category, subject.ID); err != nil {
+func (e *Engine) Forget(ctx context.Context, subjects ...eventlog.Stream) (touched []string, err error) {
+	ids, organizations, categories := make([]uuid.UUID, len(subjects)), make([]uuid.UUID, len(subjects)), make([]string, len(subjects))
+	for i, s := range subjects {
+		ids[i], organizations[i], categories[i] = s.ID, s.Organization, s.Category
+	}
+	if _, err := e.pool.Exec(ctx, `update projections.parked p set error = 'not kept: the person was erased'
+		from unnest($1::uuid[], $2::text[], $3::uuid[]) as s (organization, category, id)
+		where p.organization = s.organization and p.category = s.category and p.stream = s.id and p.error is not null`, organizations, categories, ids); err != nil {
 		return nil, fmt.Errorf("projections: forget: %w", err)
 	}
 	touched = append(touched, "projections.parked")
@@ -74,7 +79,7 @@ func (e *Engine) Forget(ctx context.Context, subject eventlog.Stream) (touched [
 				if f.schema == r.model.Schema.String() || len(set) == 0 || !slices.Contains(f.columns, key) {
 					continue
 				}
-				if _, err := e.pool.Exec(ctx, fmt.Sprintf("update %s.%s set %s where %s = $1", f.schema, f.table, strings.Join(set, ", "), key), subject.ID); err != nil {
+				if _, err := e.pool.Exec(ctx, fmt.Sprintf("update %s.%s set %s where %s = any($1)", f.schema, f.table, strings.Join(set, ", "), key), ids); err != nil {
 					return nil, fmt.Errorf("projections: forget in %s: %w", f.schema, err)
 				}
 			}

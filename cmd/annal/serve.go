@@ -136,6 +136,7 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 			return nil
 		})
 		behind.Go(func() error { i.Erasures(logger).Run(background); return nil })
+		behind.Go(func() error { i.Retention(logger).Run(background); return nil })
 		behind.Go(func() error {
 			transparency.NewRunner(i.Audit, transparency.RunnerConfig{Publisher: f.publisher(), Logger: logger}).Run(background)
 			return nil

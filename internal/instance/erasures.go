@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/automations"
+	"github.com/annal-crm/annal/projections/retention"
 )
 
 // Erasures returns the automation that carries out erasures on this instance.
@@ -18,6 +19,16 @@ func (i *Instance) Erasures(logger *slog.Logger) *automations.Erasures {
 	return automations.NewErasures(automations.ErasureDependencies{
 		Commands: i.Commands, Vault: i.Vault, Engine: i.Engine, DB: i.Pool, Vacuum: i.Vacuum,
 	}, automations.ErasureConfig{Again: i.erasedAgain, List: i.ErasureList, Logger: logger})
+}
+
+// Retention returns the automation that applies rules of retention on this instance.
+func (i *Instance) Retention(logger *slog.Logger) *automations.Retention {
+	return automations.NewRetention(i.Commands, i.RetentionSource(), automations.RetentionConfig{Logger: logger})
+}
+
+// RetentionSource is where it is asked whom a rule would erase.
+func (i *Instance) RetentionSource() retention.Source {
+	return retention.Source{Log: i.Log, Engine: i.Engine, DB: i.Pool}
 }
 
 // MeetErasures makes what was restored from a backup meet the list of erasures that is kept beside the master key. Call it before

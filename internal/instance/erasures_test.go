@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ type office struct {
 	stop       func()
 	key        string
 	dir        string
+	ahead      atomic.Int64 // of the machine's clock
 }
 
 type logs struct {
@@ -66,11 +68,18 @@ func (l *logs) String() string {
 // open opens the office on a database. The automation is the test's to run.
 func open(t *testing.T, address, key, dir string) *office {
 	t.Helper()
+	return openOn(t, address, "", key, dir)
+}
+
+// openOn opens an office whose log is in an EventStoreDB; "": in Postgres.
+func openOn(t *testing.T, address, store, key, dir string) *office {
+	t.Helper()
 	o := &office{T: t, logs: &logs{}, key: key, dir: dir}
 	logger := slog.New(slog.NewTextHandler(o.logs, nil))
 	i, err := instance.Open(t.Context(), instance.Config{
-		DatabaseURL: address, MasterKey: key, DataDir: dir,
-		Commands: commands.Config{LoginFloor: -1}, Projections: projections.Config{Logger: logger},
+		DatabaseURL: address, EventStoreURL: store, MasterKey: key, DataDir: dir,
+		Commands:    commands.Config{LoginFloor: -1, Clock: func() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }},
+		Projections: projections.Config{Logger: logger},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -117,12 +126,18 @@ func (o *office) member(login, name, email string, roles ...string) uuid.UUID {
 	return made.ID
 }
 
-// ask asks for an erasure and approves it, as two persons.
-func (o *office) ask(category string, subject uuid.UUID) uuid.UUID {
+// second makes another administrator, if there is none.
+func (o *office) second() {
 	o.Helper()
 	if o.grace == nil {
 		o.grace = must(o.Commands.Acting(o.Context(), commands.Home, o.member("grace", "Grace", "", "administrator"), commands.Origin{}))
 	}
+}
+
+// ask asks for an erasure and approves it, as two persons.
+func (o *office) ask(category string, subject uuid.UUID) uuid.UUID {
+	o.Helper()
+	o.second()
 	asked := must(o.Commands.RequestErasure(o.Context(), o.ada, commands.RequestErasure{Command: commands.Command{Reason: "asked"}, Category: category, Subject: subject}))
 	must(o.Commands.ApproveErasure(o.Context(), o.grace, commands.OnErasure{RequestID: asked.ID}))
 	return asked.ID

@@ -34,6 +34,7 @@ import (
 	"github.com/annal-crm/annal/projections/deadlines"
 	"github.com/annal-crm/annal/projections/erasures"
 	"github.com/annal-crm/annal/projections/opportunities"
+	"github.com/annal-crm/annal/projections/retention"
 	"github.com/annal-crm/annal/projections/sales"
 )
 
@@ -72,7 +73,7 @@ type Instance struct {
 
 // Models are all read models there are.
 func Models() []projections.ReadModel {
-	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model, erasures.Model}
+	return []projections.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model, erasures.Model, retention.Model}
 }
 
 // Open opens the instance, making what is missing. Its errors are for people: they say what was tried and what to do.

@@ -62,6 +62,11 @@ func ByLoginName(ctx context.Context, db projections.DB, v projections.Viewer, n
 	return rows[0], true, nil
 }
 
+// Holders returns the accounts of an organization, not erased, that have one of some roles. It is for the program itself: names are in it.
+func Holders(ctx context.Context, db projections.DB, organization uuid.UUID, roles []string) ([]Account, error) {
+	return table.Find(ctx, db, "t.organization = $1 and t.roles && $2 and not t.erased order by t.id", organization, roles)
+}
+
 // normalised is the form in which names are claimed and stored (package commands does it on the way in).
 func normalised(name string) string {
 	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(strings.TrimSpace(name))))

@@ -21,11 +21,12 @@ import (
 )
 
 var (
-	schema = projections.Schema{Name: "erasures", Version: 1}
+	schema = projections.Schema{Name: "erasures", Version: 2}
 
 	requests = projections.NewTable[uuid.UUID, Request](schema, "requests", projections.TableConfig{Indexes: []string{
 		"(organization, asked_at, id)",
 		"(status) where status = 'approved'",
+		"(rule) where rule is not null",
 	}})
 	subjects = projections.NewTable[uuid.UUID, Subject](schema, "subjects", projections.TableConfig{Indexes: []string{"(position)"}})
 )
@@ -60,6 +61,7 @@ type Request struct {
 	DecidedAt    time.Time         `db:"decided_at,null"`
 	Refusal      string            `db:"refusal,null"` // why it was refused
 	DoneAt       time.Time         `db:"done_at,null"`
+	Rule         uuid.UUID         `db:"rule,null"` // of retention; zero: none
 	Version      eventlog.Version  `db:"version"`
 	Position     eventlog.Position `db:"position"`
 }
@@ -73,6 +75,7 @@ type Subject struct {
 	RequestedBy  uuid.UUID         `db:"requested_by"`
 	ApprovedBy   uuid.UUID         `db:"approved_by"`
 	Reason       string            `db:"reason"`
+	Rule         uuid.UUID         `db:"rule,null"`
 	Key          string            `db:"key_sha256,null"` // hex; see [domain.Erased]
 	Freed        []uuid.UUID       `db:"freed"`
 	ErasedAt     time.Time         `db:"erased_at"`
@@ -94,7 +97,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	case erasure.Requested:
 		requests.Put(rows, Request{
 			ID: f.Stream.ID, Organization: f.Stream.Organization, Status: erasure.StatusRequested, Category: e.Category, Subject: e.Subject,
-			Reason: e.Reason, AskedBy: e.By, AskedAt: f.OccurredAt, Version: f.Version, Position: f.Position,
+			Reason: e.Reason, AskedBy: e.By, AskedAt: f.OccurredAt, Rule: e.Rule, Version: f.Version, Position: f.Position,
 		})
 	case erasure.Approved:
 		change(func(r *Request) { r.Status, r.DecidedBy, r.DecidedAt = erasure.StatusApproved, e.By, f.OccurredAt })
@@ -115,7 +118,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 func put(f *facts.Fact, rows *projections.Rows, e domain.Erased) {
 	s := Subject{
 		ID: f.Stream.ID, Organization: f.Stream.Organization, Category: f.Stream.Category, Request: e.Request, RequestedBy: e.RequestedBy,
-		ApprovedBy: e.ApprovedBy, Reason: e.Reason, Freed: e.Freed, ErasedAt: f.OccurredAt, Position: f.Position,
+		ApprovedBy: e.ApprovedBy, Reason: e.Reason, Rule: e.Rule, Freed: e.Freed, ErasedAt: f.OccurredAt, Position: f.Position,
 	}
 	if e.Key != (domain.Hash{}) {
 		s.Key = hex.EncodeToString(e.Key[:])

@@ -15,6 +15,7 @@ import (
 type Filter struct {
 	Statuses []erasure.Status // any of them; nil: any at all
 	AskedBy  uuid.UUID        // zero: anybody
+	Rule     uuid.UUID        // of retention; zero: any, and none
 }
 
 var newestFirst = requests.Descending("asked_at", "id")
@@ -43,6 +44,9 @@ func (f Filter) clause(organization uuid.UUID) *where.Clause {
 	}
 	if f.AskedBy != uuid.Nil {
 		c.And("t.asked_by = ?", f.AskedBy)
+	}
+	if f.Rule != uuid.Nil {
+		c.And("t.rule = ?", f.Rule)
 	}
 	return c
 }
