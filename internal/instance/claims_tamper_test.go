@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,18 @@ import (
 
 // The tables of docs/audit.md, "What is proved, by whom, against whom", by those who are named in them: each attack on the
 // log, by each who could make it, against each thing that is to tell.
+
+// Whatever an administrator may do, it goes through a log that can be read and added to: there is no call for anything else.
+func TestALogHasNoCallThatChangesIt(t *testing.T) {
+	t.Parallel()
+	var calls []string
+	for call := range reflect.TypeFor[eventlog.Log]().Methods() {
+		calls = append(calls, call.Name)
+	}
+	if want := []string{"Append", "Head", "Identity", "ReadAll", "ReadStream", "ReadStreams", "Wait"}; !slices.Equal(calls, want) {
+		t.Errorf("a log can be asked for %q", calls)
+	}
+}
 
 // ledger is a log under a tree, with the means of whoever owns the database, and the machine.
 type ledger struct {
