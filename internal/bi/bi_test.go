@@ -250,6 +250,18 @@ func TestALoginReachesNothingElse(t *testing.T) {
 		t.Errorf("told: %s", text)
 	}
 
+	// What cannot be put on record is not done.
+	unable := errors.New("the log cannot be reached")
+	if _, err := bi.Grant(t.Context(), w.owner, conn.Config().User, w.other, "a test", func() error { return unable }); !errors.Is(err, unable) {
+		t.Error(err)
+	}
+	if err := bi.Revoke(t.Context(), w.owner, conn.Config().User, uuid.Nil, func(uuid.UUID) error { return unable }); !errors.Is(err, unable) {
+		t.Error(err)
+	}
+	if got := w.texts(conn, "select industry from bi.customers"); len(got) != 1 || got[0] != "medical" {
+		t.Errorf("what is not on record was done: %s", got)
+	}
+
 	for login, want := range map[string]error{"nobody there": bi.ErrNoLogin, "annal_reader": bi.ErrNoLogin, w.owner.Config().User: bi.ErrTooMighty} {
 		if _, err := bi.Grant(t.Context(), w.owner, login, commands.Home, "a test", unrecorded); !errors.Is(err, want) {
 			t.Errorf("%s: %v", login, err)

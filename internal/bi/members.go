@@ -38,7 +38,7 @@ var guards = []string{
 }
 
 // Grant lets a login, made by who administers the database, see the rows of an organization, as the owner of the database. It is
-// safe to call again. It calls record before it grants, and grants nothing if that fails. guarded is false if the owner may not set the
+// safe to call again. It calls record before the grant takes effect, which it does not if that fails. guarded is false if the owner may not set the
 // login's defaults. Errors: [ErrNoLogin], [ErrTooMighty], [ErrNoReader], that of record.
 func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid.UUID, by string, record func() error) (guarded bool, err error) {
 	name := pgx.Identifier{login}.Sanitize()
@@ -58,14 +58,13 @@ func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid
 		case !reader:
 			return ErrNoReader
 		}
-		if err := record(); err != nil {
-			return err
-		}
 		if _, err := tx.Exec(ctx, "grant "+Reader+" to "+name); err != nil {
+			return fmt.Errorf("bi: the owner of the database may not give the role %s: %w", Reader, err)
+		}
+		if _, err = tx.Exec(ctx, `insert into bi.members (login, organization, by) values ($1, $2, $3) on conflict do nothing`, login, organization, by); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `insert into bi.members (login, organization, by) values ($1, $2, $3) on conflict do nothing`, login, organization, by)
-		return err
+		return record()
 	})
 	if err != nil {
 		return false, err
@@ -82,7 +81,7 @@ func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid
 	return true, nil
 }
 
-// Revoke takes an organization away from a login, all of them if it is zero, and calls record for each before it is taken away. Errors:
+// Revoke takes an organization away from a login, all of them if it is zero, and calls record for each before that takes effect. Errors:
 // [ErrNotGranted] if there is nothing to take away, that of record.
 func Revoke(ctx context.Context, owner *pgx.Conn, login string, organization uuid.UUID, record func(organization uuid.UUID) error) error {
 	return locked(ctx, owner, func(tx pgx.Tx) error {

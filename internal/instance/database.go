@@ -29,12 +29,21 @@ const serving = "annal_serving"
 
 // migrate brings every schema to this program's form, as the owner of the database, and gives the serving role its rights.
 // It reports whether that role could be had: a Postgres of the user's own may not let us make roles.
-func migrate(ctx context.Context, address string) (roleReady bool, err error) {
+func migrate(ctx context.Context, address string, existing bool) (roleReady bool, err error) {
 	owner, err := pgx.Connect(ctx, address)
 	if err != nil {
 		return false, fmt.Errorf("no Postgres at %s: %w", Redacted(address), plain(err))
 	}
 	defer owner.Close(context.WithoutCancel(ctx)) // gives the lock back
+	if existing {
+		var there bool
+		if err := owner.QueryRow(ctx, `select to_regclass('eventlog.head') is not null`).Scan(&there); err != nil {
+			return false, err
+		}
+		if !there {
+			return false, fmt.Errorf("%w: the database at %s holds none; annal init begins there", ErrNothing, Redacted(address))
+		}
+	}
 	if err := alone(ctx, owner); err != nil {
 		return false, err
 	}
@@ -55,8 +64,11 @@ func migrate(ctx context.Context, address string) (roleReady bool, err error) {
 		slog.Warn("the database role may not make the role "+serving+"; events are protected by triggers alone", "error", refused.Message)
 		roleReady = false
 	}
-	if _, err := readable(ctx, owner); err != nil {
+	switch analysts, err := readable(ctx, owner); {
+	case err != nil:
 		return false, err
+	case !analysts:
+		slog.Info("the database role may not make the roles " + bi.Reader + " and " + bi.Owner + "; nobody but the owner reads the views for SQL")
 	}
 	return roleReady, bi.Migrate(ctx, owner, servingIf(roleReady))
 }
