@@ -265,6 +265,17 @@ func textsOf(columns []column) (texts []*column) {
 	return texts
 }
 
+// sizedOf returns the columns whose values lie outside of the row.
+func sizedOf(columns []column) (sized []*column) {
+	for i := range columns {
+		switch c := &columns[i]; c.goType.Kind() {
+		case reflect.String, reflect.Slice, reflect.Pointer:
+			sized = append(sized, c)
+		}
+	}
+	return sized
+}
+
 var number = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$`)
 
 // storable tells whether Postgres takes a row's texts: it has no place for a zero byte. What else it may refuse, a text too

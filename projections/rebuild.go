@@ -199,6 +199,10 @@ func (s *shadow) create(ctx context.Context) error {
 	}
 	// A long statement of a client that was killed would hold the lock until it ends. Not every system can tell, then it does.
 	_, _ = s.conn.Exec(ctx, "set client_connection_check_interval = '1s'")
+	// Nobody counts on the rows before they have their keys: the commits of those, in index, wait for the disk, and so for all before.
+	if _, err := s.conn.Exec(ctx, "set synchronous_commit = off"); err != nil {
+		return err
+	}
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		left := []string{s.schema}
 		if s.schema == s.model.shadow() {

@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -104,12 +103,7 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 			continue
 		}
 		c := chunk{events: len(page), last: placeOf(&page[len(page)-1])}
-		mine := make([]eventlog.Event, 0, len(page))
-		for _, e := range page {
-			if s.model.folds(e.Type) && (s.takes == nil || s.takes(&e)) {
-				mine = append(mine, e)
-			}
-		}
+		mine := slices.DeleteFunc(page, func(e eventlog.Event) bool { return !s.model.folds(e.Type) || s.takes != nil && !s.takes(&e) })
 		var err error
 		if c.facts, err = s.engine.book.Page(ctx, mine); err != nil {
 			if c.facts, c.bad, err = s.engine.read(ctx, s.model, mine, err); err != nil {
@@ -195,23 +189,6 @@ func (r *relation) writeOut(ctx context.Context, conn *pgx.Conn, schema string, 
 	return sendBatch(ctx, conn, batch)
 }
 
-func (r *relation) copy(ctx context.Context, conn *pgx.Conn, schema string, rows []reflect.Value) error {
-	var columns []string
-	elements, values := make([]element, len(r.columns)), make([]any, len(r.columns))
-	for i := range r.columns {
-		columns = append(columns, r.columns[i].name)
-		elements[i].column = &r.columns[i]
-	}
-	_, err := conn.CopyFrom(ctx, pgx.Identifier{schema, r.table}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-		for j := range elements {
-			elements[j].row = rows[i]
-			values[j] = elements[j].send(false)
-		}
-		return values, nil
-	}))
-	return err
-}
-
 // writer runs jobs on the connection of the rebuild, one after the other, while the fold goes on.
 type writer struct {
 	ctx  context.Context
@@ -255,6 +232,9 @@ func (w *writer) do(job func(context.Context, *pgx.Conn) error) error {
 // index makes the keys and the indexes, and tells the planner what is there.
 func (s *shadow) index(ctx context.Context) error {
 	s.report("indexing")
+	if _, err := s.conn.Exec(ctx, "reset synchronous_commit"); err != nil {
+		return err
+	}
 	for i, t := range s.model.Tables {
 		r := t.relation()
 		var statements []string

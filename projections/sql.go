@@ -121,8 +121,8 @@ func (r *relation) rowSize() uintptr { return r.rowType.Size() }
 // weight estimates the bytes that a row takes in memory.
 func (r *relation) weight(row reflect.Value) int {
 	n := int(r.rowSize())
-	for i := range r.columns {
-		switch f := row.Field(r.columns[i].field); f.Kind() {
+	for _, c := range r.sized {
+		switch f := row.Field(c.field); f.Kind() {
 		case reflect.String:
 			n += f.Len()
 		case reflect.Slice:

@@ -51,7 +51,7 @@ type tableStore[K comparable, R any] struct {
 	table  *Table[K, R]
 	recent map[K]*entry[R] // used since the last turn
 	older  map[K]*entry[R]
-	added  []*R // to an append-only table
+	added  []R // to an append-only table
 	wanted []K
 	absent bool // what is not in memory is not in the database either
 	bytes  int  // of recent and added
@@ -116,8 +116,8 @@ func (s *tableStore[K, R]) check() error {
 			return err
 		}
 	}
-	for _, row := range s.added[s.began:] {
-		if err := s.table.rel.storable(reflect.ValueOf(row).Elem()); err != nil {
+	for i := range s.added[s.began:] {
+		if err := s.table.rel.storable(reflect.ValueOf(&s.added[s.began+i]).Elem()); err != nil {
 			return err
 		}
 	}
@@ -207,7 +207,7 @@ func (s *tableStore[K, R]) written() {
 func (s *tableStore[K, R]) size() int { return s.bytes + len(s.added)*int(s.table.rel.rowSize()) }
 
 func (s *tableStore[K, R]) turn() (c changes) {
-	c.added, s.added = values(s.added), nil
+	c.added, s.added = values(s.added), make([]R, 0, len(s.added)) // as many again will come
 	s.collect(&c, s.older)
 	s.absent = s.absent && len(s.older) == 0
 	s.older, s.recent, s.bytes = s.recent, make(map[K]*entry[R]), 0
@@ -226,10 +226,10 @@ func (s *tableStore[K, R]) rows() []reflect.Value {
 	return all
 }
 
-func values[R any](rows []*R) []reflect.Value {
+func values[R any](rows []R) []reflect.Value {
 	all := make([]reflect.Value, len(rows))
-	for i, row := range rows {
-		all[i] = reflect.ValueOf(row).Elem()
+	for i := range rows {
+		all[i] = reflect.ValueOf(&rows[i]).Elem()
 	}
 	return all
 }

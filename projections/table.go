@@ -44,6 +44,7 @@ type relation struct {
 	columns  []column
 	keys     []column
 	texts    []*column // what may hold a text that Postgres does not take
+	sized    []*column // what takes more memory than its place in the row
 	indexes  []string
 	appended bool
 	personal []string
@@ -52,7 +53,7 @@ type relation struct {
 // NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program text.
 func NewTable[K comparable, R any](schema Schema, name string, config TableConfig) *Table[K, R] {
 	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R]()), indexes: config.Indexes, appended: config.AppendOnly, personal: config.Personal}}
-	t.rel.keys, t.rel.texts = keysOf(t.rel.columns), textsOf(t.rel.columns)
+	t.rel.keys, t.rel.texts, t.rel.sized = keysOf(t.rel.columns), textsOf(t.rel.columns), sizedOf(t.rel.columns)
 	for _, name := range config.Personal {
 		if i := slices.IndexFunc(t.rel.columns, func(c column) bool { return c.name == name }); i < 0 || t.rel.columns[i].sql != "text" || len(t.rel.keys) != 1 {
 			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t))
@@ -130,7 +131,7 @@ func (t *Table[K, R]) Append(rows *Rows, row R) {
 		panic(fmt.Sprintf("projections: %s is not append only", t))
 	}
 	s := t.of(rows)
-	s.added = append(s.added, &row)
+	s.added = append(s.added, row)
 }
 
 // Rows returns the rows that are in memory, in the order of their keys: for tests of a fold (see package foldtest).

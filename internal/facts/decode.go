@@ -92,6 +92,10 @@ func setter(t reflect.Type) func(reflect.Value, []byte) error {
 	switch {
 	case t == reflect.TypeFor[*domain.Change]():
 		return setChange
+	case t == reflect.TypeFor[map[string]string]():
+		return setMap(text)
+	case t == reflect.TypeFor[map[string]domain.Change]():
+		return setMap(change)
 	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()):
 		return func(v reflect.Value, b []byte) error { return v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(b) }
 	case pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
@@ -123,21 +127,50 @@ func setChange(v reflect.Value, b []byte) error {
 		c.From, c.To = string(s), string(s)
 		return nil
 	}
-	return members(b, func(name []byte, from, to int) error {
-		into := &c.To
+	var err error
+	*c, err = change(b)
+	return err
+}
+
+func change(b []byte) (c domain.Change, err error) {
+	err = members(b, func(name []byte, from, to int) (err error) {
 		switch string(name) {
 		case "from":
-			into = &c.From
+			c.From, err = text(b[from:to])
 		case "to":
-		default:
-			return nil
+			c.To, err = text(b[from:to])
 		}
-		if s, ok := plain(b[from:to]); ok {
-			*into = string(s)
-			return nil
-		}
-		return json.Unmarshal(b[from:to], into)
+		return err
 	})
+	return c, err
+}
+
+func text(b []byte) (string, error) {
+	if s, ok := plain(b); ok {
+		return string(s), nil
+	}
+	var s string
+	err := json.Unmarshal(b, &s)
+	return s, err
+}
+
+// setMap returns how an object is set into a map of values that of reads.
+func setMap[V any](of func([]byte) (V, error)) func(reflect.Value, []byte) error {
+	return func(v reflect.Value, b []byte) error {
+		if bytes.IndexByte(b, '\\') >= 0 { // a name may be escaped
+			return setAny(v, b)
+		}
+		all := make(map[string]V)
+		v.Set(reflect.ValueOf(all))
+		return members(b, func(name []byte, from, to int) (err error) {
+			var value V
+			if string(b[from:to]) != "null" {
+				value, err = of(b[from:to])
+			}
+			all[string(name)] = value
+			return err
+		})
+	}
 }
 
 // plain returns the text of a JSON string without escapes.

@@ -86,14 +86,15 @@ func (b *Book) Worded(ctx context.Context, events []eventlog.Event) ([]*Fact, er
 
 func (b *Book) page(ctx context.Context, events []eventlog.Event, instead string) ([]*Fact, error) {
 	facts, page := make([]Fact, len(events)), make([]*Fact, len(events))
-	var subjects []vault.Subject
-	var into []**vault.Key // of the subject at the same place
-	for i, e := range events {
+	subjects, into := make([]vault.Subject, 0, 2*len(events)), make([]**vault.Key, 0, 2*len(events)) // of the subject at the same place
+	for i := range events {
 		f := &facts[i]
-		f.Event, f.entry, f.instead, page[i] = e, entryOf(&e), instead, f
+		f.Event, f.entry, f.instead, page[i] = events[i], entryOf(&events[i]), instead, f
 		if f.hasSealedData() {
 			subjects, into = append(subjects, f.dataSubject()), append(into, &f.dataKey)
 		}
+	}
+	for _, f := range page { // after the others: the vault is quick with one who comes many times in a row
 		if f.hasSealedMeta() {
 			s, err := f.metaSubject()
 			if err != nil {

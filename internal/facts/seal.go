@@ -118,11 +118,7 @@ func value(data []byte, i int) int {
 	for ; i < len(data); i++ {
 		switch data[i] {
 		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
+			i = quote(data, i+1)
 			if depth == 0 {
 				return min(i+1, len(data))
 			}
@@ -142,6 +138,22 @@ func value(data []byte, i int) int {
 		}
 	}
 	return min(i, len(data))
+}
+
+// quote returns where the quote is that ends the string of which the text starts at i.
+func quote(data []byte, i int) int {
+	for i < len(data) {
+		end := bytes.IndexByte(data[i:], '"')
+		if end < 0 {
+			return len(data)
+		}
+		escape := bytes.IndexByte(data[i:i+end], '\\')
+		if escape < 0 {
+			return i + end
+		}
+		i += escape + 2
+	}
+	return len(data)
 }
 
 func space(data []byte, i int) int {
