@@ -26,6 +26,14 @@ func (c *Commands) ExportLog(ctx context.Context, p *Principal, cmd Command, wis
 	return c.onRecord(ctx, p, cmd, func() ([]audit.Event, error) { return audit.ExportLog(wish) })
 }
 
+// ReplaceKey puts on record that another key signs checkpoints from now on, before it does. It is the program's own.
+func (c *Commands) ReplaceKey(ctx context.Context, p *Principal, cmd Command, wish audit.KeyReplaced) (Result, error) {
+	if !p.system {
+		return Result{}, ErrForbidden
+	}
+	return c.onRecord(ctx, p, cmd, func() ([]audit.Event, error) { return audit.ReplaceKey(wish) })
+}
+
 // onRecord appends to the reader's stream: of the program itself, the organization's.
 func (c *Commands) onRecord(ctx context.Context, p *Principal, cmd Command, choose func() ([]audit.Event, error)) (Result, error) {
 	act, err := c.begin(p, cmd)

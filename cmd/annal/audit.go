@@ -17,7 +17,7 @@ import (
 )
 
 type auditCmd struct {
-	Keys         auditKeysCmd         `cmd:"" help:"Print the public key that checkpoints of this log are signed with. Whoever audits keeps it elsewhere."`
+	Keys         auditKeysCmd         `cmd:"" help:"Print the public key that checkpoints of this log are signed with, and those before it; or replace it. Whoever audits keeps it elsewhere."`
 	Checkpoint   auditCheckpointCmd   `cmd:"" help:"Bring the tree up to the head of the log, sign it, and print the checkpoint."`
 	Verify       auditVerifyCmd       `cmd:"" help:"Read the whole log and compare it with everything that was signed. Exit status 1: it differs, 2: it could not be judged."`
 	Prove        auditProveCmd        `cmd:"" help:"Prove that the event at a position is in the log as it was recorded."`
@@ -38,28 +38,6 @@ type publishing struct {
 
 func (p publishing) publisher() transparency.Publisher {
 	return transparency.Publisher{Targets: p.PublishCheckpoints, Witnesses: p.Witness}
-}
-
-type auditKeysCmd struct {
-	place
-	JSON bool `help:"As JSON." name:"json"`
-}
-
-// Run prints the verifier key in the form of sumdb/note.
-func (c auditKeysCmd) Run(ctx context.Context) error {
-	i, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer i.Close()
-	if err := i.Audit.Ready(); err != nil {
-		return err
-	}
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(map[string]string{"name": i.Audit.Origin(), "verifierKey": i.Audit.VerifierKey()})
-	}
-	fmt.Println(i.Audit.VerifierKey())
-	return nil
 }
 
 type auditCheckpointCmd struct {
@@ -131,6 +109,9 @@ func (c auditVerifyCmd) Run(ctx context.Context) error {
 	}
 	if !c.JSON {
 		fmt.Printf("%d events, %d of them under a signed checkpoint: all as they were recorded\n", v.Size, v.Signed)
+		if v.Remark != "" {
+			fmt.Println(v.Remark)
+		}
 	}
 	return nil
 }
@@ -142,10 +123,11 @@ type verdict struct {
 	Signed   uint64 `json:"signed"`
 	Position string `json:"position,omitempty"`
 	Problem  string `json:"problem,omitempty"`
+	Remark   string `json:"remark,omitempty"`
 }
 
 func newVerdict(v transparency.Verdict) verdict {
-	j := verdict{OK: v.OK, Size: v.Size, Signed: v.Signed, Problem: v.Problem}
+	j := verdict{OK: v.OK, Size: v.Size, Signed: v.Signed, Problem: v.Problem, Remark: v.Remark}
 	if !v.OK {
 		j.Position = v.Position.String()
 	}

@@ -29,6 +29,7 @@ var Codec = domain.NewCodec(map[string]Event{
 	"audit.report_rebuilt": Rebuilt{},
 	"audit.report_read":    ReportRead{},
 	"audit.log_exported":   LogExported{},
+	"audit.key_replaced":   KeyReplaced{},
 })
 
 // Act is what was done.
@@ -57,6 +58,7 @@ type State struct {
 	Rebuilds int
 	Reports  int // looked into
 	Exports  int
+	Keys     int // replaced
 }
 
 // Evolve returns s as e leaves it. It never refuses: an event has happened.
@@ -72,6 +74,8 @@ func Evolve(s State, e Event) State {
 		s.Reports++
 	case LogExported:
 		s.Exports++
+	case KeyReplaced:
+		s.Keys++
 	default:
 		panic(fmt.Sprintf("audit: Evolve lacks %T", e))
 	}

@@ -70,6 +70,8 @@ func summary(payload any) string {
 			s += ", of " + strings.Join(e.Of, ", ")
 		}
 		return s
+	case audit.KeyReplaced:
+		return fmt.Sprintf("checkpoint key %s replaced by %s%s", e.Old, e.New, map[bool]string{true: "; it was lost"}[e.Lost])
 	case audit.LogExported:
 		return fmt.Sprintf("events exported, %s, personal fields %s", strings.Join(e.Of, ", "), map[bool]string{true: "open", false: "sealed"}[e.Personal])
 	case reporting.Defined:

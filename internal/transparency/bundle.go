@@ -65,7 +65,7 @@ func (t *Tree) Bundle(ctx context.Context, out io.Writer, scope Scope) (events u
 	}
 	sum := sha256.New()
 	lines := json.NewEncoder(io.MultiWriter(out, sum))
-	if err := lines.Encode(bundleHead{bundleForm, t.public, string(c.Note), streamName(scope.Stream)}); err != nil {
+	if err := lines.Encode(bundleHead{bundleForm, t.VerifierKey(), string(c.Note), streamName(scope.Stream)}); err != nil {
 		return 0, err
 	}
 	hashes := tlog.TileHashReader(tlog.Tree{N: int64(c.Size), Hash: c.Root}, &cachedTiles{tileReader: tileReader{ctx, t}})

@@ -62,8 +62,8 @@ func parseCheckpoint(signed []byte) (c Checkpoint, err error) {
 // Checkpoint brings the tree up to the head of the log and signs it. If nothing has grown it returns the newest checkpoint
 // again. The error is [ErrForked] if the log or the tree does not continue what was signed before.
 func (t *Tree) Checkpoint(ctx context.Context) (Checkpoint, error) {
-	if t.noKey != nil {
-		return Checkpoint{}, t.noKey
+	if err := t.signing.Load().noKey; err != nil {
+		return Checkpoint{}, err
 	}
 	for {
 		n, err := t.grow(ctx)
@@ -78,76 +78,124 @@ func (t *Tree) Checkpoint(ctx context.Context) (Checkpoint, error) {
 
 // sign signs the tree as it lies in the database, if it continues what was signed last and the log still ends as it does.
 func (t *Tree) sign(ctx context.Context) (c Checkpoint, err error) {
-	if t.noKey != nil {
-		return c, t.noKey
-	}
-	err = t.last.update(t.Origin(), func(last []byte) ([]byte, error) {
-		t.growth.mu.Lock()
-		defer t.growth.mu.Unlock()
-		t.growth.state = nil
-		s, err := t.state(ctx)
-		if err != nil {
+	var keys chain
+	var former []byte
+	err = t.last.update(t.Origin(), func(last []byte) (_ []byte, err error) {
+		former = last
+		var with *signing
+		if keys, with, err = t.refresh(ctx); err != nil {
 			return nil, err
 		}
-		c = Checkpoint{Origin: t.Origin(), Size: s.size, Root: s.root()}
-		former, err := t.former(ctx, last)
-		if err != nil {
+		if with.noKey != nil {
+			return nil, with.noKey
+		}
+		if c, err = t.continued(ctx, keys, with, last); err != nil {
 			return nil, err
 		}
-		if _, err := t.consistency(ctx, former, c); err != nil {
-			return nil, err
-		}
-		c.Note, err = note.Sign(&note.Note{Text: c.text()}, t.key)
+		c.Note, err = note.Sign(&note.Note{Text: c.text()}, with.key)
 		return c.Note, err
 	})
 	if err != nil {
 		return c, err
 	}
-	// Another process may have signed the same, and had it cosigned.
-	if _, err := t.pool.Exec(ctx, `insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing`,
-		t.id, int64(c.Size), c.Note); err != nil {
-		return c, unavailable(err)
+	err = t.store(ctx, &c, len(keys.handovers))
+	if errors.Is(err, ErrWrongKey) { // nobody has seen it
+		err = errors.Join(err, t.last.update(t.Origin(), func(last []byte) ([]byte, error) {
+			if string(last) == string(c.Note) {
+				last = former
+			}
+			return last, nil
+		}))
 	}
-	err = t.pool.QueryRow(ctx, `select note from transparency.checkpoints where log = $1 and size = $2`, t.id, int64(c.Size)).Scan(&c.Note)
+	return c, err
+}
+
+// store adds a checkpoint to those in the database, unless the key has been handed over meanwhile: [ErrWrongKey].
+func (t *Tree) store(ctx context.Context, c *Checkpoint, handovers int) error {
+	err := pgx.BeginFunc(ctx, t.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from transparency.trees where log = $1 for share`, t.id); err != nil {
+			return unavailable(err)
+		}
+		var n int
+		if err := tx.QueryRow(ctx, `select count(*) from transparency.handovers where log = $1`, t.id).Scan(&n); err != nil {
+			return unavailable(err)
+		}
+		if n != handovers {
+			return fmt.Errorf("%w: it has just been replaced", ErrWrongKey)
+		}
+		// Another process may have signed the same, and had it cosigned.
+		_, err := tx.Exec(ctx, `insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing`, t.id, int64(c.Size), c.Note)
+		if err == nil {
+			err = tx.QueryRow(ctx, `select note from transparency.checkpoints where log = $1 and size = $2`, t.id, int64(c.Size)).Scan(&c.Note)
+		}
+		return unavailable(err)
+	})
+	if err == nil || errors.Is(err, ErrWrongKey) || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return unavailable(err)
+}
+
+// continued returns the tree as it lies in the database, unsigned, if it continues what is remembered.
+func (t *Tree) continued(ctx context.Context, keys chain, with *signing, last []byte) (c Checkpoint, err error) {
+	t.growth.mu.Lock()
+	defer t.growth.mu.Unlock()
+	t.growth.state = nil
+	s, err := t.state(ctx)
 	if err != nil {
-		return c, unavailable(err)
+		return c, err
 	}
-	return c, nil
+	c = Checkpoint{Origin: t.Origin(), Size: s.size, Root: s.root()}
+	former, err := t.former(ctx, keys, with.public, last)
+	if err != nil {
+		return c, err
+	}
+	_, err = t.consistency(ctx, former, c)
+	return c, err
 }
 
 // former returns the checkpoint that the next has to continue: what is remembered, else the newest in the database.
-func (t *Tree) former(ctx context.Context, remembered []byte) (Checkpoint, error) {
-	if len(remembered) == 0 {
-		c, err := t.Latest(ctx)
-		return c, err
+func (t *Tree) former(ctx context.Context, keys chain, key string, remembered []byte) (Checkpoint, error) {
+	tr, err := keys.trustIn(key)
+	if err != nil {
+		return Checkpoint{}, err
 	}
-	c, err := t.open(remembered)
+	if len(remembered) == 0 {
+		return t.newest(ctx, t.pool, tr)
+	}
+	c, err := tr.open(remembered)
 	if err != nil {
 		return c, fmt.Errorf("the checkpoint remembered in %s: %w", t.last.file(t.Origin()), err)
 	}
 	return c, nil
 }
 
-// open reads a checkpoint of this log by this key.
-func (t *Tree) open(signed []byte) (Checkpoint, error) {
-	verifier, err := t.verifier()
+// Latest returns the newest checkpoint in the database, one of size 0 without a note if there is none.
+func (t *Tree) Latest(ctx context.Context) (Checkpoint, error) {
+	keys, with, err := t.refresh(ctx)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return OpenCheckpoint(signed, verifier)
+	if with.public == "" {
+		return Checkpoint{}, with.noKey
+	}
+	tr, err := keys.trustIn(with.public)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return t.newest(ctx, t.pool, tr)
 }
 
-// Latest returns the newest checkpoint in the database, one of size 0 without a note if there is none.
-func (t *Tree) Latest(ctx context.Context) (Checkpoint, error) {
+func (t *Tree) newest(ctx context.Context, q querier, tr trust) (Checkpoint, error) {
 	var signed []byte
-	err := t.pool.QueryRow(ctx, `select note from transparency.checkpoints where log = $1 order by size desc limit 1`, t.id).Scan(&signed)
+	err := q.QueryRow(ctx, `select note from transparency.checkpoints where log = $1 order by size desc limit 1`, t.id).Scan(&signed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Checkpoint{Origin: t.Origin()}, nil
 	}
 	if err != nil {
 		return Checkpoint{}, unavailable(err)
 	}
-	return t.open(signed)
+	return tr.open(signed)
 }
 
 // consistency proves from the tiles that a checkpoint continues a former one; [ErrForked] if it does not.

@@ -11,14 +11,13 @@ import (
 	"os"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/annal-crm/annal/internal/keyfile"
 )
 
 // KeySource says where the key is that checkpoints are signed with: the 32 bytes of an Ed25519 seed in base64. Whoever has
-// it can sign a forged log; whoever loses it cannot sign any more, and everything signed stays good.
+// it can sign a forged log; whoever loses it must replace it ([Tree.Replace]), and everything signed stays good.
 type KeySource struct {
 	Value string // the key itself (ANNAL_CHECKPOINT_KEY); wins over File
 	File  string // a file with the key; made on the first start, mode 0600, never overwritten
@@ -94,44 +93,65 @@ func named(name string, private ed25519.PrivateKey) (key, string, error) {
 }
 
 // settle finds the tree's key. Only for a tree that has never had one it makes it.
-func (t *Tree) settle(ctx context.Context, source KeySource) (made bool, err error) {
-	const recorded = `select key from transparency.trees where log = $1`
-	err = t.pool.QueryRow(ctx, recorded, t.id).Scan(&t.public)
+func (t *Tree) settle(ctx context.Context) (made bool, err error) {
+	c, err := t.chain(ctx, t.pool)
+	if err != nil {
+		return false, err
+	}
+	s := &signing{recorded: c.current()}
+	defer func() {
+		if err == nil {
+			t.signing.Store(s)
+		}
+	}()
 	var private ed25519.PrivateKey
-	switch {
-	case err == nil:
-		private, err = source.load()
+	if s.recorded != "" {
+		s.public = s.recorded
+		private, err = t.source.load()
 		if errors.Is(err, fs.ErrNotExist) {
-			t.noKey = fmt.Errorf("%w: this tree has one, but it was not given and there is no file %q; put it back", ErrNoKey, source.File)
+			s.noKey = fmt.Errorf("%w: this tree has one, but it was not given and there is no file %q; put it back, or replace it: annal audit keys --replace", ErrNoKey, t.source.File)
 			return false, nil
 		}
-	case errors.Is(err, pgx.ErrNoRows):
-		private, made, err = source.loadOrMake()
-		if errors.Is(err, ErrNoKey) { // then there is no tree either, until a process comes that has one
-			t.noKey = err
-			return false, nil
-		}
-	default:
-		return false, unavailable(err)
+	} else if private, made, err = t.source.loadOrMake(); errors.Is(err, ErrNoKey) { // then there is no tree either, until a process comes that has one
+		s.noKey = err
+		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
 	var public string
-	if t.key, public, err = named(t.Origin(), private); err != nil {
+	if s.key, public, err = named(t.Origin(), private); err != nil {
 		return made, err
 	}
-	if t.public == "" {
+	if s.recorded == "" {
 		if _, err := t.pool.Exec(ctx, `insert into transparency.trees (log, key) values ($1, $2) on conflict do nothing`, t.id, public); err != nil {
 			return made, unavailable(err)
 		}
-		if err := t.pool.QueryRow(ctx, recorded, t.id).Scan(&t.public); err != nil {
-			return made, unavailable(err)
+		if c, err = t.chain(ctx, t.pool); err != nil {
+			return made, err
 		}
+		s.recorded = c.current()
 	}
-	if public != t.public {
-		t.noKey = fmt.Errorf("%w: the database names %s, the key here is %s", ErrWrongKey, t.public, public)
-		t.public = public // from outside the database, so it outranks what that says
+	s.public = public // from outside the database, so it outranks what that says
+	switch {
+	case public != s.recorded:
+		s.noKey = fmt.Errorf("%w: the database names %s, the key here is %s", ErrWrongKey, s.recorded, public)
+	case c.broken != nil:
+		s.noKey = c.broken
 	}
 	return made, nil
+}
+
+// refresh returns the keys of the log and what this process signs with, settled anew if another has replaced the key.
+func (t *Tree) refresh(ctx context.Context) (chain, *signing, error) {
+	c, err := t.chain(ctx, t.pool)
+	if err != nil {
+		return c, nil, err
+	}
+	if c.current() != t.signing.Load().recorded {
+		if _, err := t.settle(ctx); err != nil {
+			return c, nil, err
+		}
+	}
+	return c, t.signing.Load(), nil
 }

@@ -44,7 +44,7 @@ func NewRunner(t *Tree, config RunnerConfig) *Runner {
 // Run works until ctx ends. What fails is logged, and tried again. Where there is no key to sign with it leaves the tree to
 // other processes and returns.
 func (r *Runner) Run(ctx context.Context) {
-	if err := r.tree.noKey; err != nil {
+	if err := r.tree.signing.Load().noKey; err != nil {
 		r.config.Logger.Warn("audit: no checkpoints are made by this process", "error", err.Error())
 		return
 	}

@@ -14,11 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -52,26 +52,33 @@ type Config struct {
 
 // Tree is the Merkle tree over one log. Its methods are safe for concurrent use, by any number of processes.
 type Tree struct {
-	pool   *pgxpool.Pool
-	log    eventlog.Log
-	id     uuid.UUID // of the log
-	key    key       // may be empty, see noKey
-	noKey  error     // why nothing can be signed here
-	public string    // the verifier key: of the key here, else the one that the database names
-	last   memory
-	growth growth
-	seen   sync.Map // by URL of a witness, the size that it cosigned last
+	pool    *pgxpool.Pool
+	log     eventlog.Log
+	id      uuid.UUID // of the log
+	source  KeySource
+	signing atomic.Pointer[signing]
+	last    memory
+	growth  growth
+	seen    sync.Map // by URL of a witness, the size that it cosigned last
+}
+
+// signing is what this process signs with.
+type signing struct {
+	key      key    // may be empty, see noKey
+	noKey    error  // why nothing can be signed here
+	public   string // the verifier key: of the key here, else the one that the database names
+	recorded string // what the database names; empty: there is no tree
 }
 
 // Open opens the tree over a log, in a database that [Migrate] has been through. The first Open ever of a log's tree makes
 // the signing key if config has none, and tells so: made. From then on it makes none; without it the tree can still be grown
 // and verified, not signed ([ErrNoKey], [ErrWrongKey]). Where no key can be made there is no tree yet.
 func Open(ctx context.Context, pool *pgxpool.Pool, log eventlog.Log, config Config) (t *Tree, made bool, err error) {
-	t = &Tree{pool: pool, log: log, last: memory{dir: config.Remember}}
+	t = &Tree{pool: pool, log: log, source: config.Key, last: memory{dir: config.Remember}}
 	if t.id, err = log.Identity(ctx); err != nil {
 		return nil, false, err
 	}
-	made, err = t.settle(ctx, config.Key)
+	made, err = t.settle(ctx)
 	return t, made, err
 }
 
@@ -80,20 +87,25 @@ func (t *Tree) Origin() string { return "annal/" + t.id.String() }
 
 // VerifierKey is the public key in the form of sumdb/note, name+hash+base64: of the key here, else the one that the database
 // names. What a stranger pins must not come from the database.
-func (t *Tree) VerifierKey() string { return t.public }
+func (t *Tree) VerifierKey() string { return t.signing.Load().public }
 
 // Ready returns an error if there is no tree, because no process with a key to sign it has been here yet: [ErrNoKey].
 func (t *Tree) Ready() error {
-	if t.public == "" {
-		return t.noKey
+	if s := t.signing.Load(); s.public == "" {
+		return s.noKey
 	}
 	return nil
 }
 
-func (t *Tree) verifier() (note.Verifier, error) { return note.NewVerifier(t.public) }
+// The versions of the schema, and a relation that each has and the one before has not.
+var (
+	//go:embed schema.sql
+	first string
+	//go:embed handover.sql
+	handovers string
 
-//go:embed schema.sql
-var schema string
+	versions = []struct{ relation, statements string }{{"trees", first}, {"handovers", handovers}}
+)
 
 // lock is the advisory lock under which the schema is made; any number that others do not use.
 const lock = 0x616e6e616c74 // "annalt"
@@ -105,12 +117,18 @@ func Migrate(ctx context.Context, owner *pgx.Conn) error {
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(lock)); err != nil {
 			return err
 		}
-		var there bool
-		if err := tx.QueryRow(ctx, `select to_regnamespace('transparency') is not null`).Scan(&there); err != nil || there {
-			return err
+		for _, v := range versions {
+			var there bool
+			if err := tx.QueryRow(ctx, `select to_regclass('transparency.' || $1) is not null`, v.relation).Scan(&there); err != nil {
+				return err
+			}
+			if !there {
+				if _, err := tx.Exec(ctx, v.statements); err != nil {
+					return err
+				}
+			}
 		}
-		_, err := tx.Exec(ctx, schema)
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("transparency: migrate: %w", err)

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sync/errgroup"
 
@@ -29,6 +28,7 @@ type Verdict struct {
 	Signed   uint64            // of these, events under a checkpoint that holds
 	Position eventlog.Position // the first that differs; not if OK
 	Problem  string            // what differs there, for people; not if OK
+	Remark   string            // what the key says of itself, if it has been replaced, for people
 }
 
 // anchor is a checkpoint to be met.
@@ -95,6 +95,7 @@ type verification struct {
 	bad       *anchor           // the first that did not hold
 	unsigned  *finding          // a stored checkpoint that is not signed
 	most      uint64            // the most that any anchor has signed
+	remark    string            // what the key could not judge
 }
 
 // collect gathers the checkpoints.
@@ -103,15 +104,21 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 	if err := t.Ready(); err != nil && o.Key == "" {
 		return err
 	}
-	verifier, err := note.NewVerifier(cmp.Or(o.Key, t.public))
+	keys, with, err := t.refresh(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %q is not a verifier key", ErrCheckpoint, cmp.Or(o.Key, t.public))
+		return err
 	}
-	if verifier.Name() != t.Origin() {
-		return fmt.Errorf("%w: the key is of %q, this log is %q", ErrCheckpoint, verifier.Name(), t.Origin())
+	key := cmp.Or(o.Key, with.public)
+	tr, err := keys.trustIn(key)
+	if err != nil {
+		return err
 	}
+	if tr.origin != t.Origin() {
+		return fmt.Errorf("%w: the key is of %q, this log is %q", ErrCheckpoint, tr.origin, t.Origin())
+	}
+	v.judgeKeys(keys, tr, key, o.Key == "")
 	meet := func(signed []byte, from string) error {
-		c, err := OpenCheckpoint(signed, verifier)
+		c, err := tr.open(signed)
 		if err == nil && c.Size > 0 {
 			v.anchors = append(v.anchors, anchor{c.Size, c.Root, from})
 			v.most = max(v.most, c.Size)
@@ -128,7 +135,7 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 		return err
 	}
 	if len(remembered) > 0 {
-		if err := meet(remembered, "remembered beside the key"); err != nil {
+		if err := meet(remembered, "remembered beside the key"); err != nil && !errors.Is(err, errBeyond) {
 			return fmt.Errorf("the checkpoint remembered in %s: %w", t.last.file(t.Origin()), err)
 		}
 	}
@@ -143,12 +150,36 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 		if err := rows.Scan(&size, &signed); err != nil {
 			return unavailable(err)
 		}
-		if meet(signed, "in the database") != nil && v.unsigned == nil {
-			v.unsigned = &finding{index: uint64(size) - 1, problem: fmt.Sprintf("the checkpoint of %d events in the database is not signed by the key", size)}
+		if err := meet(signed, "in the database"); err != nil && !errors.Is(err, errBeyond) && v.unsigned == nil {
+			v.unsigned = &finding{index: uint64(size) - 1, problem: fmt.Sprintf("the checkpoint of %d events in the database is not signed by the key that signed then", size)}
 		}
 	}
 	slices.SortStableFunc(v.anchors, func(a, b anchor) int { return cmp.Compare(a.size, b.size) })
 	return unavailable(rows.Err())
+}
+
+// judgeKeys says what the handovers of keys make of a judgement by one of them.
+func (v *verification) judgeKeys(keys chain, tr trust, key string, here bool) {
+	for _, h := range tr.vouched {
+		if h.Size > 0 {
+			v.anchors = append(v.anchors, anchor{h.Size, h.Root, "at the handover to the key " + h.New})
+			v.most = max(v.most, h.Size)
+		}
+		if h.Old == key {
+			v.remark = fmt.Sprintf("the key was replaced after %d events; it vouches for its successor %s", h.Size, h.New)
+		}
+	}
+	switch {
+	case keys.broken != nil:
+		v.unsigned = &finding{problem: keys.broken.Error()}
+	case len(tr.beyond) == 0:
+	case here: // it was not lost
+		v.unsigned = &finding{index: tr.beyond[0].Size, problem: fmt.Sprintf("the database says that the key was lost after %d events, and names %s; the key here does not vouch for that",
+			tr.beyond[0].Size, tr.beyond[0].New)}
+	default:
+		v.remark = fmt.Sprintf("this key judges what was signed until it was replaced, after %d events; what came later is signed by %s, for which it does not vouch, because it was lost: %s",
+			tr.beyond[0].Size, tr.beyond[0].New, tr.beyond[0].Reason)
+	}
 }
 
 // hashed is a page of the log, hashed.
@@ -315,7 +346,7 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 			v.leaf.position = next.position(int(size % tileWidth))
 		}
 	}
-	d := Verdict{Size: size, Signed: v.good}
+	d := Verdict{Size: size, Signed: v.good, Remark: v.remark}
 	if size == v.good { // nothing is behind it
 		v.afterGood = v.last + 1
 	}

@@ -25,7 +25,7 @@ func TestWhateverIsDoneToTheLogIsTold(t *testing.T) {
 	w.force(`create table kept as select * from eventlog.events`)
 	const restore = `delete from eventlog.events; insert into eventlog.events select * from kept`
 	renumbered := func(from int, by int) string { // in two steps, past the unique key
-		return fmt.Sprintf(`update eventlog.events set position = -position where position >= %d; update eventlog.events set position = %d - position where position < 0`, from, by)
+		return fmt.Sprintf(`update eventlog.events set position = position + 1000000 where position >= %d; update eventlog.events set position = position - 1000000 + %d where position > 1000000`, from, by)
 	}
 	for _, spoil := range []struct {
 		what, do string
@@ -49,7 +49,7 @@ func TestWhateverIsDoneToTheLogIsTold(t *testing.T) {
 		{"one that no checkpoint has signed gone", fmt.Sprintf(`delete from eventlog.events where position = %d`, count+7), count + 7, "missing"},
 		{"the newest gone", fmt.Sprintf(`delete from eventlog.events where position > %d`, count-5), count - 4, "missing"},
 		{"an event inserted", renumbered(800, 1) + `; insert into eventlog.events select 800, gen_random_uuid(), organization, category, gen_random_uuid(), 1, type, schema, data, metadata, occurred_at, recorded_at from kept where position = 799`, 800, "not as it was"},
-		{"two swapped", `update eventlog.events set position = position - 10000 where position in (900, 901); update eventlog.events set position = -8199 - position where position < 0`, 900, "not as it was"},
+		{"two swapped", `update eventlog.events set position = position + 10000 where position in (900, 901); update eventlog.events set position = 11801 - position where position > 10000`, 900, "not as it was"},
 		{"the data of two swapped", `update eventlog.events e set data = o.data from kept o where (e.position, o.position) in ((800, 801), (801, 800))`, 800, "not as it was"},
 		{"a log rolled back that went on differently", fmt.Sprintf(`delete from eventlog.events where position > %d; insert into eventlog.events select position, gen_random_uuid(), organization, category, gen_random_uuid(), 1, type, schema, data, metadata, occurred_at, recorded_at from kept where position > %d`, count-100, count-100), count - 99, "not as it was"},
 	} {
