@@ -45,7 +45,7 @@ func TestTryingARuleOnAnAttack(t *testing.T) {
 		return append([]string{"audit", "what-if", "--attempts", "3", "--window", "1m", "--lock-for", "10m"}, more...)
 	}
 
-	h.must("readmodels") // the first command makes the keys, and says so
+	h.must("database-url") // the first command makes the keys, and says so
 	write("nothing\n")
 	refuse(file+": no line of sshd about a password in it", load("attacked", "2024")...)
 	write(attackLog)

@@ -107,13 +107,13 @@ func TestCompose(t *testing.T) {
 	for name, want := range map[string]string{"database-url": "no Postgres at postgres://annal:xxxxx@postgres:5432/annal"} {
 		h := newHome(t)
 		h.env = append(h.env, "ANNAL_DATABASE_URL="+secret(name))
-		if out, status := h.run("readmodels"); status != 1 || !strings.Contains(out, want) {
+		if out, status := h.run("init"); status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%s: exit status %d\n%s", name, status, out)
 		}
 	}
 	h := newHome(t).onPostgres()
 	h.env = append(h.env, "ANNAL_MASTER_KEY="+secret("master-key"), "ANNAL_EVENTSTORE_URL="+strings.Replace(secret("eventstore-url"), "&tlsCaFile=/trust/ca.crt", "", 1))
-	if out, status := h.run("readmodels"); status != 1 || !strings.Contains(out, "EventStoreDB cannot be reached") {
+	if out, status := h.run("init"); status != 1 || !strings.Contains(out, "EventStoreDB cannot be reached") {
 		t.Errorf("exit status %d\n%s", status, out)
 	}
 }

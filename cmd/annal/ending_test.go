@@ -53,7 +53,7 @@ func TestWhoWaitsForAnotherProcessSaysSo(t *testing.T) {
 	}
 	h := newHome(t)
 	h.env = append(h.env, "ANNAL_DATABASE_URL="+database, "ANNAL_MASTER_KEY="+vault.NewMasterKey())
-	cmd := h.command("readmodels")
+	cmd := h.command("init")
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

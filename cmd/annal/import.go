@@ -44,7 +44,7 @@ func (c importCSVCmd) Run(ctx context.Context) error {
 	if c.Strict && len(plan.Bad) > 0 {
 		return nothing(plan.Bad)
 	}
-	i, err := c.open(ctx)
+	i, err := c.begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (c importAuthLogCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer file.Close()
-	i, err := c.open(ctx)
+	i, err := c.begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ type initCmd struct {
 // Run makes the organization and its administrator where there are none, as up does, and ends: for who starts serve by
 // machinery. Run again it changes nothing.
 func (c initCmd) Run(ctx context.Context) error {
-	i, err := c.open(ctx)
+	i, err := c.begin(ctx)
 	if err != nil {
 		return err
 	}

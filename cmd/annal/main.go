@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -57,7 +58,15 @@ func (p place) config() instance.Config {
 	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, EventStoreURL: p.EventStore, MasterKey: p.MasterKey, CheckpointKey: p.CheckpointKey}
 }
 
+// open opens what is there.
 func (p place) open(ctx context.Context) (*instance.Instance, error) {
+	config := p.config()
+	config.Existing = true
+	return instance.Open(ctx, config)
+}
+
+// begin opens what is there, or makes it.
+func (p place) begin(ctx context.Context) (*instance.Instance, error) {
 	return instance.Open(ctx, p.config())
 }
 
@@ -121,8 +130,11 @@ func parse(ctx context.Context, args []string) *kong.Context {
 		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help":
+		args = append(args[1:len(args):len(args)], "--help")
 	}
 	parsed, err := parser.Parse(args)
 	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
@@ -134,5 +146,15 @@ func parse(ctx context.Context, args []string) *kong.Context {
 		os.Exit(wrong.ExitCode())
 	}
 	parser.FatalIfErrorf(err)
+	for _, step := range parsed.Path { // --key "$(cat missing)" must not mean: whichever key
+		if step.Flag == nil {
+			continue
+		}
+		value := step.Flag.Target.Interface()
+		if s, ok := value.([]string); value == "" || ok && (len(s) == 0 || slices.Contains(s, "")) {
+			fmt.Fprintf(os.Stderr, "annal: --%s is empty; leave it out, or give it a value\n", step.Flag.Name)
+			os.Exit(80)
+		}
+	}
 	return parsed
 }

@@ -80,9 +80,11 @@ func TestAWrongCommandLineIsOneSentence(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
 	for want, args := range map[string][]string{
-		"annal: unknown flag --nope; see annal audit prove --help\n":     {"audit", "prove", "1", "--nope"},
-		"annal: unexpected argument nope; see annal --help\n":            {"nope"},
-		"annal: expected \"<position>\"; see annal audit prove --help\n": {"audit", "prove"},
+		"annal: unknown flag --nope; see annal audit prove --help\n":        {"audit", "prove", "1", "--nope"},
+		"annal: unexpected argument nope; see annal --help\n":               {"nope"},
+		"annal: expected \"<position>\"; see annal audit prove --help\n":    {"audit", "prove"},
+		"annal: --key is empty; leave it out, or give it a value\n":         {"audit", "verify", "--key", ""},
+		"annal: --witness-key is empty; leave it out, or give it a value\n": {"audit", "verify", "--witness-key="},
 	} {
 		if out, status := h.run(args...); status != 80 || out != want {
 			t.Errorf("%v: exit status %d: %q, want %q", args, status, out, want)

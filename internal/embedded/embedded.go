@@ -67,6 +67,12 @@ func DefaultDataDir() string {
 	return ".annal"
 }
 
+// Exists tells whether a data directory has been started in before.
+func Exists(dataDir string) bool {
+	_, err := os.Lstat(cluster{dir: dataDir}.data("PG_VERSION"))
+	return !errors.Is(err, os.ErrNotExist)
+}
+
 // Start makes the server of dataDir run and answer, or joins the one that runs, also one left behind by a process that
 // was killed. The first start makes the directory, the server's files and the database. It returns an error for people
 // when that cannot be done: [ErrNoPostgres] when the machine has no Postgres, a sentence about the directory, or the

@@ -16,7 +16,7 @@ func TestProcessesStartAtOnce(t *testing.T) {
 		var starts errgroup.Group
 		for range 6 {
 			starts.Go(func() error {
-				_, err := migrate(t.Context(), address)
+				_, err := migrate(t.Context(), address, false)
 				return err
 			})
 		}
