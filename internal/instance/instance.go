@@ -46,9 +46,14 @@ type Config struct {
 	EventStoreURL string
 	MasterKey     string // base64; empty: the file master.key in DataDir, made on the first start
 	CheckpointKey string // base64; empty: the file checkpoint.key beside it, made on the first start
+	Existing      bool   // refuse to make an Annal where there is none: see [ErrNothing]
 	Commands      commands.Config
 	Projections   projections.Config
 }
+
+// ErrNothing is what [Open] of an existing instance answers where there is none: who asks about a log with a misspelt
+// directory must not be told that all is well with a new one.
+var ErrNothing = errors.New("there is no Annal here")
 
 // Instance is an open Annal. Its parts are safe for concurrent use.
 type Instance struct {
@@ -89,12 +94,15 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	dataDir := cmp.Or(config.DataDir, embedded.DefaultDataDir())
 	serve := config.DatabaseURL
 	if config.DatabaseURL == "" {
+		if config.Existing && !embedded.Exists(dataDir) {
+			return fmt.Errorf("%w: nothing has been started in %s; annal up begins there, --data-dir names another directory", ErrNothing, dataDir)
+		}
 		if i.server, err = embedded.Start(ctx, dataDir, embedded.Config{}); err != nil {
 			return err
 		}
 		i.Address, serve = i.server.URL(), i.server.ServingURL()
 	}
-	roleReady, err := migrate(ctx, i.Address)
+	roleReady, err := migrate(ctx, i.Address, config.Existing)
 	if err != nil {
 		return err
 	}
