@@ -30,9 +30,12 @@ const (
 			order by e.version) e`
 )
 
-// streamPage is how many events of a stream are read at once: few streams are longer, and a slow consumer of one that is
-// holds no connection.
-const streamPage = 1000
+// A stream is read in pages, so that a slow consumer of a long one holds no connection: a small one at first, for whoever looks
+// for its beginning, as it was in the past, and twice as much each time. Few streams are longer than the longest.
+const (
+	firstPage   = 250
+	longestPage = 1000
+)
 
 // ReadAll implements [eventlog.Log]. Commits follow each other in the order of positions, so a snapshot has no gaps. A page
 // that is full before its limit costs a connection: all other ways to stop a server have it send the rest first.
@@ -65,8 +68,8 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) (
 // ReadStream implements [eventlog.Log]. It reads a long stream in pages, and holds no connection between them.
 func (l *Log) ReadStream(ctx context.Context, s eventlog.Stream, after eventlog.Version) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
-		for after < math.MaxInt64 {
-			page, err := l.events(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(after), streamPage)
+		for size := firstPage; after < math.MaxInt64; size = min(2*size, longestPage) {
+			page, err := l.events(ctx, nil, selectStream, [16]byte(s.Organization), s.Category, [16]byte(s.ID), int64(after), size)
 			if err != nil {
 				yield(eventlog.Event{}, err)
 				return
@@ -77,7 +80,7 @@ func (l *Log) ReadStream(ctx context.Context, s eventlog.Stream, after eventlog.
 				}
 				after = e.Version
 			}
-			if len(page) < streamPage {
+			if len(page) < size {
 				return
 			}
 		}
