@@ -23,6 +23,7 @@ import (
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/life"
@@ -31,6 +32,7 @@ import (
 	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/catalogue"
 	"github.com/annal-crm/annal/projections/where"
 )
 
@@ -114,6 +116,11 @@ var table = []struct {
 	{results.ErrBusy, RateLimited, "another report is being rebuilt: try again when it is done"},
 	{results.ErrTooMuch, TooComplex, "the log is too long for a named result: ask for an earlier position"},
 	{errManyGroups, TooComplex, "more than 10 000 groups are not compared: group by less, or narrow it by filter"},
+
+	{reporting.ErrUnknown, NotFound, "your organization has no such report"},
+	{reporting.ErrRetired, Conflict, "the report was retired: define it again to use it"},
+	{reporting.ErrFull, Conflict, "the organization has a hundred reports of its own: retire one first"},
+	{catalogue.ErrBuiltIn, Conflict, "a built-in report has this name: take another"},
 
 	{past.ErrTooMuch, TooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position"},
 	{past.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},

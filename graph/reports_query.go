@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
@@ -22,13 +24,34 @@ import (
 )
 
 func (q query) Reports(ctx context.Context) (all []*model.ReportDefinition, err error) {
-	if _, _, err := q.read(ctx, organization.ViewReports, nil); err != nil {
+	p, _, err := q.read(ctx, organization.ViewReports, nil)
+	if err != nil {
 		return nil, err
 	}
 	for _, r := range catalogue.Reports {
-		all = append(all, &model.ReportDefinition{Name: r.Name, About: r.About, ReadModel: r.Model, Dimensions: columns(r.Dimensions), Measures: columns(r.Measures)})
+		all = append(all, reportObject(r))
+	}
+	own, err := q.Commands.Reports(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range own.Names() {
+		a, err := q.report(ctx, p, name, nil)
+		if _, unfit := errors.AsType[domain.Invalid](err); unfit { // reportDefinitions has it
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		o := reportObject(a.Report)
+		o.BasedOn, o.Definition = &a.Base, &a.Version
+		all = append(all, o)
 	}
 	return all, nil
+}
+
+func reportObject(r *report.Report) *model.ReportDefinition {
+	return &model.ReportDefinition{Name: r.Name, About: r.About, ReadModel: r.Model, Dimensions: columns(r.Dimensions), Measures: columns(r.Measures)}
 }
 
 func columns(all []report.Column) []*model.ReportColumn {
@@ -39,11 +62,7 @@ func columns(all []report.Column) []*model.ReportColumn {
 	return objects
 }
 
-func (q query) Report(ctx context.Context, name string, groupBy, measures []string, filter *generated.ReportFilter, orderBy []string, first *int, after *string, in *generated.AsOf, result *uuid.UUID, at *eventlog.Position) (*model.ReportConnection, error) {
-	r, err := catalogue.Find(name)
-	if err != nil {
-		return nil, err
-	}
+func (q query) Report(ctx context.Context, name string, definition *int, groupBy, measures []string, filter *generated.ReportFilter, orderBy []string, first *int, after *string, in *generated.AsOf, result *uuid.UUID, at *eventlog.Position) (*model.ReportConnection, error) {
 	request, err := paging(first, after, nil, nil)
 	if err != nil {
 		return nil, err
@@ -55,20 +74,42 @@ func (q query) Report(ctx context.Context, name string, groupBy, measures []stri
 	if ask.Offset, err = rowAfter(request.After); err != nil {
 		return nil, err
 	}
+	p, _, err := q.read(ctx, organization.ViewReports, nil)
+	if err != nil {
+		return nil, err
+	}
+	var r asked
+	var db projections.DB
+	of := pastWords(in)
+	if result == nil {
+		if r, err = q.report(ctx, p, name, definition); err != nil {
+			return nil, err
+		}
+	} else if in != nil {
+		return nil, invalid("result", "is of the past that it was made of; asOf cannot be given together with it")
+	} else {
+		of = []string{"result=" + result.String()}
+		if r, err = q.reportOfResult(ctx, p, name, definition, *result); err != nil {
+			return nil, err
+		}
+	}
 	p, v, err := q.read(ctx, organization.ViewReports, at, r.Model)
 	if err != nil {
 		return nil, err
 	}
-	var db projections.DB
 	if result == nil {
-		db, ask.Now, err = q.listOf(ctx, r.Model, v, in)
-	} else if in != nil {
-		err = invalid("result", "is of the past that it was made of; asOf cannot be given together with it")
+		db, ask.Now, err = q.live(ctx, r, v, in)
 	} else {
 		db, ask.Now, err = q.resultOf(ctx, r.Model, "result", v, *result)
 	}
 	if err != nil {
 		return nil, err
+	}
+	look := lookedInto(r, ask, of)
+	if len(look.Personal) > 0 && v.Personal {
+		if err := q.lookInto(ctx, p, look, ask); err != nil {
+			return nil, err
+		}
 	}
 	table, err := r.Query(ctx, db, q.Book, v, ask)
 	if err != nil {
@@ -92,7 +133,7 @@ func (q query) Report(ctx context.Context, name string, groupBy, measures []stri
 		people.Want(object.AccountID)
 		clients.Want(object.CustomerID)
 		one := table.Pick(ask, row)
-		behind := &behind{q, p, func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
+		behind := &behind{q, p, func(ctx context.Context) error { return q.lookInto(ctx, p, look, ask) }, func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
 			return r.Events(ctx, db, q.Book, v, one, after, limit)
 		}, func(ctx context.Context) (int, error) { return r.CountEvents(ctx, db, q.Book, v, one) }}
 		object.Behind, page.Nodes[i] = behind.page, object
@@ -149,6 +190,7 @@ func rowAfter(cursor string) (int, error) {
 type behind struct {
 	query
 	principal *commands.Principal
+	record    func(context.Context) error                                                                // before anything is shown
 	positions func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) // in log order
 	count     func(context.Context) (int, error)
 }
@@ -163,6 +205,9 @@ func (b *behind) page(ctx context.Context, first *int, after *string) (*model.Ac
 		if from, err = activity.ParseCursor(request.After); err != nil {
 			return nil, invalid("after", "is not a cursor of this list")
 		}
+	}
+	if err := b.record(ctx); err != nil {
+		return nil, err
 	}
 	size := cmp.Or(request.First, defaultPage)
 	positions, err := b.positions(ctx, from, size+1)

@@ -3,19 +3,22 @@ package graph
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/catalogue"
 )
 
 const resultPace = 250 * time.Millisecond // between two looks of a subscription; who folds says how far it is every 500 ms
@@ -35,6 +38,9 @@ func (r *resolver) resultObject(p *commands.Principal, s results.State) *model.R
 	}
 	if o.Of == nil {
 		o.Of = []string{}
+	}
+	if s.Definition != 0 {
+		o.Definition = &s.Definition
 	}
 	o.Accounts.Want(s.By)
 	if s.Position != 0 {
@@ -92,16 +98,39 @@ func (r *resolver) resultOf(ctx context.Context, readModel, argument string, v p
 	return db, s.Moment, err
 }
 
+// reportOfResult finds the report that is asked of a result: without a version, that which the result was made under. One that takes a
+// part of the log itself is asked of what was folded from that part.
+func (r *resolver) reportOfResult(ctx context.Context, p *commands.Principal, name string, version *int, id uuid.UUID) (asked, error) {
+	if _, err := mayRebuild(p, nil); err != nil {
+		return asked{}, err
+	}
+	s, err := r.kept.Get(ctx, p.Organization, id)
+	if err != nil {
+		return asked{}, err
+	}
+	if name == s.Report && (version == nil || *version == s.Definition && s.Definition > 0) {
+		return r.madeUnder(ctx, p, s)
+	}
+	a, err := r.report(ctx, p, name, version)
+	if err == nil && !a.part.IsZero() && !slices.Equal(a.part.Words(eventlog.AsOf{}), s.Under.Words(eventlog.AsOf{})) {
+		err = invalid("result", "was not folded from the events that this definition takes: rebuild the report under it")
+	}
+	return a, err
+}
+
 func (m mutation) RebuildReport(ctx context.Context, in generated.RebuildReportInput) (*model.ReportResult, error) {
 	p, err := mayRebuild(callerOf(ctx).now(ctx))
 	if err != nil {
 		return nil, err
 	}
-	r, err := catalogue.Find(in.Report)
-	if err != nil {
-		return nil, invalid("report", "is none of those that `reports` lists")
+	r, err := m.report(ctx, p, in.Report, in.Definition)
+	if bad, ok := errors.AsType[domain.Invalid](err); ok && bad["name"] != "" {
+		return nil, invalid("report", bad["name"])
 	}
-	wish := results.Wish{Organization: p.Organization, By: p.Account, Name: in.Name, Report: r.Name, Model: r.Model}
+	if err != nil {
+		return nil, err
+	}
+	wish := results.Wish{Organization: p.Organization, By: p.Account, Name: in.Name, Report: r.Name, Definition: r.Version, Under: r.part, Model: r.Model}
 	if in.AsOf != nil {
 		if wish.AsOf, err = m.asOf(ctx, "asOf", in.AsOf); err != nil {
 			return nil, err
@@ -111,6 +140,9 @@ func (m mutation) RebuildReport(ctx context.Context, in generated.RebuildReportI
 		wish.Part = results.Part{Types: f.Types, Without: f.Without, Actors: f.Actors, Streams: f.Records, From: value(f.From), To: value(f.To)}
 	}
 	fact := audit.Rebuilt{Result: uuid.New(), Name: in.Name, Report: r.Name, Of: wish.Part.Words(wish.AsOf)}
+	if r.Version != 0 {
+		fact.Of = append([]string{"definition=" + strconv.Itoa(r.Version)}, fact.Of...)
+	}
 	if _, err := audit.Rebuild(fact); err != nil { // what could not be put on record is not begun
 		return nil, err
 	}

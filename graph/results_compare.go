@@ -5,19 +5,22 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
-	"github.com/annal-crm/annal/projections/catalogue"
 	"github.com/annal-crm/annal/projections/report"
 )
 
@@ -31,22 +34,22 @@ var errManyGroups = errors.New("graph: too many groups to compare")
 
 // side is a result, or the live rows, in a comparison.
 type side struct {
-	db    projections.DB
-	now   time.Time                  // that it speaks of
-	takes func(*eventlog.Event) bool // what it was folded from
-	table *report.Table
+	report asked
+	db     projections.DB
+	now    time.Time                  // that it speaks of
+	takes  func(*eventlog.Event) bool // what it was folded from
+	table  *report.Table
 }
 
-// comparison is of one report by two sides.
+// comparison is of two sides, each by its own version of a report.
 type comparison struct {
 	query
 	viewer projections.Viewer
-	report *report.Report
 	ask    report.Query
 	sides  [2]side
 }
 
-func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, name *string, groupBy, measures []string, filter *generated.ReportFilter, first *int, after *string, at *eventlog.Position) (*model.ResultDifferenceConnection, error) {
+func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, name *string, definition *int, groupBy, measures []string, filter *generated.ReportFilter, first *int, after *string, at *eventlog.Position) (*model.ResultDifferenceConnection, error) {
 	request, err := paging(first, after, nil, nil)
 	if err != nil {
 		return nil, err
@@ -71,31 +74,52 @@ func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, na
 	if err != nil {
 		return nil, err
 	}
-	if c.report, err = catalogue.Find(cmp.Or(value(name), of.Report)); err != nil {
-		return nil, invalid("report", "there is no such report")
-	}
-	if c.report.Model != of.Model {
-		return nil, invalid("report", "is of the read model "+c.report.Model+", this result of "+of.Model)
-	}
 	c.sides[0] = side{db: db, now: of.Moment, takes: of.Takes}
+	if c.sides[0].report, err = q.compared(ctx, p, of, name, definition); err != nil {
+		return nil, err
+	}
+	chosen := c.sides[0].report
 	if b == nil {
-		c.sides[1] = side{db: q.DB, now: time.Now(), takes: func(*eventlog.Event) bool { return true }}
+		live := side{report: chosen, takes: chosen.part.Takes}
 		if at != nil {
-			err = q.Engine.Wait(ctx, *at, c.report.Model)
+			err = q.Engine.Wait(ctx, *at, chosen.Model)
 		}
+		if err == nil {
+			live.db, live.now, err = q.live(ctx, chosen, v, nil)
+		}
+		c.sides[1] = live
 	} else {
 		other, db, failed := q.kept.Open(ctx, v.Organization, *b)
 		if err = failed; err == nil && other.Model != of.Model {
 			err = invalid("b", "is of the read model "+other.Model+", `a` of "+of.Model)
 		}
-		c.sides[1] = side{db: db, now: other.Moment, takes: other.Takes}
+		c.sides[1] = side{report: chosen, db: db, now: other.Moment, takes: other.Takes}
+		if err == nil && name == nil && (of.Definition > 0 || other.Definition > 0) {
+			c.sides[1].report, err = q.madeUnder(ctx, p, other)
+		}
+		if second := c.sides[1].report; err == nil && second.Base != chosen.Base {
+			err = invalid("report", "must be named: `a` is based on "+chosen.Base+", `b` on "+second.Base)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
+	if c.ask.Measures, err = c.common(measures); err != nil {
+		return nil, err
+	}
+	with := "live"
+	if b != nil {
+		with = b.String()
+	}
+	look := lookedInto(chosen, c.ask, []string{"result=" + a.String(), "with=" + with})
+	if len(look.Personal) > 0 && v.Personal {
+		if err := q.lookInto(ctx, p, look, c.ask); err != nil {
+			return nil, err
+		}
+	}
 	for i := range c.sides {
 		s := &c.sides[i]
-		if s.table, err = c.report.Query(ctx, s.db, q.Book, v, c.asked(s)); err != nil {
+		if s.table, err = s.report.Query(ctx, s.db, q.Book, v, c.asked(s)); err != nil {
 			return nil, err
 		}
 		if s.table.More {
@@ -139,8 +163,8 @@ func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, na
 		object.AccountID, object.CustomerID = firstOf(dimensions, row, report.Account), firstOf(dimensions, row, report.Customer)
 		people.Want(object.AccountID)
 		clients.Want(object.CustomerID)
-		explained := sync.OnceValues(func() ([]eventlog.Position, error) { return c.explain(ctx, row) }) // counted and shown
-		behind := &behind{q, p, func(_ context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
+		explained := sync.OnceValues(func() ([]eventlog.Position, error) { return c.explain(ctx, d) }) // counted and shown
+		behind := &behind{q, p, func(ctx context.Context) error { return q.lookInto(ctx, p, look, c.ask) }, func(_ context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
 			all, err := explained()
 			i, found := slices.BinarySearch(all, after)
 			if found {
@@ -156,6 +180,51 @@ func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, na
 	return page, nil
 }
 
+// compared is the report that a result is compared by: the one named, or the one that it was made under.
+func (q query) compared(ctx context.Context, p *commands.Principal, of results.State, name *string, definition *int) (asked, error) {
+	if name == nil && definition == nil {
+		return q.madeUnder(ctx, p, of)
+	}
+	a, err := q.report(ctx, p, cmp.Or(value(name), of.Report), definition)
+	if bad, ok := errors.AsType[domain.Invalid](err); ok && bad["name"] != "" {
+		return a, invalid("report", bad["name"])
+	}
+	if err == nil && a.Model != of.Model {
+		err = invalid("report", "is of the read model "+a.Model+", this result of "+of.Model)
+	}
+	return a, err
+}
+
+// common are the measures that both sides have: all that are not personal, if none are named.
+func (c *comparison) common(named []string) ([]string, error) {
+	a, b := c.sides[0].report, c.sides[1].report
+	if a.Version == b.Version && a.Name == b.Name {
+		return named, nil
+	}
+	kind := func(of asked, name string) report.Kind {
+		for _, m := range of.Measures {
+			if m.Name == name {
+				return m.Kind
+			}
+		}
+		return ""
+	}
+	if named == nil {
+		for _, m := range a.Measures {
+			if !m.Personal && kind(b, m.Name) == m.Kind {
+				named = append(named, m.Name)
+			}
+		}
+		return named, nil
+	}
+	for _, name := range named {
+		if k := kind(a, name); k != kind(b, name) {
+			return nil, invalid("measures", fmt.Sprintf("%q is not the same kind of measure on both sides", name))
+		}
+	}
+	return named, nil
+}
+
 // asked is what is asked of a side.
 func (c *comparison) asked(s *side) report.Query {
 	ask := c.ask
@@ -165,19 +234,13 @@ func (c *comparison) asked(s *side) report.Query {
 
 // explain returns the positions of the events that make a group differ, in log order: of the records that are behind it on one side
 // alone (if there are none, of all behind it) those that one side alone was folded from. A record that moved from a group to another is so
-// explained by the event that moved it. Where the sides were folded from the same events of these, what is behind it on one side alone.
-func (c *comparison) explain(ctx context.Context, row []any) ([]eventlog.Position, error) {
-	var behind [2][]eventlog.Position
-	until := eventlog.Position(1<<63 - 1) // up to where both sides are known
-	for i := range c.sides {
-		s := &c.sides[i]
-		var err error
-		if behind[i], err = c.report.Events(ctx, s.db, c.Book, c.viewer, s.table.Pick(c.asked(s), row), 0, comparedEvents); err != nil {
-			return nil, err
-		}
-		if len(behind[i]) == comparedEvents {
-			until = min(until, behind[i][comparedEvents-1])
-		}
+// explained by the event that moved it. Where the sides were folded from the same events of these, what is behind it on one side alone;
+// and if there is none of that either, what one side alone counts in a measure that differs, under another definition of it.
+func (c *comparison) explain(ctx context.Context, d report.Difference) ([]eventlog.Position, error) {
+	row := d.Row()
+	behind, until, err := c.behind(ctx, row, nil)
+	if err != nil {
+		return nil, err
 	}
 	alone, both := apart(behind[0], behind[1], until)
 	of := alone
@@ -211,11 +274,34 @@ func (c *comparison) explain(ctx context.Context, row []any) ([]eventlog.Positio
 			}
 		}
 	}
+	if len(explained) == 0 && len(alone) == 0 {
+		measured, until, err := c.behind(ctx, row, d.Columns)
+		alone, _ = apart(measured[0], measured[1], until)
+		return alone, err
+	}
 	if len(explained) == 0 {
 		return alone, nil
 	}
 	slices.Sort(explained)
 	return explained, nil
+}
+
+// behind are the positions of the events behind a group on each side, of the rows that any of some measures counts (nil: of all), and up
+// to where both are known.
+func (c *comparison) behind(ctx context.Context, row []any, measures []string) (sides [2][]eventlog.Position, until eventlog.Position, err error) {
+	until = eventlog.Position(1<<63 - 1)
+	for i := range c.sides {
+		s := &c.sides[i]
+		ask := s.table.Pick(c.asked(s), row)
+		ask.Behind = measures
+		if sides[i], err = s.report.Events(ctx, s.db, c.Book, c.viewer, ask, 0, comparedEvents); err != nil {
+			return sides, until, err
+		}
+		if len(sides[i]) == comparedEvents {
+			until = min(until, sides[i][comparedEvents-1])
+		}
+	}
+	return sides, until, nil
 }
 
 // apart returns what only one of two sorted lists has, and what both have, up to a position.

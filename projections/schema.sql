@@ -82,6 +82,13 @@ create table if not exists projections.results (
 	unique (organization, name)
 );
 
+do $$ begin
+	if not exists (select from pg_attribute where attrelid = 'projections.results'::regclass and attname = 'definition') then
+		alter table projections.results add definition integer not null default 0, -- version of the organization's own report; 0: built in
+			add under json not null default '{}'; -- the part of the log that this definition takes
+	end if;
+end $$;
+
 -- move moves a checkpoint if it is where the caller has left it; else it ends the transaction with AN001. Whoever waits
 -- for its lock decides anew, on the row as it is then. What a crash of Postgres takes away here is folded again, so the
 -- commit need not wait for the disk. What follows in the transaction finds its rows by their keys, however small their

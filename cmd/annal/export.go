@@ -8,8 +8,13 @@ import (
 	"io"
 	"os"
 
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/export"
+	"github.com/annal-crm/annal/internal/instance"
 )
 
 type exportCmd struct {
@@ -55,6 +60,9 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 	if c.Personal {
 		options.Open = i.Book
 	}
+	if err := c.onRecord(ctx, i, &options); err != nil {
+		return err
+	}
 	var out io.Writer = os.Stdout
 	if c.Output != "" {
 		file, err := os.Create(c.Output)
@@ -73,5 +81,41 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d events, up to position %s: what comes later is had by --after %[2]s\n", done.Events, done.Position)
+	return nil
+}
+
+// onRecord puts on record what is written, before it is: up to the end of the log as it is now, if nothing else was said.
+func (c exportEventsCmd) onRecord(ctx context.Context, i *instance.Instance, o *export.Options) error {
+	head, err := i.Log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if o.To == 0 || o.To > head {
+		o.To = head
+	}
+	wish := audit.LogExported{Of: []string{"after=" + o.After.String(), "to=" + o.To.String()}, Personal: c.Personal, Format: c.Format}
+	for _, name := range o.Types {
+		wish.Of = append(wish.Of, "type="+name)
+	}
+	of := commands.Home
+	if o.Organization != uuid.Nil {
+		of = o.Organization
+		wish.Of = append(wish.Of, "organization="+of.String())
+	}
+	if counter, ok := i.Log.(eventlog.Counter); ok && len(wish.Of) == 2 && o.After < o.To {
+		after, failed := counter.CountAfter(ctx, o.After)
+		later, err := counter.CountAfter(ctx, o.To)
+		if err := errors.Join(failed, err); err != nil {
+			return err
+		}
+		wish.Events = after - later
+	}
+	program, err := keeper(ctx, i.Commands, of)
+	if err == nil {
+		_, err = i.Commands.ExportLog(ctx, program, commands.Command{Reason: operator() + " at the command line"}, wish)
+	}
+	if err != nil {
+		return fmt.Errorf("the export cannot be put on record, so nothing is written: %w", err)
+	}
 	return nil
 }

@@ -19,11 +19,14 @@ import (
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/catalogue"
@@ -33,14 +36,15 @@ import (
 
 type reportCmd struct {
 	place
-	Name     string    `arg:"" optional:"" help:"The report. Without it: what reports there are."`
-	GroupBy  []string  `help:"Dimensions, the first first. Without: one row, the total." placeholder:"NAME"`
-	Measures []string  `help:"These alone." placeholder:"NAME"`
-	Where    []string  `help:"Only where a dimension has this value, accounts and customers by id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
-	From     time.Time `help:"Only what is at or after this time (RFC 3339)."`
-	To       time.Time `help:"Only what is before this time (RFC 3339)."`
-	OrderBy  []string  `help:"Columns; -NAME: the greatest first." placeholder:"NAME"`
-	First    int       `help:"So many rows. Default: all." placeholder:"N"`
+	Name       string    `arg:"" optional:"" help:"The report. Without it: what reports there are."`
+	Definition *int      `help:"The version of one of the organization's own reports. Default: the newest." placeholder:"N"`
+	GroupBy    []string  `help:"Dimensions, the first first. Without: one row, the total." placeholder:"NAME"`
+	Measures   []string  `help:"These alone." placeholder:"NAME"`
+	Where      []string  `help:"Only where a dimension has this value, accounts and customers by id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
+	From       time.Time `help:"Only what is at or after this time (RFC 3339)."`
+	To         time.Time `help:"Only what is before this time (RFC 3339)."`
+	OrderBy    []string  `help:"Columns; -NAME: the greatest first." placeholder:"NAME"`
+	First      int       `help:"So many rows. Default: all." placeholder:"N"`
 
 	KnownAt    time.Time `help:"As known at this time: of what was recorded by then."`
 	HappenedBy time.Time `help:"As happened by this time: of what had occurred by then, also if it was recorded later."`
@@ -55,11 +59,7 @@ type reportCmd struct {
 // Run answers from the live read model if that is at the head of the log, and otherwise from a fold that is made for it.
 func (c reportCmd) Run(ctx context.Context) (err error) {
 	if c.Name == "" {
-		return listReports()
-	}
-	r, err := catalogue.Find(c.Name)
-	if err != nil {
-		return inFlags(err)
+		return c.list(ctx)
 	}
 	q := report.Query{By: c.GroupBy, Measures: c.Measures, Order: c.OrderBy, Limit: c.First, Filter: report.Filter{From: c.From, To: c.To, In: make(map[string][]string)}}
 	for _, condition := range c.Where {
@@ -81,12 +81,34 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r, err := catalogue.Find(func() (reporting.State, error) { return ownReports(ctx, i, of) }, c.Name, c.Definition)
+	if errors.Is(err, reporting.ErrRetired) {
+		err = fmt.Errorf("the report %s was retired", c.Name)
+	}
+	if err != nil {
+		return inFlags(err)
+	}
 	db, release, err := c.database(ctx, i, r, of, &q)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 
+	v, behind := report.Everything(of), 0
+	var table *report.Table
+	if c.Events {
+		behind, err = r.CountEvents(ctx, db, i.Book, v, q)
+	} else {
+		table, err = r.Query(ctx, db, i.Book, v, q)
+	}
+	if err != nil {
+		return inFlags(err)
+	}
+	if personal := r.Personal(q); c.Events || len(personal) > 0 {
+		if err := c.onRecord(ctx, i, of, r, q, personal, behind); err != nil {
+			return err
+		}
+	}
 	var out io.Writer = os.Stdout
 	if c.Output != "" {
 		file, err := os.Create(c.Output)
@@ -97,13 +119,9 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 		out = file
 	}
 	if c.Events {
-		return inFlags(c.events(ctx, i, r, db, report.Everything(of), q, out))
+		return inFlags(c.events(ctx, i, r, db, v, q, out))
 	}
-	table, err := r.Query(ctx, db, i.Book, report.Everything(of), q)
-	if err != nil {
-		return inFlags(err)
-	}
-	names, err := namesOf(ctx, i, report.Everything(of), table.IDs(report.Account), table.IDs(report.Customer))
+	names, err := namesOf(ctx, i, v, table.IDs(report.Account), table.IDs(report.Customer))
 	if err != nil {
 		return err
 	}
@@ -119,8 +137,39 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	return table.WriteText(out)
 }
 
+// onRecord puts on record that people's acts are looked at, before anything of them is shown; numbers alone are not.
+func (c reportCmd) onRecord(ctx context.Context, i *instance.Instance, of uuid.UUID, r catalogue.Asked, q report.Query, personal []string, behind int) error {
+	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
+	if c.Position != "" {
+		at.Position, _ = eventlog.ParsePosition(c.Position) // judged before
+	}
+	look := audit.ReportRead{
+		Act: audit.Replayed, Report: r.Name, Definition: r.Version, Personal: personal, Events: behind, Of: append(results.Part{}.Words(at), r.Words(q.Filter)...),
+	}
+	if c.Output != "" || c.Format != "table" {
+		look.Act, look.Format = audit.Exported, c.Format
+	}
+	program, err := keeper(ctx, i.Commands, of)
+	if err == nil {
+		_, err = i.Commands.ReadReport(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look)
+	}
+	if err != nil {
+		return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
+	}
+	return nil
+}
+
+// ownReports are the reports of an organization's own.
+func ownReports(ctx context.Context, i *instance.Instance, of uuid.UUID) (reporting.State, error) {
+	program, err := i.Commands.System(ctx, of)
+	if err != nil {
+		return reporting.State{}, err
+	}
+	return i.Commands.Reports(ctx, program)
+}
+
 // database is where the report is asked, and q's now is set to what it speaks of.
-func (c reportCmd) database(ctx context.Context, i *instance.Instance, r *report.Report, of uuid.UUID, q *report.Query) (projections.DB, func() error, error) {
+func (c reportCmd) database(ctx context.Context, i *instance.Instance, r catalogue.Asked, of uuid.UUID, q *report.Query) (projections.DB, func() error, error) {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	head, err := i.Log.Head(ctx)
 	if err != nil {
@@ -150,7 +199,7 @@ func (c reportCmd) database(ctx context.Context, i *instance.Instance, r *report
 		if len(newest) > 0 {
 			q.Now = newest[0].RecordedAt
 		}
-	default:
+	case r.Folded.IsZero():
 		statuses, err := i.Engine.Statuses(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -167,7 +216,7 @@ func (c reportCmd) database(ctx context.Context, i *instance.Instance, r *report
 	bar := newProgress(r.Name)
 	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
 	result, err := i.Engine.FoldResult(ctx, r.Model, name, projections.ResultOptions{
-		AsOf: at, Organization: of, Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
+		AsOf: at, Organization: of, Only: results.Part(r.Folded).Takes, Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {
@@ -190,7 +239,7 @@ func left(schema string) bool {
 }
 
 // events writes what is behind the rows of a query, from the log.
-func (c reportCmd) events(ctx context.Context, i *instance.Instance, r *report.Report, db projections.DB, v projections.Viewer, q report.Query, out io.Writer) error {
+func (c reportCmd) events(ctx context.Context, i *instance.Instance, r catalogue.Asked, db projections.DB, v projections.Viewer, q report.Query, out io.Writer) error {
 	const page = 500 // at once: their names are one query
 	for after := eventlog.Position(0); ; {
 		positions, err := r.Events(ctx, db, i.Book, v, q, after, page)
@@ -297,24 +346,59 @@ func inFlags(err error) error {
 	}
 	said := domain.Invalid{}
 	for field, reason := range bad {
-		flag := map[string]string{"groupBy": "--group-by", "measures": "--measures", "filter": "--where", "orderBy": "--order-by", "name": "NAME"}[field]
+		flag := map[string]string{"groupBy": "--group-by", "measures": "--measures", "filter": "--where", "orderBy": "--order-by", "name": "NAME", "definition": "--definition"}[field]
 		said[cmp.Or(flag, field)] = reason
 	}
 	return said
 }
 
-// listReports tells what there is to be asked.
-func listReports() error {
+// list tells what there is to be asked. What is built in is told also where there is no Annal.
+func (c reportCmd) list(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, r := range catalogue.Reports {
-		fmt.Fprintf(w, "%s\t%s\n", r.Name, r.About)
-		for i, c := range slices.Concat(r.Dimensions, r.Measures) {
-			title := "by"
-			if i >= len(r.Dimensions) {
-				title = "counts"
-			}
-			fmt.Fprintf(w, "  %s %s\t%s\n", title, c.Name, strings.TrimSpace(c.About+" ("+string(c.Kind)+")"))
-		}
+		describe(w, r, "")
+	}
+	own, err := c.own(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "annal: reports of your own are not listed:", plainly(err))
+	}
+	for _, r := range own {
+		describe(w, r.Report, fmt.Sprintf(" Based on %s, version %d.", r.Base, r.Version))
 	}
 	return w.Flush()
+}
+
+func (c reportCmd) own(ctx context.Context) (all []catalogue.Asked, err error) {
+	i, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer i.Close()
+	of, err := named(ctx, i, c.Organization)
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownReports(ctx, i, of)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range own.Names() {
+		r, err := catalogue.Find(func() (reporting.State, error) { return own, nil }, name, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func describe(w io.Writer, r *report.Report, more string) {
+	fmt.Fprintf(w, "%s\t%s%s\n", r.Name, r.About, more)
+	for i, c := range slices.Concat(r.Dimensions, r.Measures) {
+		title := "by"
+		if i >= len(r.Dimensions) {
+			title = "counts"
+		}
+		fmt.Fprintf(w, "  %s %s\t%s\n", title, c.Name, strings.TrimSpace(c.About+" ("+string(c.Kind)+")"))
+	}
 }

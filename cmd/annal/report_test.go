@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,9 @@ func TestAnAnalystAsks(t *testing.T) {
 	if got := asked(); got != served || !strings.Contains(got, "won:") {
 		t.Errorf("%s, but served was %s", got, served)
 	}
+	for _, fields := range []string{`timeZone: "Asia/Shanghai", measures: [{name: "winRate", of: ["won"], per: ["won", "lost"]}]`, `events: {without: ["opportunity.lost"]}`} {
+		s.ask(t, token, `mutation { defineReport(input: {name: "ours", about: "Our way", basedOn: "sales", `+fields+`}) { report { version } } }`)
+	}
 	if status := s.stop(t); status != 0 {
 		t.Fatal(status)
 	}
@@ -42,6 +46,22 @@ func TestAnAnalystAsks(t *testing.T) {
 	}
 	if got := h.must("report"); !strings.Contains(got, "signins") {
 		t.Error(got)
+	}
+	// Reports of one's own, each by its version.
+	if got := h.must("report"); !strings.Contains(got, "Our way Based on sales, version 2.") {
+		t.Error(got)
+	}
+	var rated, unlost []struct {
+		Won, Lost int
+		WinRate   float64
+	}
+	for version, into := range map[string]any{"1": &rated, "2": &unlost} {
+		if err := json.Unmarshal([]byte(h.must("report", "ours", "--definition", version, "--format", "json")), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, u := rated[0], unlost[0]; r.Lost == 0 || math.Abs(r.WinRate-float64(r.Won)/float64(r.Won+r.Lost)) > 0.00005 || u.Lost != 0 || u.Won != r.Won {
+		t.Error(rated, unlost)
 	}
 	// The events behind a number are as many as it says.
 	var total []struct{ Won int }
@@ -59,6 +79,39 @@ func TestAnAnalystAsks(t *testing.T) {
 		if out, status := h.run("report", "sales", flag); status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%s: %d %s", flag, status, out)
 		}
+	}
+
+	for args, want := range map[string]string{"ours --definition 3": "--definition ours has versions 1 to 2", "sales --definition 1": "--definition sales is built in", "weather": "signins, ours"} {
+		if out, status := h.run(append([]string{"report"}, strings.Fields(args)...)...); status != 1 || !strings.Contains(out, want) {
+			t.Errorf("%s: %d %s", args, status, out)
+		}
+	}
+
+	// Numbers are not on record; the events behind them are, addresses are, and so are exports, this one too.
+	h.must("report", "signins", "--group-by", "source", "--where", "source=127.0.0.1", "--output", filepath.Join(h.dir, "sources"), "--format", "csv")
+	h.must("export", "events", "--personal", "--type", "account.logged_in", "--output", filepath.Join(h.dir, "personal"))
+	var looks []string
+	for line := range strings.Lines(h.must("export", "events", "--type", "audit.report_read", "--type", "audit.log_exported")) {
+		if !strings.HasPrefix(line, "{") {
+			continue // what people are told
+		}
+		var e struct {
+			Type string
+			Data struct {
+				Act, Report, Format string
+				Of, Personal        any
+				Events              int
+			}
+			Metadata struct{ Reason string }
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil || !strings.HasSuffix(e.Metadata.Reason, " at the command line") {
+			t.Fatal(err, line)
+		}
+		looks = append(looks, fmt.Sprint(e.Type, " ", e.Data.Act, " ", e.Data.Report, " ", e.Data.Of, " ", e.Data.Personal, " ", e.Data.Events, " ", e.Data.Format))
+	}
+	if len(looks) != 3 || looks[0] != fmt.Sprintf("audit.report_read exported sales [stage=won] <nil> %d json", total[0].Won) ||
+		looks[1] != "audit.report_read exported signins [by source] [source] 0 csv" || !strings.HasPrefix(looks[2], "audit.log_exported   [after=0 to=") || !strings.HasSuffix(looks[2], " type=account.logged_in] true 0 ndjson") {
+		t.Error(strings.Join(looks, "\n"))
 	}
 
 	file := filepath.Join(h.dir, "report.parquet")

@@ -70,6 +70,8 @@ type MutationResolver interface {
 	ReassignCustomer(ctx context.Context, input ReassignCustomerInput) (*CustomerPayload, error)
 	ArchiveCustomer(ctx context.Context, input CustomerInput) (*CustomerPayload, error)
 	RestoreCustomer(ctx context.Context, input CustomerInput) (*CustomerPayload, error)
+	DefineReport(ctx context.Context, input DefineReportInput) (*OwnReportPayload, error)
+	RetireReport(ctx context.Context, input RetireReportInput) (*OwnReportPayload, error)
 	RequestErasure(ctx context.Context, input RequestErasureInput) (*ErasurePayload, error)
 	ApproveErasure(ctx context.Context, input ApproveErasureInput) (*ErasurePayload, error)
 	RefuseErasure(ctx context.Context, input RefuseErasureInput) (*ErasurePayload, error)
@@ -104,6 +106,7 @@ type QueryResolver interface {
 	Verification(ctx context.Context, id *uuid.UUID) (*Verification, error)
 	Customer(ctx context.Context, id uuid.UUID, asOf *AsOf, minPosition *eventlog.Position) (*model.Customer, error)
 	Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *CustomerFilter, asOf *AsOf, minPosition *eventlog.Position) (*model.Connection[model.Customer], error)
+	ReportDefinitions(ctx context.Context, name *string) ([]*OwnReport, error)
 	ErasureRequests(ctx context.Context, first *int, after *string, last *int, before *string, filter *ErasureFilter, minPosition *eventlog.Position) (*model.Connection[model.ErasureRequest], error)
 	ErasurePreview(ctx context.Context, customer *uuid.UUID, account *uuid.UUID) (*ErasurePreview, error)
 	Provenance(ctx context.Context, customer *uuid.UUID, account *uuid.UUID, opportunity *uuid.UUID, asOf *AsOf, minPosition *eventlog.Position) (*model.Provenance, error)
@@ -115,10 +118,10 @@ type QueryResolver interface {
 	Organization(ctx context.Context) (*model.Organization, error)
 	SalesReport(ctx context.Context, groupBy []model.Enum, filter *OpportunityFilter, minPosition *eventlog.Position) ([]*model.SalesRow, error)
 	Reports(ctx context.Context) ([]*model.ReportDefinition, error)
-	Report(ctx context.Context, name string, groupBy []string, measures []string, filter *ReportFilter, orderBy []string, first *int, after *string, asOf *AsOf, result *uuid.UUID, minPosition *eventlog.Position) (*model.ReportConnection, error)
+	Report(ctx context.Context, name string, definition *int, groupBy []string, measures []string, filter *ReportFilter, orderBy []string, first *int, after *string, asOf *AsOf, result *uuid.UUID, minPosition *eventlog.Position) (*model.ReportConnection, error)
 	ReportResults(ctx context.Context) ([]*model.ReportResult, error)
 	ReportResult(ctx context.Context, id uuid.UUID) (*model.ReportResult, error)
-	CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, report *string, groupBy []string, measures []string, filter *ReportFilter, first *int, after *string, minPosition *eventlog.Position) (*model.ResultDifferenceConnection, error)
+	CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, report *string, definition *int, groupBy []string, measures []string, filter *ReportFilter, first *int, after *string, minPosition *eventlog.Position) (*model.ResultDifferenceConnection, error)
 	ReadModels(ctx context.Context) ([]*model.ReadModel, error)
 	ParkedEvents(ctx context.Context, readModel *string, position *eventlog.Position, first *int, after *string) (*model.Connection[model.ParkedEvent], error)
 }
@@ -164,6 +167,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCreateTeamInput,
 		ec.unmarshalInputCustomerFilter,
 		ec.unmarshalInputCustomerInput,
+		ec.unmarshalInputDefineReportInput,
 		ec.unmarshalInputDefineRoleInput,
 		ec.unmarshalInputEditCustomerInput,
 		ec.unmarshalInputEditOpportunityInput,
@@ -179,6 +183,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputOpportunityFilter,
 		ec.unmarshalInputOpportunityInput,
 		ec.unmarshalInputOpportunityStageFilter,
+		ec.unmarshalInputOwnMeasureInput,
 		ec.unmarshalInputPermissionInput,
 		ec.unmarshalInputReassignCustomerInput,
 		ec.unmarshalInputReassignOpportunityInput,
@@ -189,6 +194,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputReportCondition,
 		ec.unmarshalInputReportFilter,
 		ec.unmarshalInputRequestErasureInput,
+		ec.unmarshalInputRetireReportInput,
 		ec.unmarshalInputRetryParkedInput,
 		ec.unmarshalInputRoleInput,
 		ec.unmarshalInputSetTeamManagerInput,
@@ -851,6 +857,92 @@ type CustomerPayload {
   receipt: Receipt!
 }
 `, BuiltIn: false},
+	{Name: "../../schema/definitions.graphqls", Input: `# Reports of an organization's own: built-in ones with something changed, under a name, with versions.
+
+extend type Query {
+  "Your organization's own reports with all their versions, by name: also those that were retired. It needs ` + "`" + `report.view` + "`" + `."
+  reportDefinitions(name: String): [OwnReport!]!
+}
+
+extend type Mutation {
+  """
+  Makes a report of your organization's own, or its next version; one that is defined as it is already stays at its version. It needs
+  ` + "`" + `report.define` + "`" + `. The name of a built-in report is a ` + "`" + `CONFLICT` + "`" + `, and so is a hundred and first report.
+  """
+  defineReport(input: DefineReportInput!): OwnReportPayload!
+  "Ends a report. Results that were made under it stay. Defined again, it goes on with its next version."
+  retireReport(input: RetireReportInput!): OwnReportPayload!
+}
+
+input DefineReportInput {
+  commandId: ID
+  reason: String
+  "The version of the report that you know; 0: that there is none of this name."
+  expectedVersion: Int
+  "1 to 60 letters, digits, ` + "`" + `-` + "`" + ` and ` + "`" + `_` + "`" + `, a letter first."
+  name: String!
+  about: String
+  "A built-in report: its dimensions and measures are there, with what is changed below."
+  basedOn: String!
+  "The events that are folded. Not given: all."
+  events: LogFilter
+  "The rows that count: all conditions must hold."
+  where: [ReportCondition!]
+  "Of days and months: ` + "`" + `Asia/Shanghai` + "`" + `. Not given: UTC."
+  timeZone: String
+  "Of ` + "`" + `ageing` + "`" + `: the days at which bands begin anew. ` + "`" + `[30, 60, 90]` + "`" + `: 000-029, 030-059, 060-089, 090+."
+  bands: [Int!]
+  "Measures besides the built-in ones."
+  measures: [OwnMeasureInput!]
+}
+
+"""
+A sum of measures, or a ratio of two sums. They are measures of the built-in report, or of this definition if they stand before this
+one and are no ratios; a sum is of one kind (` + "`" + `count` + "`" + `, ` + "`" + `money` + "`" + `, ` + "`" + `number` + "`" + `).
+"""
+input OwnMeasureInput {
+  "1 to 40 letters, digits and ` + "`" + `_` + "`" + `, a letter first."
+  name: String!
+  about: String
+  "The measures that are added."
+  of: [String!]!
+  "Of the rows alone that meet all conditions. Not for a ratio."
+  where: [ReportCondition!]
+  "A ratio: ` + "`" + `of` + "`" + ` for each of the sum of these, to four decimal places; null where that is 0."
+  per: [String!]
+}
+
+input RetireReportInput {
+  commandId: ID
+  reason: String
+  expectedVersion: Int
+  name: String!
+}
+
+type OwnReportPayload {
+  report: OwnReport!
+  receipt: Receipt!
+}
+
+type OwnReport {
+  name: String!
+  "The newest."
+  version: Int!
+  "It is not asked any more, nor rebuilt."
+  retired: Boolean!
+  "The newest first."
+  versions: [OwnReportVersion!]!
+}
+
+type OwnReportVersion {
+  version: Int!
+  "All of it, as ` + "`" + `defineReport` + "`" + ` takes it: about, basedOn, events, where, timeZone, bands, measures; what it does not say is not there."
+  definition: JSON!
+  definedBy: Account
+  definedAt: Time!
+  reason: String
+}
+`, BuiltIn: false},
 	{Name: "../../schema/erasure.graphqls", Input: `extend type Query {
   """
   Requests to erase a person, the newest first: of the whole organization with ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + ` for all of it, else
@@ -1405,16 +1497,19 @@ type SalesRow {
 }
 
 extend type Query {
-  "What reports there are, by what each can be grouped and what it measures."
+  "What reports there are, by what each can be grouped and what it measures: those built in, then your organization's own."
   reports: [ReportDefinition!]!
   """
   A report: rows grouped by dimensions, of what you may see with ` + "`" + `report.view` + "`" + `. Without ` + "`" + `groupBy` + "`" + ` it is one row, the total;
   ` + "`" + `measures` + "`" + ` are all that are not personal unless they are named. ` + "`" + `orderBy` + "`" + ` names columns, ` + "`" + `-won` + "`" + ` the greatest first; after them,
   and without any, rows are ordered by their dimensions. ` + "`" + `asOf` + "`" + ` folds the report as of a past: what is said there of lists
-  holds here too. ` + "`" + `result` + "`" + ` shows a named result instead, see ` + "`" + `rebuildReport` + "`" + `.
+  holds here too. ` + "`" + `result` + "`" + ` shows a named result instead, see ` + "`" + `rebuildReport` + "`" + `. ` + "`" + `definition` + "`" + ` is the version of a report of your
+  organization's own, the newest if it is not given; one that takes a part of the log alone is folded for the question, and needs
+  the scope ` + "`" + `all` + "`" + `. That you asked for personal columns is an event, ` + "`" + `audit.report_read` + "`" + `, before anything is shown.
   """
   report(
     name: String!
+    definition: Int
     groupBy: [String!]
     measures: [String!]
     filter: ReportFilter
@@ -1428,9 +1523,13 @@ extend type Query {
 }
 
 type ReportDefinition {
-  "` + "`" + `sales` + "`" + `, ` + "`" + `funnel` + "`" + `, ` + "`" + `forecast` + "`" + `, ` + "`" + `ageing` + "`" + `, ` + "`" + `activity` + "`" + `, ` + "`" + `signins` + "`" + `"
+  "` + "`" + `sales` + "`" + `, ` + "`" + `funnel` + "`" + `, ` + "`" + `forecast` + "`" + `, ` + "`" + `ageing` + "`" + `, ` + "`" + `activity` + "`" + `, ` + "`" + `signins` + "`" + `, or one of your organization's own"
   name: String!
   about: String!
+  "The built-in report that it is based on. null: it is built in."
+  basedOn: String
+  "Its newest version. null: it is built in."
+  definition: Int
   "What it is asked of: see ` + "`" + `readModels` + "`" + `."
   readModel: String!
   dimensions: [ReportColumn!]!
@@ -1439,7 +1538,7 @@ type ReportDefinition {
 
 type ReportColumn {
   name: String!
-  "` + "`" + `text` + "`" + `, ` + "`" + `day` + "`" + `, ` + "`" + `month` + "`" + `, ` + "`" + `account` + "`" + `, ` + "`" + `customer` + "`" + `, ` + "`" + `count` + "`" + `, ` + "`" + `money` + "`" + ` (a Decimal), ` + "`" + `number` + "`" + ` or ` + "`" + `instant` + "`" + ` (a Time)"
+  "` + "`" + `text` + "`" + `, ` + "`" + `day` + "`" + `, ` + "`" + `month` + "`" + ` (in the report's time zone), ` + "`" + `account` + "`" + `, ` + "`" + `customer` + "`" + `, ` + "`" + `count` + "`" + `, ` + "`" + `money` + "`" + ` (a Decimal), ` + "`" + `number` + "`" + ` or ` + "`" + `instant` + "`" + ` (a Time)"
   kind: String!
   about: String!
   "Only for who may see personal data (` + "`" + `personal.view` + "`" + `)."
@@ -1474,7 +1573,10 @@ type ReportRow {
   account: Account
   "Whom the first column of customers names."
   customer: Customer
-  "The events behind the row, as far as you may see them, in log order. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. Costs 100."
+  """
+  The events behind the row, as far as you may see them, in log order. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. That you looked
+  at them is an event, ` + "`" + `audit.report_read` + "`" + `, before they are shown: one for a report, however many of its rows. Costs 100.
+  """
   events(first: Int, after: String): ActivityConnection!
 }
 `, BuiltIn: false},
@@ -1487,12 +1589,14 @@ extend type Query {
   reportResult(id: ID!): ReportResult
   """
   Two results of one read model, or a result and the live report (` + "`" + `b` + "`" + ` is not given), by the groups in which any measure differs.
-  ` + "`" + `report` + "`" + ` is that of ` + "`" + `a` + "`" + ` unless one is named. More than 10 000 groups are ` + "`" + `TOO_COMPLEX` + "`" + `.
+  ` + "`" + `report` + "`" + ` is that of ` + "`" + `a` + "`" + ` unless one is named, each side under the version that it was made under unless ` + "`" + `definition` + "`" + ` names one; what is
+  compared are the measures that both have. More than 10 000 groups are ` + "`" + `TOO_COMPLEX` + "`" + `.
   """
   compareResults(
     a: ID!
     b: ID
     report: String
+    definition: Int
     groupBy: [String!]
     measures: [String!]
     filter: ReportFilter
@@ -1524,6 +1628,8 @@ input RebuildReportInput {
   name: String!
   "See ` + "`" + `reports` + "`" + `."
   report: String!
+  "The version of one of your organization's own. Not given: the newest."
+  definition: Int
   asOf: AsOf
   filter: LogFilter
 }
@@ -1550,9 +1656,11 @@ type ReportResult {
   id: ID!
   name: String!
   report: String!
+  "The version of the report that it was made under. null: a built-in one."
+  definition: Int
   "All reports of this read model can be asked of the result."
   readModel: String!
-  "What it was folded from: ` + "`" + `knownAt=2026-01-01T00:00:00Z` + "`" + `, ` + "`" + `type=opportunity.won` + "`" + `. Empty: all of it."
+  "What it was folded from: ` + "`" + `knownAt=2026-01-01T00:00:00Z` + "`" + `, ` + "`" + `type=opportunity.won` + "`" + `. Empty: all that its definition takes."
   of: [String!]!
   status: ResultStatus!
   "0 to 1"
@@ -1601,8 +1709,9 @@ type ResultDifference {
   customer: Customer
   """
   The events that explain it, in log order, as far as you may see them: those of the records behind the group that only one of the
-  two was folded from; if there are none, those that count in one of the two groups alone. Records are looked at up to 100. A page may
-  be short: go on while ` + "`" + `hasNextPage` + "`" + `. Costs 200.
+  two was folded from; if there are none, those that count in one of the two groups alone, or for a measure that differs on one side
+  alone. Records are looked at up to 100. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. That you looked is an event, as of rows of
+  reports. Costs 200.
   """
   events(first: Int, after: String): ActivityConnection!
 }
@@ -2243,6 +2352,46 @@ func (ec *executionContext) childFields_OrganizationPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type OrganizationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_OwnReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_OwnReport_name(ctx, field)
+	case "version":
+		return ec.fieldContext_OwnReport_version(ctx, field)
+	case "retired":
+		return ec.fieldContext_OwnReport_retired(ctx, field)
+	case "versions":
+		return ec.fieldContext_OwnReport_versions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnReport", field.Name)
+}
+
+func (ec *executionContext) childFields_OwnReportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "report":
+		return ec.fieldContext_OwnReportPayload_report(ctx, field)
+	case "receipt":
+		return ec.fieldContext_OwnReportPayload_receipt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnReportPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_OwnReportVersion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_OwnReportVersion_version(ctx, field)
+	case "definition":
+		return ec.fieldContext_OwnReportVersion_definition(ctx, field)
+	case "definedBy":
+		return ec.fieldContext_OwnReportVersion_definedBy(ctx, field)
+	case "definedAt":
+		return ec.fieldContext_OwnReportVersion_definedAt(ctx, field)
+	case "reason":
+		return ec.fieldContext_OwnReportVersion_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnReportVersion", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -2383,6 +2532,10 @@ func (ec *executionContext) childFields_ReportDefinition(ctx context.Context, fi
 		return ec.fieldContext_ReportDefinition_name(ctx, field)
 	case "about":
 		return ec.fieldContext_ReportDefinition_about(ctx, field)
+	case "basedOn":
+		return ec.fieldContext_ReportDefinition_basedOn(ctx, field)
+	case "definition":
+		return ec.fieldContext_ReportDefinition_definition(ctx, field)
 	case "readModel":
 		return ec.fieldContext_ReportDefinition_readModel(ctx, field)
 	case "dimensions":
@@ -2401,6 +2554,8 @@ func (ec *executionContext) childFields_ReportResult(ctx context.Context, field 
 		return ec.fieldContext_ReportResult_name(ctx, field)
 	case "report":
 		return ec.fieldContext_ReportResult_report(ctx, field)
+	case "definition":
+		return ec.fieldContext_ReportResult_definition(ctx, field)
 	case "readModel":
 		return ec.fieldContext_ReportResult_readModel(ctx, field)
 	case "of":
@@ -2861,6 +3016,20 @@ func (ec *executionContext) field_Mutation_deactivateAccount_args(ctx context.Co
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_defineReport_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (DefineReportInput, error) {
+			return ec.unmarshalNDefineReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐDefineReportInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_defineRole_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -3189,6 +3358,20 @@ func (ec *executionContext) field_Mutation_restoreCustomer_args(ctx context.Cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (CustomerInput, error) {
 			return ec.unmarshalNCustomerInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐCustomerInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_retireReport_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RetireReportInput, error) {
+			return ec.unmarshalNRetireReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetireReportInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -3534,54 +3717,62 @@ func (ec *executionContext) field_Query_compareResults_args(ctx context.Context,
 		return nil, err
 	}
 	args["report"] = arg2
-	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "groupBy",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["groupBy"] = arg3
-	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "measures",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["measures"] = arg4
-	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
-		func(ctx context.Context, v any) (*ReportFilter, error) {
-			return ec.unmarshalOReportFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportFilter(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["filter"] = arg5
-	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "definition",
 		func(ctx context.Context, v any) (*int, error) {
 			return ec.unmarshalOInt2ᚖint(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["first"] = arg6
-	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+	args["definition"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "groupBy",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["groupBy"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "measures",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["measures"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ReportFilter, error) {
+			return ec.unmarshalOReportFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg7
+	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "after",
 		func(ctx context.Context, v any) (*string, error) {
 			return ec.unmarshalOString2ᚖstring(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["after"] = arg7
-	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
+	args["after"] = arg8
+	arg9, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
 		func(ctx context.Context, v any) (*eventlog.Position, error) {
 			return ec.unmarshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["minPosition"] = arg8
+	args["minPosition"] = arg9
 	return args, nil
 }
 
@@ -4043,6 +4234,20 @@ func (ec *executionContext) field_Query_provenance_args(ctx context.Context, raw
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_reportDefinitions_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "name",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["name"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_reportResult_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4068,78 +4273,86 @@ func (ec *executionContext) field_Query_report_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["name"] = arg0
-	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "groupBy",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["groupBy"] = arg1
-	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "measures",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["measures"] = arg2
-	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
-		func(ctx context.Context, v any) (*ReportFilter, error) {
-			return ec.unmarshalOReportFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportFilter(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["filter"] = arg3
-	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]string, error) {
-			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["orderBy"] = arg4
-	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "definition",
 		func(ctx context.Context, v any) (*int, error) {
 			return ec.unmarshalOInt2ᚖint(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["first"] = arg5
-	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+	args["definition"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "groupBy",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["groupBy"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "measures",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["measures"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*ReportFilter, error) {
+			return ec.unmarshalOReportFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
+	arg6, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg6
+	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "after",
 		func(ctx context.Context, v any) (*string, error) {
 			return ec.unmarshalOString2ᚖstring(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["after"] = arg6
-	arg7, err := graphql.ProcessArgField(ctx, rawArgs, "asOf",
+	args["after"] = arg7
+	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "asOf",
 		func(ctx context.Context, v any) (*AsOf, error) {
 			return ec.unmarshalOAsOf2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAsOf(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["asOf"] = arg7
-	arg8, err := graphql.ProcessArgField(ctx, rawArgs, "result",
+	args["asOf"] = arg8
+	arg9, err := graphql.ProcessArgField(ctx, rawArgs, "result",
 		func(ctx context.Context, v any) (*uuid.UUID, error) {
 			return ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["result"] = arg8
-	arg9, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
+	args["result"] = arg9
+	arg10, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
 		func(ctx context.Context, v any) (*eventlog.Position, error) {
 			return ec.unmarshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, v)
 		})
 	if err != nil {
 		return nil, err
 	}
-	args["minPosition"] = arg9
+	args["minPosition"] = arg10
 	return args, nil
 }
 
@@ -7162,6 +7375,94 @@ func (ec *executionContext) fieldContext_Mutation_restoreCustomer(ctx context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_defineReport(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_defineReport(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DefineReport(ctx, fc.Args["input"].(DefineReportInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *OwnReportPayload) graphql.Marshaler {
+			return ec.marshalNOwnReportPayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReportPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_defineReport(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnReportPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_defineReport_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_retireReport(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_retireReport(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RetireReport(ctx, fc.Args["input"].(RetireReportInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *OwnReportPayload) graphql.Marshaler {
+			return ec.marshalNOwnReportPayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReportPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_retireReport(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnReportPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_retireReport_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_requestErasure(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8609,6 +8910,183 @@ func (ec *executionContext) fieldContext_OrganizationPayload_receipt(_ context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _OwnReport_name(ctx context.Context, field graphql.CollectedField, obj *OwnReport) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Name)
+}
+func (ec *executionContext) fieldContext_OwnReport_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReport", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _OwnReport_version(ctx context.Context, field graphql.CollectedField, obj *OwnReport) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Version)
+}
+func (ec *executionContext) fieldContext_OwnReport_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReport", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _OwnReport_retired(ctx context.Context, field graphql.CollectedField, obj *OwnReport) (ret graphql.Marshaler) {
+	return ec.marshalNBoolean2bool(ctx, field.Selections, obj.Retired)
+}
+func (ec *executionContext) fieldContext_OwnReport_retired(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReport", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _OwnReport_versions(ctx context.Context, field graphql.CollectedField, obj *OwnReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnReport_versions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Versions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.OwnReportVersion) graphql.Marshaler {
+			return ec.marshalNOwnReportVersion2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOwnReportVersionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnReport_versions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnReport",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnReportVersion(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnReportPayload_report(ctx context.Context, field graphql.CollectedField, obj *OwnReportPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnReportPayload_report(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Report, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *OwnReport) graphql.Marshaler {
+			return ec.marshalNOwnReport2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReport(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnReportPayload_report(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnReportPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnReport(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnReportPayload_receipt(ctx context.Context, field graphql.CollectedField, obj *OwnReportPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnReportPayload_receipt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Receipt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnReportPayload_receipt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnReportPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Receipt(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnReportVersion_version(ctx context.Context, field graphql.CollectedField, obj *model.OwnReportVersion) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Version)
+}
+func (ec *executionContext) fieldContext_OwnReportVersion_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReportVersion", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _OwnReportVersion_definition(ctx context.Context, field graphql.CollectedField, obj *model.OwnReportVersion) (ret graphql.Marshaler) {
+	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Definition)
+}
+func (ec *executionContext) fieldContext_OwnReportVersion_definition(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReportVersion", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func (ec *executionContext) _OwnReportVersion_definedBy(ctx context.Context, field graphql.CollectedField, obj *model.OwnReportVersion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnReportVersion_definedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DefinedBy(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwnReportVersion_definedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnReportVersion",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnReportVersion_definedAt(ctx context.Context, field graphql.CollectedField, obj *model.OwnReportVersion) (ret graphql.Marshaler) {
+	return ec.marshalNTime2timeᚐTime(ctx, field.Selections, obj.DefinedAt)
+}
+func (ec *executionContext) fieldContext_OwnReportVersion_definedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReportVersion", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _OwnReportVersion_reason(ctx context.Context, field graphql.CollectedField, obj *model.OwnReportVersion) (ret graphql.Marshaler) {
+	return ec.marshalOString2ᚖstring(ctx, field.Selections, obj.Reason)
+}
+func (ec *executionContext) fieldContext_OwnReportVersion_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnReportVersion", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
 	return ec.marshalNBoolean2bool(ctx, field.Selections, obj.HasNextPage)
 }
@@ -9359,6 +9837,50 @@ func (ec *executionContext) fieldContext_Query_customers(ctx context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_reportDefinitions(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_reportDefinitions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ReportDefinitions(ctx, fc.Args["name"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*OwnReport) graphql.Marshaler {
+			return ec.marshalNOwnReport2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReportᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_reportDefinitions(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnReport(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_reportDefinitions_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_erasureRequests(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9829,7 +10351,7 @@ func (ec *executionContext) _Query_report(ctx context.Context, field graphql.Col
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Report(ctx, fc.Args["name"].(string), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["orderBy"].([]string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["asOf"].(*AsOf), fc.Args["result"].(*uuid.UUID), fc.Args["minPosition"].(*eventlog.Position))
+			return ec.Resolvers.Query().Report(ctx, fc.Args["name"].(string), fc.Args["definition"].(*int), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["orderBy"].([]string), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["asOf"].(*AsOf), fc.Args["result"].(*uuid.UUID), fc.Args["minPosition"].(*eventlog.Position))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ReportConnection) graphql.Marshaler {
@@ -9949,7 +10471,7 @@ func (ec *executionContext) _Query_compareResults(ctx context.Context, field gra
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().CompareResults(ctx, fc.Args["a"].(uuid.UUID), fc.Args["b"].(*uuid.UUID), fc.Args["report"].(*string), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["minPosition"].(*eventlog.Position))
+			return ec.Resolvers.Query().CompareResults(ctx, fc.Args["a"].(uuid.UUID), fc.Args["b"].(*uuid.UUID), fc.Args["report"].(*string), fc.Args["definition"].(*int), fc.Args["groupBy"].([]string), fc.Args["measures"].([]string), fc.Args["filter"].(*ReportFilter), fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["minPosition"].(*eventlog.Position))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ResultDifferenceConnection) graphql.Marshaler {
@@ -10343,6 +10865,20 @@ func (ec *executionContext) fieldContext_ReportDefinition_about(_ context.Contex
 	return graphql.NewScalarFieldContext("ReportDefinition", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _ReportDefinition_basedOn(ctx context.Context, field graphql.CollectedField, obj *model.ReportDefinition) (ret graphql.Marshaler) {
+	return ec.marshalOString2ᚖstring(ctx, field.Selections, obj.BasedOn)
+}
+func (ec *executionContext) fieldContext_ReportDefinition_basedOn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportDefinition", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportDefinition_definition(ctx context.Context, field graphql.CollectedField, obj *model.ReportDefinition) (ret graphql.Marshaler) {
+	return ec.marshalOInt2ᚖint(ctx, field.Selections, obj.Definition)
+}
+func (ec *executionContext) fieldContext_ReportDefinition_definition(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportDefinition", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _ReportDefinition_readModel(ctx context.Context, field graphql.CollectedField, obj *model.ReportDefinition) (ret graphql.Marshaler) {
 	return ec.marshalNString2string(ctx, field.Selections, obj.ReadModel)
 }
@@ -10433,6 +10969,13 @@ func (ec *executionContext) _ReportResult_report(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_ReportResult_report(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ReportResult_definition(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
+	return ec.marshalOInt2ᚖint(ctx, field.Selections, obj.Definition)
+}
+func (ec *executionContext) fieldContext_ReportResult_definition(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReportResult", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _ReportResult_readModel(ctx context.Context, field graphql.CollectedField, obj *model.ReportResult) (ret graphql.Marshaler) {
@@ -13234,6 +13777,106 @@ func (ec *executionContext) unmarshalInputCustomerInput(ctx context.Context, obj
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputDefineReportInput(ctx context.Context, obj any) (DefineReportInput, error) {
+	var it DefineReportInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"commandId", "reason", "expectedVersion", "name", "about", "basedOn", "events", "where", "timeZone", "bands", "measures"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "commandId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("commandId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CommandID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		case "expectedVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpectedVersion = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "about":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("about"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.About = data
+		case "basedOn":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("basedOn"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BasedOn = data
+		case "events":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("events"))
+			data, err := ec.unmarshalOLogFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐLogFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Events = data
+		case "where":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("where"))
+			data, err := ec.unmarshalOReportCondition2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportConditionᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Where = data
+		case "timeZone":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("timeZone"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TimeZone = data
+		case "bands":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bands"))
+			data, err := ec.unmarshalOInt2ᚕintᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Bands = data
+		case "measures":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("measures"))
+			data, err := ec.unmarshalOOwnMeasureInput2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnMeasureInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Measures = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputDefineRoleInput(ctx context.Context, obj any) (DefineRoleInput, error) {
 	var it DefineRoleInput
 	if obj == nil {
@@ -14097,6 +14740,64 @@ func (ec *executionContext) unmarshalInputOpportunityStageFilter(ctx context.Con
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputOwnMeasureInput(ctx context.Context, obj any) (OwnMeasureInput, error) {
+	var it OwnMeasureInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name", "about", "of", "where", "per"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "about":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("about"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.About = data
+		case "of":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("of"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Of = data
+		case "where":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("where"))
+			data, err := ec.unmarshalOReportCondition2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐReportConditionᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Where = data
+		case "per":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("per"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Per = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputPermissionInput(ctx context.Context, obj any) (PermissionInput, error) {
 	var it PermissionInput
 	if obj == nil {
@@ -14261,7 +14962,7 @@ func (ec *executionContext) unmarshalInputRebuildReportInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"name", "report", "asOf", "filter"}
+	fieldsInOrder := [...]string{"name", "report", "definition", "asOf", "filter"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -14282,6 +14983,13 @@ func (ec *executionContext) unmarshalInputRebuildReportInput(ctx context.Context
 				return it, err
 			}
 			it.Report = data
+		case "definition":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("definition"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Definition = data
 		case "asOf":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("asOf"))
 			data, err := ec.unmarshalOAsOf2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAsOf(ctx, v)
@@ -14616,6 +15324,57 @@ func (ec *executionContext) unmarshalInputRequestErasureInput(ctx context.Contex
 				return it, err
 			}
 			it.Reason = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputRetireReportInput(ctx context.Context, obj any) (RetireReportInput, error) {
+	var it RetireReportInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"commandId", "reason", "expectedVersion", "name"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "commandId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("commandId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CommandID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		case "expectedVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpectedVersion = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
 		}
 	}
 	return it, nil
@@ -17030,6 +17789,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "defineReport":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_defineReport(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retireReport":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_retireReport(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "requestErasure":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_requestErasure(ctx, field)
@@ -17625,6 +18398,193 @@ func (ec *executionContext) _OrganizationPayload(ctx context.Context, sel ast.Se
 	return out
 }
 
+var ownReportImplementors = []string{"OwnReport"}
+
+func (ec *executionContext) _OwnReport(ctx context.Context, sel ast.SelectionSet, obj *OwnReport) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownReportImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnReport")
+		case "name":
+			out.Values[i] = ec._OwnReport_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "version":
+			out.Values[i] = ec._OwnReport_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retired":
+			out.Values[i] = ec._OwnReport_retired(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "versions":
+			out.Values[i] = ec._OwnReport_versions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ownReportPayloadImplementors = []string{"OwnReportPayload"}
+
+func (ec *executionContext) _OwnReportPayload(ctx context.Context, sel ast.SelectionSet, obj *OwnReportPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownReportPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnReportPayload")
+		case "report":
+			out.Values[i] = ec._OwnReportPayload_report(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "receipt":
+			out.Values[i] = ec._OwnReportPayload_receipt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ownReportVersionImplementors = []string{"OwnReportVersion"}
+
+func (ec *executionContext) _OwnReportVersion(ctx context.Context, sel ast.SelectionSet, obj *model.OwnReportVersion) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownReportVersionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnReportVersion")
+		case "version":
+			out.Values[i] = ec._OwnReportVersion_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "definition":
+			out.Values[i] = ec._OwnReportVersion_definition(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "definedBy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._OwnReportVersion_definedBy(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "definedAt":
+			out.Values[i] = ec._OwnReportVersion_definedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reason":
+			out.Values[i] = ec._OwnReportVersion_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var pageInfoImplementors = []string{"PageInfo"}
 
 func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *model.PageInfo) graphql.Marshaler {
@@ -18188,6 +19148,28 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 					}
 				}()
 				res = ec._Query_customers(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "reportDefinitions":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_reportDefinitions(ctx, field)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -18848,6 +19830,16 @@ func (ec *executionContext) _ReportDefinition(ctx context.Context, sel ast.Selec
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "basedOn":
+			out.Values[i] = ec._ReportDefinition_basedOn(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "definition":
+			out.Values[i] = ec._ReportDefinition_definition(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "readModel":
 			out.Values[i] = ec._ReportDefinition_readModel(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -18909,6 +19901,11 @@ func (ec *executionContext) _ReportResult(ctx context.Context, sel ast.Selection
 		case "report":
 			out.Values[i] = ec._ReportResult_report(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "definition":
+			out.Values[i] = ec._ReportResult_definition(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "readModel":
@@ -20875,6 +21872,11 @@ func (ec *executionContext) marshalNDecimal2githubᚗcomᚋannalᚑcrmᚋannal�
 	return res
 }
 
+func (ec *executionContext) unmarshalNDefineReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐDefineReportInput(ctx context.Context, v any) (DefineReportInput, error) {
+	res, err := ec.unmarshalInputDefineReportInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNDefineRoleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐDefineRoleInput(ctx context.Context, v any) (DefineRoleInput, error) {
 	res, err := ec.unmarshalInputDefineRoleInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -21363,6 +22365,77 @@ func (ec *executionContext) marshalNOrganizationPayload2ᚖgithubᚗcomᚋannal�
 	return ec._OrganizationPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNOwnMeasureInput2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnMeasureInput(ctx context.Context, v any) (*OwnMeasureInput, error) {
+	res, err := ec.unmarshalInputOwnMeasureInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNOwnReport2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReportᚄ(ctx context.Context, sel ast.SelectionSet, v []*OwnReport) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOwnReport2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReport(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOwnReport2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReport(ctx context.Context, sel ast.SelectionSet, v *OwnReport) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnReport(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNOwnReportPayload2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReportPayload(ctx context.Context, sel ast.SelectionSet, v OwnReportPayload) graphql.Marshaler {
+	return ec._OwnReportPayload(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNOwnReportPayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnReportPayload(ctx context.Context, sel ast.SelectionSet, v *OwnReportPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnReportPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNOwnReportVersion2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOwnReportVersionᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.OwnReportVersion) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOwnReportVersion2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOwnReportVersion(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOwnReportVersion2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐOwnReportVersion(ctx context.Context, sel ast.SelectionSet, v *model.OwnReportVersion) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnReportVersion(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -21731,6 +22804,11 @@ func (ec *executionContext) unmarshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋ
 
 func (ec *executionContext) marshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, sel ast.SelectionSet, v model.Enum) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) unmarshalNRetireReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetireReportInput(ctx context.Context, v any) (RetireReportInput, error) {
+	res, err := ec.unmarshalInputRetireReportInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNRetryParkedInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetryParkedInput(ctx context.Context, v any) (RetryParkedInput, error) {
@@ -22518,6 +23596,42 @@ func (ec *executionContext) marshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ct
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2ᚕintᚄ(ctx context.Context, v any) ([]int, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var vSlice []any
+	vSlice = graphql.CoerceList(v)
+	var err error
+	res := make([]int, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNInt2int(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOInt2ᚕintᚄ(ctx context.Context, sel ast.SelectionSet, v []int) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNInt2int(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOInt2ᚖint(ctx context.Context, v any) (*int, error) {
 	if v == nil {
 		return nil, nil
@@ -22644,6 +23758,24 @@ func (ec *executionContext) unmarshalOOpportunityStageFilter2ᚖgithubᚗcomᚋa
 	}
 	res, err := ec.unmarshalInputOpportunityStageFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOOwnMeasureInput2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnMeasureInputᚄ(ctx context.Context, v any) ([]*OwnMeasureInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var vSlice []any
+	vSlice = graphql.CoerceList(v)
+	var err error
+	res := make([]*OwnMeasureInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNOwnMeasureInput2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOwnMeasureInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) unmarshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx context.Context, v any) (*eventlog.Position, error) {

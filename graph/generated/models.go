@@ -165,6 +165,28 @@ type CustomerPayload struct {
 	Receipt  *model.Receipt  `json:"receipt"`
 }
 
+type DefineReportInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	Reason    *string    `json:"reason,omitempty"`
+	// The version of the report that you know; 0: that there is none of this name.
+	ExpectedVersion *int `json:"expectedVersion,omitempty"`
+	// 1 to 60 letters, digits, `-` and `_`, a letter first.
+	Name  string  `json:"name"`
+	About *string `json:"about,omitempty"`
+	// A built-in report: its dimensions and measures are there, with what is changed below.
+	BasedOn string `json:"basedOn"`
+	// The events that are folded. Not given: all.
+	Events *LogFilter `json:"events,omitempty"`
+	// The rows that count: all conditions must hold.
+	Where []*ReportCondition `json:"where,omitempty"`
+	// Of days and months: `Asia/Shanghai`. Not given: UTC.
+	TimeZone *string `json:"timeZone,omitempty"`
+	// Of `ageing`: the days at which bands begin anew. `[30, 60, 90]`: 000-029, 030-059, 060-089, 090+.
+	Bands []int `json:"bands,omitempty"`
+	// Measures besides the built-in ones.
+	Measures []*OwnMeasureInput `json:"measures,omitempty"`
+}
+
 type DefineRoleInput struct {
 	CommandID   *uuid.UUID         `json:"commandId,omitempty"`
 	Reason      *string            `json:"reason,omitempty"`
@@ -360,6 +382,35 @@ type OrganizationPayload struct {
 	Receipt      *model.Receipt      `json:"receipt"`
 }
 
+// A sum of measures, or a ratio of two sums. They are measures of the built-in report, or of this definition if they stand before this
+// one and are no ratios; a sum is of one kind (`count`, `money`, `number`).
+type OwnMeasureInput struct {
+	// 1 to 40 letters, digits and `_`, a letter first.
+	Name  string  `json:"name"`
+	About *string `json:"about,omitempty"`
+	// The measures that are added.
+	Of []string `json:"of"`
+	// Of the rows alone that meet all conditions. Not for a ratio.
+	Where []*ReportCondition `json:"where,omitempty"`
+	// A ratio: `of` for each of the sum of these, to four decimal places; null where that is 0.
+	Per []string `json:"per,omitempty"`
+}
+
+type OwnReport struct {
+	Name string `json:"name"`
+	// The newest.
+	Version int `json:"version"`
+	// It is not asked any more, nor rebuilt.
+	Retired bool `json:"retired"`
+	// The newest first.
+	Versions []*model.OwnReportVersion `json:"versions"`
+}
+
+type OwnReportPayload struct {
+	Report  *OwnReport     `json:"report"`
+	Receipt *model.Receipt `json:"receipt"`
+}
+
 type PermissionInput struct {
 	Permission string     `json:"permission"`
 	Scope      model.Enum `json:"scope"`
@@ -386,9 +437,11 @@ type RebuildReportInput struct {
 	// 1 to 60 letters, digits, spaces and `. _ -`
 	Name string `json:"name"`
 	// See `reports`.
-	Report string     `json:"report"`
-	AsOf   *AsOf      `json:"asOf,omitempty"`
-	Filter *LogFilter `json:"filter,omitempty"`
+	Report string `json:"report"`
+	// The version of one of your organization's own. Not given: the newest.
+	Definition *int       `json:"definition,omitempty"`
+	AsOf       *AsOf      `json:"asOf,omitempty"`
+	Filter     *LogFilter `json:"filter,omitempty"`
 }
 
 type RefuseErasureInput struct {
@@ -439,6 +492,13 @@ type RequestErasureInput struct {
 	Account   *uuid.UUID `json:"account,omitempty"`
 	// Must not be blank. It is kept for good: do not name the person in it.
 	Reason string `json:"reason"`
+}
+
+type RetireReportInput struct {
+	CommandID       *uuid.UUID `json:"commandId,omitempty"`
+	Reason          *string    `json:"reason,omitempty"`
+	ExpectedVersion *int       `json:"expectedVersion,omitempty"`
+	Name            string     `json:"name"`
 }
 
 type RetryParkedInput struct {

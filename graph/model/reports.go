@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -10,7 +11,25 @@ import (
 // ReportDefinition describes a report.
 type ReportDefinition struct {
 	Name, About, ReadModel string
+	BasedOn                *string // nil: it is built in
+	Definition             *int    // its newest version
 	Dimensions, Measures   []*ReportColumn
+}
+
+// OwnReportVersion is a version of a report of an organization's own.
+type OwnReportVersion struct {
+	Version    int
+	Definition json.RawMessage
+	DefinedAt  time.Time
+	Reason     *string
+
+	By       uuid.UUID
+	Accounts *Batch[Account]
+}
+
+// DefinedBy returns who defined it.
+func (v *OwnReportVersion) DefinedBy(ctx context.Context) (*Account, error) {
+	return v.Accounts.Get(ctx, v.By)
 }
 
 // ReportColumn is a dimension or a measure of a report.

@@ -14,6 +14,7 @@ import (
 type ReportResult struct {
 	ID                      uuid.UUID
 	Name, Report, ReadModel string
+	Definition              *int // nil: the report is built in
 	Of                      []string
 	Status                  Enum
 	Progress                float64

@@ -42,10 +42,12 @@ type title struct {
 	model        string
 	organization uuid.UUID
 	at           eventlog.AsOf
+	part         string
 }
 
 // list is one on the shelf. Its fields are set when done is closed.
 type list struct {
+	only    func(*eventlog.Event) bool
 	done    chan struct{}
 	result  *projections.Result
 	err     error
@@ -64,11 +66,16 @@ func NewShelf(engine *projections.Engine, log eventlog.Log) *Shelf {
 // when they are done: a minute after it was folded the list goes. A past that is too long to fold, or that it takes too long,
 // is [ErrTooMuch]; one more than can be folded at once is [ErrBusy].
 func (s *Shelf) At(ctx context.Context, model string, organization uuid.UUID, at eventlog.AsOf) (db projections.DB, release func(), err error) {
-	key := title{model, organization, at}
+	return s.Of(ctx, model, organization, at, "", nil)
+}
+
+// Of is [Shelf.At] for a part of the log: the events that only takes, which part names.
+func (s *Shelf) Of(ctx context.Context, model string, organization uuid.UUID, at eventlog.AsOf, part string, only func(*eventlog.Event) bool) (db projections.DB, release func(), err error) {
+	key := title{model, organization, at, part}
 	s.mu.Lock()
 	l, there := s.lists[key]
 	if !there {
-		l = &list{done: make(chan struct{})}
+		l = &list{only: only, done: make(chan struct{})}
 		s.lists[key] = l
 		go s.fold(context.WithoutCancel(ctx), key, l) // others may wait for it, too
 	}
@@ -89,7 +96,7 @@ func (s *Shelf) At(ctx context.Context, model string, organization uuid.UUID, at
 
 // fold folds a list, and takes it off the shelf in time. A failure is not kept.
 func (s *Shelf) fold(ctx context.Context, key title, l *list) {
-	l.result, l.err = s.folded(ctx, key)
+	l.result, l.err = s.folded(ctx, key, l.only)
 	if l.err != nil {
 		s.forget(key)
 		close(l.done)
@@ -111,7 +118,7 @@ func (s *Shelf) forget(key title) {
 	delete(s.lists, key)
 }
 
-func (s *Shelf) folded(ctx context.Context, key title) (*projections.Result, error) {
+func (s *Shelf) folded(ctx context.Context, key title, only func(*eventlog.Event) bool) (*projections.Result, error) {
 	select {
 	case s.folds <- struct{}{}:
 		defer func() { <-s.folds }()
@@ -137,7 +144,7 @@ func (s *Shelf) folded(ctx context.Context, key title) (*projections.Result, err
 	if err := s.engine.DropResults(ctx, prefix, func(name string) bool { return stale(name, time.Now()) }); err != nil {
 		return nil, err
 	}
-	result, err := s.engine.FoldResult(ctx, key.model, schema(key.model, time.Now()), projections.ResultOptions{AsOf: key.at, Organization: key.organization})
+	result, err := s.engine.FoldResult(ctx, key.model, schema(key.model, time.Now()), projections.ResultOptions{AsOf: key.at, Organization: key.organization, Only: only})
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: it takes longer than %s", ErrTooMuch, maxFold)
 	}

@@ -21,6 +21,11 @@ type Part struct {
 	From, To time.Time   // by when it happened, From <= t < To; zero: no bound
 }
 
+// IsZero tells whether it is all of the log.
+func (p Part) IsZero() bool {
+	return len(p.Types)+len(p.Without)+len(p.Actors)+len(p.Streams) == 0 && p.From.IsZero() && p.To.IsZero()
+}
+
 // Takes tells whether an event is in it.
 func (p Part) Takes(e *eventlog.Event) bool {
 	switch {

@@ -39,18 +39,18 @@ func (r *Results) one(ctx context.Context, condition string, args ...any) (State
 // find returns the results of the organization $1 that meet a condition.
 func (r *Results) find(ctx context.Context, condition string, args ...any) ([]State, error) {
 	rows, err := r.db.Query(ctx, `select id, organization, name, report, model, version, schema, as_of, part, moment, status, progress, events, position, parked,
-			problem, made_by, made_at, ended_at, status = 'RUNNING' and beat_at < now() - interval '`+lapse+`', beat_at
+			problem, made_by, made_at, ended_at, status = 'RUNNING' and beat_at < now() - interval '`+lapse+`', beat_at, definition, under
 		from projections.results where organization = $1 and `+condition+` order by made_at desc, id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("results: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s State, err error) {
-		var asOf, part []byte
+		var asOf, part, under []byte
 		var ended *time.Time
 		var lapsed bool
 		var beat time.Time
 		if err := row.Scan(&s.ID, &s.Organization, &s.Name, &s.Report, &s.Model, &s.Version, &s.Schema, &asOf, &part, &s.Moment, &s.Status, &s.Progress, &s.Events,
-			&s.Position, &s.Parked, &s.Problem, &s.By, &s.MadeAt, &ended, &lapsed, &beat); err != nil {
+			&s.Position, &s.Parked, &s.Problem, &s.By, &s.MadeAt, &ended, &lapsed, &beat, &s.Definition, &under); err != nil {
 			return s, err
 		}
 		if ended != nil {
@@ -60,6 +60,9 @@ func (r *Results) find(ctx context.Context, condition string, args ...any) ([]St
 			s.Status, s.Problem, s.EndedAt = Failed, lost, beat
 		}
 		if err := json.Unmarshal(asOf, &s.AsOf); err != nil {
+			return s, err
+		}
+		if err := json.Unmarshal(under, &s.Under); err != nil {
 			return s, err
 		}
 		return s, json.Unmarshal(part, &s.Part)

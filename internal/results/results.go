@@ -80,9 +80,11 @@ type Wish struct {
 	By           uuid.UUID // account
 	Name         string
 	Report       string
+	Definition   int    // version of the report, if it is one of the organization's own; 0: it is built in
+	Under        Part   // of the log that the definition takes
 	Model        string // the report's read model
 	AsOf         eventlog.AsOf
-	Part         Part
+	Part         Part      // of what the definition takes
 	Moment       time.Time // that the report speaks of
 }
 
@@ -104,8 +106,10 @@ type State struct {
 
 // Takes tells whether an event of its organization belongs to the part of the log that it was folded from.
 func (s *State) Takes(e *eventlog.Event) bool {
-	return e.Position <= s.Position && s.AsOf.Takes(e) && s.Part.Takes(e)
+	return e.Position <= s.Position && s.AsOf.Takes(e) && s.Wish.takes(e)
 }
+
+func (w *Wish) takes(e *eventlog.Event) bool { return w.Under.Takes(e) && w.Part.Takes(e) }
 
 // Begin enters a result, for [Results.Fold]; one that failed under its name goes. Errors: [ErrBusy], [ErrRunning], [ErrTaken],
 // [ErrFull], [ErrTooMuch].
@@ -155,10 +159,14 @@ func (r *Results) Begin(ctx context.Context, wish Wish) (state State, err error)
 	if err != nil {
 		return state, err
 	}
-	err = r.db.QueryRow(ctx, `insert into projections.results (id, organization, slot, name, report, model, version, schema, as_of, part, moment, made_by)
-		select $1, $2, min(slot), $3, $4, $5, $6, $7, $8, $9, $10, $11 from generate_series(1, $12::int) slot
+	under, err := json.Marshal(wish.Under)
+	if err != nil {
+		return state, err
+	}
+	err = r.db.QueryRow(ctx, `insert into projections.results (id, organization, slot, name, report, model, version, schema, as_of, part, moment, made_by, definition, under)
+		select $1, $2, min(slot), $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14 from generate_series(1, $12::int) slot
 		where slot not in (select slot from projections.results where organization = $2) having min(slot) is not null returning id`,
-		id, wish.Organization, wish.Name, wish.Report, wish.Model, model.Version, schema, asOf, part, wish.Moment, wish.By, r.config.Number).Scan(&id)
+		id, wish.Organization, wish.Name, wish.Report, wish.Model, model.Version, schema, asOf, part, wish.Moment, wish.By, r.config.Number, wish.Definition, under).Scan(&id)
 	if raced, ok := errors.AsType[*pgconn.PgError](err); ok && raced.Code == "23505" { // another process took the name or the slot
 		if strings.Contains(raced.ConstraintName, "name") {
 			return state, ErrRunning
@@ -241,7 +249,7 @@ func (r *Results) fold(ctx context.Context, s State, record func(context.Context
 		}
 	}()
 	result, err := r.engine.FoldResult(ctx, s.Model, s.Schema, projections.ResultOptions{
-		AsOf: s.AsOf, Organization: s.Organization, Only: s.Part.Takes, Progress: func(p projections.Progress) { progress.Store(&p) },
+		AsOf: s.AsOf, Organization: s.Organization, Only: s.Wish.takes, Progress: func(p projections.Progress) { progress.Store(&p) },
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: it takes longer than %s", ErrTooMuch, r.config.Time)

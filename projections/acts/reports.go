@@ -25,8 +25,8 @@ func visible(account string) func(*where.Clause, projections.Viewer) {
 
 func dimensions(account string, more ...report.Column) []report.Column {
 	return append(append([]report.Column{
-		{Name: "day", Kind: report.Day, SQL: "to_char(t.at at time zone 'UTC', 'YYYY-MM-DD')"},
-		{Name: "month", Kind: report.Month, SQL: "to_char(t.at at time zone 'UTC', 'YYYY-MM')"},
+		{Name: "day", Kind: report.Day, SQL: "to_char(t.at at time zone {zone}, 'YYYY-MM-DD')"},
+		{Name: "month", Kind: report.Month, SQL: "to_char(t.at at time zone {zone}, 'YYYY-MM')"},
 		{Name: "account", Kind: report.Account, SQL: account},
 	}, more...), tree.Dimensions()...)
 }
@@ -39,12 +39,12 @@ var activity = &report.Report{
 		report.Column{Name: "area", Kind: report.Text, SQL: "split_part(t.type, '.', 1)", About: "account, customer, opportunity, organization"},
 	),
 	Measures: []report.Column{
-		{Name: "acts", Kind: report.Count, SQL: "count(*)"},
-		{Name: "logins", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'signed_in')"},
-		{Name: "people", Kind: report.Count, SQL: "count(distinct t.actor)"},
-		{Name: "days", Kind: report.Count, SQL: "count(distinct (t.at at time zone 'UTC')::date)", About: "on which there was something"},
-		{Name: "first", Kind: report.Instant, SQL: "min(t.at)"},
-		{Name: "last", Kind: report.Instant, SQL: "max(t.at)"},
+		{Name: "acts", Kind: report.Count, SQL: "count(*) {counted}"},
+		{Name: "logins", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'signed_in'"},
+		{Name: "people", Kind: report.Count, SQL: "count(distinct t.actor) {counted}"},
+		{Name: "days", Kind: report.Count, SQL: "count(distinct (t.at at time zone {zone})::date) {counted}", About: "on which there was something"},
+		{Name: "first", Kind: report.Instant, SQL: "min(t.at) {counted}"},
+		{Name: "last", Kind: report.Instant, SQL: "max(t.at) {counted}"},
 	},
 	Evidence: "array[t.position]",
 }
@@ -56,16 +56,16 @@ var signins = &report.Report{
 	Dimensions: dimensions("t.account",
 		report.Column{Name: "outcome", Kind: report.Text, SQL: "t.outcome", About: "signed_in, failed, refused, locked, unlocked, muted"},
 		report.Column{Name: "cause", Kind: report.Text, SQL: "t.cause", About: "wrong_password, unknown_name, locked, not_activated, deactivated, timer, administrator, …"},
-		report.Column{Name: "source", Kind: report.Text, SQL: "source.text", Join: "source", Personal: true, About: "the address that an attempt came from"},
+		report.Column{Name: "source", Kind: report.Text, SQL: "source.text", Joins: []string{"source"}, Personal: true, About: "the address that an attempt came from"},
 	),
 	Measures: []report.Column{
-		{Name: "signedIn", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'signed_in')"},
-		{Name: "failed", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'failed')"},
-		{Name: "refused", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'refused')"},
-		{Name: "locks", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'locked')"},
-		{Name: "unlocks", Kind: report.Count, SQL: "count(*) filter (where t.outcome = 'unlocked')"},
-		{Name: "accounts", Kind: report.Count, SQL: "count(distinct t.account)"},
-		{Name: "sources", Kind: report.Count, SQL: "count(distinct source.text)", Join: "source", Personal: true, About: "different addresses"},
+		{Name: "signedIn", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'signed_in'"},
+		{Name: "failed", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'failed'"},
+		{Name: "refused", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'refused'"},
+		{Name: "locks", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'locked'"},
+		{Name: "unlocks", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'unlocked'"},
+		{Name: "accounts", Kind: report.Count, SQL: "count(distinct t.account) {counted}"},
+		{Name: "sources", Kind: report.Count, SQL: "count(distinct source.text) {counted}", Joins: []string{"source"}, Personal: true, About: "different addresses"},
 	},
 	Evidence: "array[t.position]",
 }

@@ -65,7 +65,7 @@ func TestPeople(t *testing.T) {
 
 	masked := all
 	masked.Personal = false
-	signins, _ := catalogue.Find("signins")
+	signins := catalogue.BuiltIn("signins")
 	for _, q := range []report.Query{failures, {Measures: []string{"sources"}}, {Filter: report.Filter{In: map[string][]string{"source": {"192.0.2.1"}}}}} {
 		if _, err := signins.Query(t.Context(), w.Pool, w.Book, masked, q); !errors.Is(err, where.ErrHidden) {
 			t.Error(err)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/projections"
@@ -31,8 +32,8 @@ type Kind string
 
 const (
 	Text     Kind = "text"
-	Day      Kind = "day"      // string, "2017-03-01", in UTC
-	Month    Kind = "month"    // string, "2017-03", in UTC
+	Day      Kind = "day"      // string, "2017-03-01", in the report's time zone
+	Month    Kind = "month"    // string, "2017-03", in the report's time zone
 	Account  Kind = "account"  // uuid.UUID
 	Customer Kind = "customer" // uuid.UUID
 	Count    Kind = "count"    // int64
@@ -47,9 +48,16 @@ type Column struct {
 	Kind  Kind
 	About string
 
-	SQL      string // over the row t and the joins; {now} is the instant that the report speaks of
-	Join     string // name of the join it needs
-	Personal bool   // for viewers who may see personal data
+	// SQL is over the row t and the joins. {now} is the instant that the report speaks of, {zone} the time zone of its days and
+	// months; in a measure, {counted} follows its one aggregate and says which rows that is of.
+	SQL      string
+	When     string                  // of a measure: the rows t that it counts; empty: all
+	Joins    []string                // names of the joins it needs
+	Personal bool                    // for viewers who may see personal data
+	Banded   func(days []int) string // SQL of a dimension of ages, by the days where they begin anew; nil: it has no bands
+
+	rows    []reporting.Condition // of a measure: that it is restricted to
+	of, per []Column              // of a measure: a sum of measures, for each of another sum
 }
 
 // Join brings more to a row than its table has.
@@ -76,6 +84,9 @@ type Report struct {
 	Dimensions []Column
 	Measures   []Column // those that are personal only if they are asked for
 	Evidence   string   // positions of the events behind a row t, an array
+
+	rows []reporting.Condition // which rows count, too
+	zone string                // of days and months; empty: UTC
 }
 
 // Filter narrows what is counted.
@@ -90,6 +101,7 @@ type Query struct {
 	Measures      []string // nil: all that are not personal
 	Filter        Filter
 	Order         []string // columns, with "-" before one: greatest first; nil: by the dimensions
+	Behind        []string // measures: only rows that one of them counts; nil: all rows
 	Limit, Offset int      // of the rows; Limit 0: all
 	Now           time.Time
 }
@@ -116,7 +128,7 @@ func (r *Report) Query(ctx context.Context, db projections.DB, book *facts.Book,
 		if i < len(groups) {
 			groups[i] = strconv.Itoa(i + 1)
 		}
-		selected[i] = s.expand(c.SQL)
+		selected[i] = s.sql(c)
 		if c.Kind == Money {
 			selected[i] += "::text"
 		}
@@ -201,7 +213,7 @@ type statement struct {
 	clause               *where.Clause
 	with, from           string
 	dimensions, measures []Column
-	nowArg               string
+	nowArg, zoneArg      string
 }
 
 func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, q Query) (*statement, error) {
@@ -217,6 +229,7 @@ func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book,
 		s.measures = named(bad, "measures", r.Measures, q.Measures)
 	}
 	filtered := named(bad, "filter", r.Dimensions, slices.Sorted(maps.Keys(q.Filter.In)))
+	behind := named(bad, "measures", r.Measures, q.Behind)
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
@@ -234,14 +247,28 @@ func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book,
 	plain := s.clause.SQL() // on t alone
 	args := len(s.clause.Args())
 	for _, c := range filtered {
-		s.clause.And("coalesce(("+s.expand(c.SQL)+")::text, '') = any(?)", slices.DeleteFunc(slices.Clone(q.Filter.In[c.Name]), func(v string) bool { return !where.Storable(v) }))
+		s.clause.And(s.meets(c, q.Filter.In[c.Name]))
 	}
-	needs := make(map[string]bool)
-	for _, c := range slices.Concat(s.dimensions, s.measures, filtered) {
+	for _, c := range r.rows {
+		dimension := r.dimension(c.Dimension)
+		filtered = append(filtered, dimension)
+		s.clause.And(s.meets(dimension, c.In))
+	}
+	if q.Behind != nil {
+		counted := []string{"false"}
+		for _, c := range behind {
+			counted = append(counted, s.leaves(c)...)
+		}
+		s.clause.And(strings.Join(counted, " or "))
+	}
+	needs := map[string]bool{"": true}
+	for _, c := range slices.Concat(s.dimensions, s.measures, filtered, behind) {
 		if c.Personal && !v.Personal {
 			return nil, fmt.Errorf("%w: %s", where.ErrHidden, c.Name)
 		}
-		needs[c.Join] = true
+		for _, join := range c.Joins {
+			needs[join] = true
+		}
 	}
 	var with []string
 	for _, j := range r.Joins {
@@ -267,14 +294,6 @@ func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book,
 	return s, nil
 }
 
-// expand puts the parameter in for {now}.
-func (s *statement) expand(sql string) string {
-	if s.nowArg == "" && strings.Contains(sql, "{now}") {
-		s.nowArg = s.clause.Arg(s.now) + "::timestamptz"
-	}
-	return strings.ReplaceAll(sql, "{now}", s.nowArg)
-}
-
 // order returns what rows are ordered by; in the end always by the dimensions, so that pages fit together.
 func (s *statement) order(by []string, columns []Column) (string, error) {
 	var terms []string
@@ -285,7 +304,7 @@ func (s *statement) order(by []string, columns []Column) (string, error) {
 		}
 		term := strconv.Itoa(i + 1)
 		if columns[i].Kind == Money { // selected as a text
-			term = s.expand(columns[i].SQL)
+			term = s.sql(columns[i])
 		}
 		terms = append(terms, term+direction+" nulls last")
 	}

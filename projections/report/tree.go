@@ -80,7 +80,7 @@ func (t Tree) Joins(account string) []Join {
 // Dimensions are by the team and the region of an account.
 func (t Tree) Dimensions() []Column {
 	return []Column{
-		{Name: "team", Kind: Text, SQL: "team.name", Join: "team", About: "the team that the person is in now"},
-		{Name: "region", Kind: Text, SQL: "region.name", Join: "region", About: "the top team that this team stands under now"},
+		{Name: "team", Kind: Text, SQL: "team.name", Joins: []string{"team"}, About: "the team that the person is in now"},
+		{Name: "region", Kind: Text, SQL: "region.name", Joins: []string{"region"}, About: "the top team that this team stands under now"},
 	}
 }

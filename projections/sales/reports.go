@@ -1,6 +1,8 @@
 package sales
 
 import (
+	"fmt"
+
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/members"
 	"github.com/annal-crm/annal/projections/report"
@@ -25,14 +27,27 @@ var (
 
 const days = " / 86400.0)::numeric, 1)::float8"
 
+// closingMonth is folded in UTC; in another time zone it is worked out.
+const closingMonth = "case when {zone} = 'UTC' then t.month else to_char(t.closed_at at time zone {zone}, 'YYYY-MM') end"
+
+// ages returns the band that the time since the last touch lies in, of those that begin at some days: named so that they sort.
+func ages(days []int) string {
+	sql, from := "case when t.touched_at is null then 'never'", 0
+	for _, until := range days {
+		sql += fmt.Sprintf(" when t.touched_at > {now} - interval '%d days' then '%03d-%03d'", until, from, until-1)
+		from = until
+	}
+	return sql + fmt.Sprintf(" else '%03d+' end", from)
+}
+
 var closed = &report.Report{
 	Name: "sales", About: "What was won and lost.", Model: schema.Name,
 	From: deals.String(), Where: "t.month is not null", At: "t.closed_at", Visible: visible, Joins: tree.Joins("t.owner"),
-	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "t.month", About: "of the closing day"}, byCustomer, byProduct, byStage),
+	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: closingMonth, About: "of the closing day"}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
-		{Name: "won", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'won')"},
-		{Name: "lost", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'lost')"},
-		{Name: "wonValue", Kind: report.Money, SQL: "coalesce(sum(t.value) filter (where t.stage = 'won'), 0)"},
+		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
+		{Name: "lost", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'lost'"},
+		{Name: "wonValue", Kind: report.Money, SQL: "coalesce(sum(t.value) {counted}, 0)", When: "t.stage = 'won'"},
 	},
 	Evidence: "array[t.closed]",
 }
@@ -40,18 +55,18 @@ var closed = &report.Report{
 var funnel = &report.Report{
 	Name: "funnel", About: "How far opportunities came, and how long they were in each stage.", Model: schema.Name,
 	From: deals.String(), At: "t.opened_at", Visible: visible, Joins: tree.Joins("t.owner"),
-	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "to_char(t.opened_at at time zone 'UTC', 'YYYY-MM')", About: "in which it was opened"}, byCustomer, byProduct, byStage),
+	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "to_char(t.opened_at at time zone {zone}, 'YYYY-MM')", About: "in which it was opened"}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
-		{Name: "opened", Kind: report.Count, SQL: "count(*)"},
-		{Name: "engaged", Kind: report.Count, SQL: "count(t.engaged_at)"},
-		{Name: "won", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'won')"},
-		{Name: "lost", Kind: report.Count, SQL: "count(*) filter (where t.stage = 'lost')"},
-		{Name: "open", Kind: report.Count, SQL: "count(*) filter (where t.closed_at is null)"},
-		{Name: "engagedRate", Kind: report.Number, SQL: "round(count(t.engaged_at)::numeric / nullif(count(*), 0), 4)::float8", About: "of those opened"},
-		{Name: "wonRate", Kind: report.Number, SQL: "round(count(*) filter (where t.stage = 'won')::numeric / nullif(count(t.closed_at), 0), 4)::float8", About: "of those closed"},
-		{Name: "daysProspecting", Kind: report.Number, SQL: "round((avg(greatest(extract(epoch from t.engaged_at - t.opened_at), 0)) filter (where t.engaged_at is not null)" + days, About: "on average, of those engaged"},
-		{Name: "daysEngaging", Kind: report.Number, SQL: "round((avg(t.worked) filter (where t.closed_at is not null)" + days, About: "on average, of those closed"},
-		{Name: "daysWaiting", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.since)) filter (where t.closed_at is null)" + days, About: "on average in its stage so far, of those open"},
+		{Name: "opened", Kind: report.Count, SQL: "count(*) {counted}"},
+		{Name: "engaged", Kind: report.Count, SQL: "count(*) {counted}", When: "t.engaged_at is not null"},
+		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
+		{Name: "lost", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'lost'"},
+		{Name: "open", Kind: report.Count, SQL: "count(*) {counted}", When: "t.closed_at is null"},
+		{Name: "engagedRate", Kind: report.Number, SQL: "round(avg((t.engaged_at is not null)::int) {counted}, 4)::float8", About: "of those opened"},
+		{Name: "wonRate", Kind: report.Number, SQL: "round(avg((t.stage = 'won')::int) {counted}, 4)::float8", When: "t.closed_at is not null", About: "of those closed"},
+		{Name: "daysProspecting", Kind: report.Number, SQL: "round((avg(greatest(extract(epoch from t.engaged_at - t.opened_at), 0)) {counted}" + days, When: "t.engaged_at is not null", About: "on average, of those engaged"},
+		{Name: "daysEngaging", Kind: report.Number, SQL: "round((avg(t.worked) {counted}" + days, When: "t.closed_at is not null", About: "on average, of those closed"},
+		{Name: "daysWaiting", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.since)) {counted}" + days, When: "t.closed_at is null", About: "on average in its stage so far, of those open"},
 	},
 	Evidence: "array_remove(array[t.opened, t.engaged, t.closed], null)",
 }
@@ -62,7 +77,7 @@ var forecast = &report.Report{
 	From: deals.String(), Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
 	Joins: append([]report.Join{{
 		With: func(visible string) string {
-			return `history (stage, product, every, chance, value, days) as (
+			return `history (stage, product, every, chance, value, days) as materialized ( -- once, not for each open one, also before the first statistics
 				select s.stage, t.product, grouping(t.product) = 1, avg((t.stage = 'won')::int), avg(t.value) filter (where t.stage = 'won'),
 					avg(greatest(extract(epoch from t.closed_at - case s.stage when 'prospecting' then t.opened_at else t.engaged_at end), 0)) / 86400.0
 				from ` + deals.String() + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
@@ -74,13 +89,13 @@ var forecast = &report.Report{
 	}}, tree.Joins("t.owner")...),
 	Dimensions: byRecord(report.Column{
 		Name: "month", Kind: report.Month, About: "in which it may be closed: after as long in its stage as closed ones were on average, but not before now",
-		SQL: "case when h.days is not null then to_char(greatest({now}, t.since + h.days * interval '1 day') at time zone 'UTC', 'YYYY-MM') end",
+		SQL: "case when h.days is not null then to_char(greatest({now}, t.since + h.days * interval '1 day') at time zone {zone}, 'YYYY-MM') end",
 	}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
-		{Name: "open", Kind: report.Count, SQL: "count(*)"},
-		{Name: "expectedWon", Kind: report.Number, SQL: "round(sum(h.chance), 2)::float8", About: "how many of them may be won"},
-		{Name: "expectedValue", Kind: report.Money, SQL: "round(coalesce(sum(h.chance * h.value), 0), 2)", About: "their chances times what won ones brought on average"},
-		{Name: "daysLeft", Kind: report.Number, SQL: "round(avg(greatest(h.days - extract(epoch from {now} - t.since) / 86400.0, 0)) filter (where h.days is not null), 1)::float8", About: "on average"},
+		{Name: "open", Kind: report.Count, SQL: "count(*) {counted}"},
+		{Name: "expectedWon", Kind: report.Number, SQL: "round(sum(h.chance) {counted}, 2)::float8", About: "how many of them may be won"},
+		{Name: "expectedValue", Kind: report.Money, SQL: "round(coalesce(sum(h.chance * h.value) {counted}, 0), 2)", About: "their chances times what won ones brought on average"},
+		{Name: "daysLeft", Kind: report.Number, SQL: "round(avg(greatest(h.days - extract(epoch from {now} - t.since) / 86400.0, 0)) {counted}, 1)::float8", When: "h.days is not null", About: "on average"},
 	},
 	Evidence: "array_remove(array[t.opened, t.engaged], null)",
 }
@@ -90,13 +105,12 @@ var ageing = &report.Report{
 	From: clients.String(), Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
 	Dimensions: byRecord(report.Column{
 		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+ or never",
-		SQL: `case when t.touched_at is null then 'never' when t.touched_at > {now} - interval '30 days' then '000-029' when t.touched_at > {now} - interval '90 days' then '030-089'
-			when t.touched_at > {now} - interval '180 days' then '090-179' when t.touched_at > {now} - interval '365 days' then '180-364' else '365+' end`,
+		SQL: ages([]int{30, 90, 180, 365}), Banded: ages,
 	}, report.Column{Name: "customer", Kind: report.Customer, SQL: "t.id"}),
 	Measures: []report.Column{
-		{Name: "customers", Kind: report.Count, SQL: "count(*)"},
-		{Name: "days", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.touched_at))" + days, About: "since the last touch, on average"},
-		{Name: "oldest", Kind: report.Instant, SQL: "min(t.touched_at)", About: "the longest past last touch"},
+		{Name: "customers", Kind: report.Count, SQL: "count(*) {counted}"},
+		{Name: "days", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.touched_at)) {counted}" + days, About: "since the last touch, on average"},
+		{Name: "oldest", Kind: report.Instant, SQL: "min(t.touched_at) {counted}", About: "the longest past last touch"},
 	},
 	Evidence: "array[coalesce(t.touched, t.registered)]",
 }
