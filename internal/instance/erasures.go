@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/automations"
+	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections/retention"
 )
 
@@ -29,6 +30,29 @@ func (i *Instance) Retention(logger *slog.Logger) *automations.Retention {
 // RetentionSource is where it is asked whom a rule would erase.
 func (i *Instance) RetentionSource() retention.Source {
 	return retention.Source{Log: i.Log, Engine: i.Engine, DB: i.Pool}
+}
+
+// forgetErased deletes the keys of those on the list of erasures that a restored backup has brought back, so that no command of
+// this program reads in clear who was erased, before or after [Instance.MeetErasures].
+func (i *Instance) forgetErased(ctx context.Context) error {
+	if i.ErasureList == "" {
+		return nil
+	}
+	list, err := automations.ReadErasures(i.ErasureList)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	keys := make([]vault.Subject, len(list))
+	for n, e := range list {
+		keys[n] = vault.Subject{Organization: e.Organization, ID: e.Subject}
+	}
+	erased, err := i.Vault.Erased(ctx, keys)
+	for n := range erased {
+		if err == nil && !erased[n] {
+			err = i.Vault.Erase(ctx, keys[n])
+		}
+	}
+	return err
 }
 
 // MeetErasures makes what was restored from a backup meet the list of erasures that is kept beside the master key. Call it before

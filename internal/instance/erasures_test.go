@@ -346,6 +346,15 @@ func TestARestoredBackupMeetsTheListOfErasures(t *testing.T) {
 	if len(restored.find(mark)) == 0 {
 		t.Fatal("the backup does not hold the person: this test tests nothing")
 	}
+	for what, stream := range map[string]eventlog.Stream{"customer": {Organization: commands.Home, Category: customer.Category, ID: cust}, "account": {Organization: commands.Home, Category: account.Category, ID: person}} {
+		for e := range restored.Log.ReadStream(ctx, stream, 0) { // whoever asks before it has served
+			for _, f := range must(restored.Book.Page(ctx, []eventlog.Event{e})) {
+				if shown := fmt.Sprintf("%+v", must(f.Display())); strings.Contains(shown, mark) {
+					t.Errorf("the %s is back: %s", what, shown)
+				}
+			}
+		}
+	}
 	if err := restored.MeetErasures(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -359,6 +368,9 @@ func TestARestoredBackupMeetsTheListOfErasures(t *testing.T) {
 	}
 	if list := must(automations.ReadErasures(restored.ErasureList)); len(list) != 2 {
 		t.Errorf("the list: %+v", list)
+	}
+	if _, err := restored.Commands.Invite(ctx, restored.ada, commands.Invite{LoginName: "login-" + mark, DisplayName: "Another"}); err != nil {
+		t.Errorf("the name is not free: %v", err)
 	}
 }
 

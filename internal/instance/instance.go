@@ -124,6 +124,9 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	if err := i.openAudit(ctx, dataDir, config); err != nil {
 		return err
 	}
+	if err := i.forgetErased(ctx); err != nil {
+		return err
+	}
 	i.Book, i.Uses = facts.New(i.Vault), auth.OpenUses(i.Pool)
 	passwords := auth.NewPasswords(commands.Pepper(i.Vault), auth.HashingConfig{})
 	i.Commands = commands.New(i.Log, i.Book, i.Vault, passwords, i.Uses, config.Commands)
