@@ -128,7 +128,7 @@ func periodText(p transparency.Period) string {
 			cmp.Or(map[bool]string{true: "vouches for it"}[h.Vouched], "was lost"))
 	}
 	if p.To > 0 {
-		text += fmt.Sprintf(" up to %d events", p.To)
+		text = strings.Replace(text, "\n  signs", "\n  signed", 1) + fmt.Sprintf(" up to %d events", p.To)
 	}
 	return text
 }

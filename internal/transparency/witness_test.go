@@ -133,3 +133,34 @@ func TestCheckpointsArePublished(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A witness that is told the new key goes on from what it saw under the old one.
+func TestAWitnessGoesOnUnderTheNewKey(t *testing.T) {
+	w, _ := filed(t, 100)
+	dir, key := t.TempDir(), transparency.NewKey()
+	url, verifierKey := w.witness(dir, key)
+	publisher := transparency.Publisher{Witnesses: []string{url}}
+	if _, err := publisher.Publish(t.Context(), w.tree, w.checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	_, first := w.replace(transparency.Replacement{})
+	if _, err := publisher.Publish(t.Context(), w.tree, first); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Error("a key that it does not know:", err)
+	}
+	url, _ = w.witness(dir, key)
+	publisher.Witnesses[0] = url
+	if c, err := publisher.Publish(t.Context(), w.tree, first); err != nil || transparency.Cosigned(c.Note, verifierKey) != nil {
+		t.Error("the first under the new key:", err)
+	}
+	w.force(`update eventlog.events set data = '{}' where position = 7; truncate transparency.tiles, transparency.checkpoints; update transparency.trees set size = 0, position = 0, before = 0`)
+	forged := &world{T: t, pool: w.pool, log: w.log, dir: t.TempDir()}
+	b, err := os.ReadFile(filepath.Join(w.dir, "checkpoint.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.tree = forged.from(transparency.KeySource{Value: strings.TrimSpace(string(b))})
+	forged.append(10)
+	if _, err := publisher.Publish(t.Context(), forged.tree, forged.checkpoint()); err == nil || !strings.Contains(err.Error(), "422") {
+		t.Error("another history:", err)
+	}
+}
