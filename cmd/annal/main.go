@@ -125,11 +125,11 @@ func main() {
 // parse reads the command line. What is wrong with it is said in a sentence, and where to read what is right: a screen of usage
 // would push the sentence out of sight.
 func parse(ctx context.Context, args []string) *kong.Context {
-	parser := kong.Must(&cli{},
+	parser := kong.Must(&cli{}, append([]kong.Option{
 		kong.Name("annal"),
 		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	}, values...)...)
 	switch {
 	case len(args) == 0:
 		args = []string{"--help"}

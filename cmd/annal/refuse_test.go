@@ -80,11 +80,13 @@ func TestAWrongCommandLineIsOneSentence(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
 	for want, args := range map[string][]string{
-		"annal: unknown flag --nope; see annal audit prove --help\n":        {"audit", "prove", "1", "--nope"},
-		"annal: unexpected argument nope; see annal --help\n":               {"nope"},
-		"annal: expected \"<position>\"; see annal audit prove --help\n":    {"audit", "prove"},
-		"annal: --key is empty; leave it out, or give it a value\n":         {"audit", "verify", "--key", ""},
-		"annal: --witness-key is empty; leave it out, or give it a value\n": {"audit", "verify", "--witness-key="},
+		"annal: unknown flag --nope; see annal audit prove --help\n":                                                                                           {"audit", "prove", "1", "--nope"},
+		"annal: unexpected argument nope; see annal --help\n":                                                                                                  {"nope"},
+		"annal: expected \"<position>\"; see annal audit prove --help\n":                                                                                       {"audit", "prove"},
+		"annal: --session: \"abc\" is not an id: an id is written like 01890a5d-ac96-774b-bcce-b302099a8057; see annal replay --help\n":                        {"replay", "account", "x", "--session", "abc"},
+		"annal: --from: \"2017-3-1\" is not a time: write 2017-03-01T09:00:00Z, or 2017-03-01 for the beginning of that day in UTC; see annal replay --help\n": {"replay", "account", "x", "--from", "2017-3-1"},
+		"annal: --key is empty; leave it out, or give it a value\n":                                                                                            {"audit", "verify", "--key", ""},
+		"annal: --witness-key is empty; leave it out, or give it a value\n":                                                                                    {"audit", "verify", "--witness-key="},
 	} {
 		if out, status := h.run(args...); status != 80 || out != want {
 			t.Errorf("%v: exit status %d: %q, want %q", args, status, out, want)

@@ -20,8 +20,8 @@ type replayCmd struct {
 	place
 	Kind    string    `arg:"" enum:"account,customer" help:"account or customer."`
 	Who     string    `arg:"" help:"Its login name, its name, or its id."`
-	From    time.Time `help:"Only what occurred at or after this time (RFC 3339)."`
-	To      time.Time `help:"Only what occurred before this time (RFC 3339)."`
+	From    time.Time `help:"Only what occurred at or after this time: 2017-03-01T09:00:00Z, or a day."`
+	To      time.Time `help:"Only what occurred before this time."`
 	Type    []string  `help:"Only events of this type, as account.login_failed; may be given several times." placeholder:"TYPE"`
 	IP      string    `help:"Only what came from this address, or network (203.0.113.0/24)." name:"ip" placeholder:"ADDRESS"`
 	Device  string    `help:"Only what was done with a device that calls itself something with this in it." placeholder:"TEXT"`

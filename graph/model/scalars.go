@@ -80,6 +80,9 @@ func UnmarshalTime(v any) (time.Time, error) {
 	if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
 		return time.Time{}, errors.New("is not an instant like 2017-03-01T00:00:00Z")
 	}
+	if t.IsZero() { // the first instant of all, which Go takes for none
+		t = t.Add(1)
+	}
 	return t.UTC(), nil
 }
 
