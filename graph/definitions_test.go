@@ -207,7 +207,7 @@ func TestReportsThatAnalystsDefine(t *testing.T) {
 		t.Error(end)
 	}
 	same("a result of a retired report", rows(analyst, vars{"r": one["id"]}), counted(1, "admin", "anna")...)
-	admin.ask(defineReport, vars{"i": vars{"name": "personal", "basedOn": "signins", "measures": []vars{{"name": "home", "of": []string{"failed"}, "where": []vars{{"dimension": "source", "in": []string{"::1"}}}}}}})
+	admin.ask(defineReport, vars{"i": vars{"name": "personal", "basedOn": "signins", "measures": []vars{{"name": "places", "of": []string{"sources"}}}}})
 	admin.ask(defineReport, vars{"i": vars{"name": "filtered", "basedOn": "sales", "events": vars{"without": []string{"opportunity.won"}}}})
 	of := func(name string, more vars) vars {
 		i := vars{"name": name, "basedOn": "sales"}
@@ -233,7 +233,7 @@ func TestReportsThatAnalystsDefine(t *testing.T) {
 		"one's own without some events":  {anna, ownRows, vars{"name": "filtered"}, "FORBIDDEN", ""},
 		"other events than the result's": {analyst, ownRows, vars{"name": "filtered", "r": one["id"]}, "INVALID", "result"},
 		"a measure only one side has":    {analyst, compareOwn, vars{"a": one["id"], "b": two["id"], "m": []string{"closed"}}, "INVALID", "measures"},
-		"personal conditions":            {analyst, ownRows, vars{"name": "personal", "m": []string{"home"}}, "INVALID", ""},
+		"a personal measure":             {analyst, ownRows, vars{"name": "personal", "m": []string{"places"}}, "INVALID", ""},
 		"a name taken by a built-in one": {analyst, defineReport, of("sales", nil), "CONFLICT", ""},
 		"a seller defines":               {anna, defineReport, of("hers", nil), "FORBIDDEN", ""},
 		"an auditor defines":             {auditor, defineReport, of("theirs", nil), "FORBIDDEN", ""},
@@ -249,6 +249,7 @@ func TestReportsThatAnalystsDefine(t *testing.T) {
 		"a zone that is not there":       {analyst, defineReport, of("w", vars{"timeZone": "Asia/Atlantis"}), "INVALID", "input.timeZone"},
 		"bands of what has no age":       {analyst, defineReport, of("w", vars{"bands": []int{30}}), "INVALID", "input.bands"},
 		"bands that go back":             {analyst, defineReport, vars{"i": vars{"name": "w", "basedOn": "ageing", "bands": []int{60, 30}}}, "INVALID", "input.bands"},
+		"an address in a definition":     {admin, defineReport, vars{"i": vars{"name": "w", "basedOn": "signins", "where": []vars{{"dimension": "source", "in": []string{"::1"}}}}}, "INVALID", "input.where"},
 		"a condition on nothing there":   {analyst, defineReport, of("w", vars{"where": []vars{{"dimension": "weather", "in": []string{"rain"}}}}), "INVALID", "input.where"},
 		"a negative version":             {analyst, defineReport, of("w", vars{"expectedVersion": -1}), "INVALID", "input.expectedVersion"},
 	} {

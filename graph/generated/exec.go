@@ -886,7 +886,7 @@ input DefineReportInput {
   basedOn: String!
   "The events that are folded. Not given: all."
   events: LogFilter
-  "The rows that count: all conditions must hold."
+  "The rows that count: all conditions must hold. Not on what is personal: a definition stands in the log in clear."
   where: [ReportCondition!]
   "Of days and months: ` + "`" + `Asia/Shanghai` + "`" + `. Not given: UTC."
   timeZone: String

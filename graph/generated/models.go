@@ -177,7 +177,7 @@ type DefineReportInput struct {
 	BasedOn string `json:"basedOn"`
 	// The events that are folded. Not given: all.
 	Events *LogFilter `json:"events,omitempty"`
-	// The rows that count: all conditions must hold.
+	// The rows that count: all conditions must hold. Not on what is personal: a definition stands in the log in clear.
 	Where []*ReportCondition `json:"where,omitempty"`
 	// Of days and months: `Asia/Shanghai`. Not given: UTC.
 	TimeZone *string `json:"timeZone,omitempty"`

@@ -191,7 +191,7 @@ func TestWhatFitsABuiltInReport(t *testing.T) {
 	for field, definitions := range map[string][]reporting.Definition{
 		"":                {{Base: "sales", Zone: "Asia/Shanghai", Bands: nil}, {Base: "sales", Zone: "America/Argentina/Buenos_Aires"}, {Base: "ageing", Bands: []int{30}}},
 		"basedOn":         {{Base: "weather"}, {Base: "ours"}},
-		"where":           {{Base: "sales", Where: []reporting.Condition{in("weather", "rain")}}, {Base: "sales", Where: []reporting.Condition{in("won", "1")}}},
+		"where":           {{Base: "sales", Where: []reporting.Condition{in("weather", "rain")}}, {Base: "sales", Where: []reporting.Condition{in("won", "1")}}, {Base: "signins", Where: []reporting.Condition{in("source", "192.0.2.1")}}},
 		"bands":           {{Base: "sales", Bands: []int{30}}},
 		"timeZone":        {{Base: "sales", Zone: "Asia/Atlantis"}, {Base: "sales", Zone: "asia/shanghai"}, {Base: "sales", Zone: "Mars/Base+3"}},
 		"measures.1.name": {one(reporting.Measure{Name: "won", Of: []string{"lost"}}), one(reporting.Measure{Name: "month", Of: []string{"lost"}})},
@@ -216,9 +216,9 @@ func TestWhatFitsABuiltInReport(t *testing.T) {
 	}
 	// What leads to personal data is personal.
 	r := own(t, reporting.Definition{Base: "signins", Measures: []reporting.Measure{
-		{Name: "home", Of: []string{"failed"}, Where: []reporting.Condition{in("source", "192.0.2.1")}}, {Name: "each", Of: []string{"failed"}, Per: []string{"sources"}},
+		{Name: "places", Of: []string{"sources"}, Where: []reporting.Condition{in("outcome", "failed")}}, {Name: "each", Of: []string{"failed"}, Per: []string{"sources"}},
 	}})
-	for _, name := range []string{"home", "each"} {
+	for _, name := range []string{"places", "each"} {
 		if got := r.Personal(report.Query{Measures: []string{name}}); !slices.Equal(got, []string{name}) {
 			t.Error(name, got)
 		}

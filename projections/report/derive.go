@@ -49,10 +49,14 @@ func (r *Report) Derive(name string, d reporting.Definition) (*Report, error) {
 	return &own, nil
 }
 
-// knows notes a condition on a dimension that is not there.
+// knows notes a condition on a dimension that is not there, or is personal: a definition stands in the log in clear, for ever.
 func (r *Report) knows(bad domain.Invalid, field string, all []reporting.Condition) {
 	for _, c := range all {
-		named(bad, field, r.Dimensions, []string{c.Dimension})
+		for _, dimension := range named(bad, field, r.Dimensions, []string{c.Dimension}) {
+			if dimension.Personal {
+				bad[field] = fmt.Sprintf("names values of %q, which are personal and no part of a definition: narrow the question by them", c.Dimension)
+			}
+		}
 	}
 }
 
@@ -98,7 +102,7 @@ func (r *Report) measure(m reporting.Measure, of, per []Column) Column {
 	}
 	needs := slices.Concat(of, per)
 	for _, condition := range m.Where {
-		needs = append(needs, r.dimension(condition.Dimension))
+		needs = append(needs, r.dimension(condition.Dimension)) // none of them is personal
 	}
 	for _, part := range needs {
 		c.Joins = append(c.Joins, part.Joins...)
@@ -125,9 +129,6 @@ func (r *Report) Personal(q Query) (names []string) {
 	asked := slices.Concat(q.By, q.Measures)
 	for name := range q.Filter.In {
 		asked = append(asked, name)
-	}
-	for _, c := range r.rows {
-		asked = append(asked, c.Dimension)
 	}
 	for _, c := range slices.Concat(r.Dimensions, r.Measures) {
 		if c.Personal && slices.Contains(asked, c.Name) {
