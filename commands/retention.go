@@ -60,7 +60,8 @@ type ApproveRetention struct {
 	Command
 	RuleID uuid.UUID
 	Shown  int // how many the dry run has shown to be due
-	Due    int // how many are, now
+	// Due counts how many are, now: a read model's to say.
+	Due func(context.Context, retention.State) (int, error)
 }
 
 // ApproveRetention lets a rule erase. It needs erasure.approve for all, of somebody else than who proposed it.
@@ -71,7 +72,14 @@ func (c *Commands) ApproveRetention(ctx context.Context, p *Principal, in Approv
 				return nil, err
 			}
 		}
-		return retention.Approve(s, p.Account, in.Shown, in.Due)
+		due := 0
+		if s.Status == retention.StatusProposed {
+			var err error
+			if due, err = in.Due(ctx, s); err != nil {
+				return nil, err
+			}
+		}
+		return retention.Approve(s, p.Account, in.Shown, due)
 	}, organization.ApproveErasure)
 }
 

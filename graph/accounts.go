@@ -59,7 +59,7 @@ func accountObject(a accounts.Account, teams *teams) *model.Account {
 func accountObjectAt(a accounts.Account, teams *teams, now time.Time) *model.Account {
 	object := &model.Account{
 		ID: a.ID, LoginName: a.LoginName, DisplayName: a.DisplayName, Email: model.Text(a.Email), Status: model.Enum(a.Status(now)),
-		Roles: a.Roles, Team: teams.get(a.Team),
+		Roles: a.Roles, Team: teams.get(a.Team), Erased: a.Erased,
 	}
 	if object.Roles == nil {
 		object.Roles = []string{}

@@ -61,7 +61,7 @@ func customerObject(c customers.Customer, people *model.Batch[model.Account]) *m
 	return &model.Customer{
 		ID: c.ID, Version: int(c.Version), Name: c.Name, Sector: model.Text(c.Sector), Country: model.Text(c.Country),
 		Website: model.Text(c.Website), Phone: model.Text(c.Phone), Email: model.Text(c.Email), Attributes: c.Attributes,
-		Archived: c.Archived, OwnerID: c.Owner, Accounts: people,
+		Archived: c.Archived, Erased: c.Erased, OwnerID: c.Owner, Accounts: people,
 	}
 }
 

@@ -38,6 +38,9 @@ func (q query) ErasureRequests(ctx context.Context, first *int, after *string, l
 	default:
 		f.AskedBy = p.Account
 	}
+	if filter != nil {
+		f.Rule = value(filter.RuleID)
+	}
 	if filter != nil && filter.Statuses != nil {
 		f.Statuses = []erasure.Status{}
 		for _, s := range filter.Statuses {
@@ -61,6 +64,9 @@ func erasureObject(r erasures.Request, people *model.Batch[model.Account]) *mode
 	object := &model.ErasureRequest{
 		ID: r.ID, Status: model.Enum(r.Status), Kind: r.Category, SubjectID: r.Subject, Reason: r.Reason, RequestedAt: r.AskedAt,
 		Refusal: model.Text(r.Refusal), RequestedByID: r.AskedBy, DecidedByID: r.DecidedBy, Accounts: people,
+	}
+	if r.Rule != uuid.Nil {
+		object.RuleID = &r.Rule
 	}
 	if !r.DecidedAt.IsZero() {
 		object.DecidedAt = &r.DecidedAt

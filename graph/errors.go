@@ -25,6 +25,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/life"
 	"github.com/annal-crm/annal/internal/past"
@@ -33,6 +34,7 @@ import (
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/catalogue"
+	readretention "github.com/annal-crm/annal/projections/retention"
 	"github.com/annal-crm/annal/projections/where"
 )
 
@@ -94,6 +96,14 @@ var table = []struct {
 	{erasure.ErrExists, Conflict, "the erasure was asked for before"},
 	{erasure.ErrSamePerson, Forbidden, "who asks for an erasure, or is to be erased, does not approve it: somebody else must"},
 	{erasure.ErrDecided, Conflict, "the request was approved or refused before"},
+	{retention.ErrNotFound, NotFound, notThere},
+	{retention.ErrExists, Conflict, "the rule was proposed before"},
+	{retention.ErrSamePerson, Forbidden, "who proposes a rule does not approve it: somebody else must"},
+	{retention.ErrApproved, Conflict, "the rule was approved before"},
+	{retention.ErrEnded, Conflict, "the rule has ended"},
+	{retention.ErrChanged, Conflict, "another number is due now than the dry run has shown: look again"},
+	{commands.ErrWholeOrganization, Forbidden, "a rule is for the whole organization: it takes the permission for all of it"},
+	{commands.ErrAnyAccount, Forbidden, "a rule about accounts takes somebody who has every right that any role gives"},
 	{reservation.ErrTaken, Conflict, "the name is taken"},
 	{vault.ErrErased, Conflict, "the person was erased"},
 
@@ -126,6 +136,7 @@ var table = []struct {
 	{past.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},
 	{life.ErrIndex, Unavailable, "the log does not hold an event as the read model of activity says: an administrator has to verify the log (annal audit verify) and fold activity anew"},
 	{where.ErrHidden, Invalid, "this asks for personal data, which are hidden from you"},
+	{readretention.ErrParked, Unavailable, "events of an opportunity could not be read and are parked: nobody knows who is due before an administrator has mended them"},
 	{projections.ErrNotParked, NotFound, "nothing is parked there"},
 	{projections.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
 	{eventlog.ErrUnavailable, Unavailable, "the log cannot be reached: try again in a moment"},

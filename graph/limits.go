@@ -119,7 +119,7 @@ func (m meter) field(f *ast.Field, page int) weight {
 		own = secretCost
 	case parent == "Query" || parent == "Mutation" || parent == "Subscription":
 		own = rootCost + auditCosts[f.Name]
-	case f.Name == "totalCount":
+	case f.Name == "totalCount", f.Name == "waiting" && parent == "RetentionRule":
 		own = countCost
 	case f.Name == "data" && parent == "ParkedEvent":
 		own = dataCost

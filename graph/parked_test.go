@@ -92,7 +92,7 @@ func TestAPoisonedEventParksItsCustomerAndNothingElse(t *testing.T) {
 	}
 	for _, m := range get[[]any](admin.ask(`{ readModels { name parked status } }`, nil), "readModels") {
 		m := m.(map[string]any)
-		want := map[any]float64{"customers": 4, "sales": 4, "activity": 1}[m["name"]] // with what is of the other organization
+		want := map[any]float64{"customers": 4, "sales": 4, "retention": 4, "activity": 1}[m["name"]] // with what is of the other organization
 		if m["parked"] != want || m["status"] != "LIVE" {
 			t.Errorf("%v, wanted %v parked", m, want)
 		}

@@ -39,6 +39,7 @@ type world struct {
 	statements *statements
 	logs       *logs
 	stopEngine context.CancelFunc
+	ahead      *atomic.Int64 // of the machine's clock, on the write side
 }
 
 // statements counts what is asked of the read models' database.
@@ -71,9 +72,11 @@ func (l *logs) String() string {
 
 func newWorld(t testing.TB, config graph.Config) *world {
 	t.Helper()
+	ahead := new(atomic.Int64)
 	i, err := instance.Open(t.Context(), instance.Config{
 		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(), CheckpointKey: transparency.NewKey(),
-		Commands: commands.Config{LoginFloor: -1}, Projections: projections.Config{WaitLimit: time.Second},
+		Commands:    commands.Config{LoginFloor: -1, Clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }},
+		Projections: projections.Config{WaitLimit: time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +89,7 @@ func newWorld(t testing.TB, config graph.Config) *world {
 	if _, err := i.Commands.FirstStart(t.Context(), commands.FirstStart{Organization: "Analytical Engines", Password: password}); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, Instance: i, statements: &statements{}, logs: &logs{}}
+	w := &world{TB: t, Instance: i, statements: &statements{}, logs: &logs{}, ahead: ahead}
 	running, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -22,16 +22,21 @@ import (
 // Asking and approving are for two persons, over the API: who runs the program is one.
 type erasureCmd struct {
 	List    erasureListCmd    `cmd:"" help:"List the requests to erase somebody, the newest first."`
+	Rules   erasureRulesCmd   `cmd:"" help:"List the rules by which persons are erased after a time, the newest first."`
+	DryRun  erasureDryRunCmd  `cmd:"" name:"dry-run" help:"List whom a rule would erase, now or later, and erase nobody."`
 	Preview erasurePreviewCmd `cmd:"" help:"Show what an erasure would take away."`
 	Export  erasureExportCmd  `cmd:"" help:"Print the list of those who were erased, a JSON object a line: what a restored backup has to meet. It holds no personal data."`
 	Apply   erasureApplyCmd   `cmd:"" help:"Erase again, after a restore and before annal serves, who is on such a list. With a data directory this happens by itself."`
 }
 
-type erasureListCmd struct{ place }
+type erasureListCmd struct {
+	place
+	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+}
 
-// Run lists the requests of the first organization.
+// Run lists the requests of an organization.
 func (c erasureListCmd) Run(ctx context.Context) error {
-	i, err := c.open(ctx)
+	i, program, err := c.of(ctx, c.Organization)
 	if err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (c erasureListCmd) Run(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REQUEST\tSTATUS\tKIND\tSUBJECT\tASKED\tREASON")
 	for after := ""; ; {
-		page, err := erasures.List(ctx, i.Pool, commands.Home, erasures.Filter{}, projections.PageRequest{First: 100, After: after})
+		page, err := erasures.List(ctx, i.Pool, program.Organization, erasures.Filter{}, projections.PageRequest{First: 100, After: after})
 		if err != nil {
 			return err
 		}
@@ -55,8 +60,9 @@ func (c erasureListCmd) Run(ctx context.Context) error {
 
 type erasurePreviewCmd struct {
 	place
-	Customer string `help:"The id of a customer." xor:"subject" required:""`
-	Account  string `help:"The id of an account." xor:"subject" required:""`
+	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+	Customer     string `help:"The id of a customer." xor:"subject" required:""`
+	Account      string `help:"The id of an account." xor:"subject" required:""`
 }
 
 // Run shows what would go.
@@ -69,15 +75,11 @@ func (c erasurePreviewCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%q is not an id; annal replay and the API tell them", text)
 	}
-	i, err := c.open(ctx)
+	i, program, err := c.of(ctx, c.Organization)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
-	program, err := i.Commands.System(ctx, commands.Home)
-	if err != nil {
-		return err
-	}
 	preview, err := i.Commands.PreviewErasure(ctx, program, category, id)
 	if errors.Is(err, commands.ErrNotFound) {
 		return fmt.Errorf("there is no %s %s", category, id)

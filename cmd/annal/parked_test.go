@@ -49,7 +49,7 @@ func TestParked(t *testing.T) {
 	put(commands.Home, uuid.MustParse(made), 2, "customer.archived", `{}`)
 	foreign := put(uuid.New(), uuid.New(), 0, "customer.registered", `{"name":5}`)
 	deadline := time.Now().Add(30 * time.Second)
-	for strings.Count(h.must("parked", "list", "--json"), "\n") < 5 { // customers and sales park both, the activity the foreign one
+	for strings.Count(h.must("parked", "list", "--json"), "\n") < 7 { // customers, sales and retention park both, the activity the foreign one
 		if time.Now().After(deadline) {
 			t.Fatalf("not parked:\n%s", h.must("parked", "list"))
 		}
@@ -76,7 +76,9 @@ func TestParked(t *testing.T) {
 	says(0, "left out the event at position "+foreign, "skip", "customers", foreign, "--reason", "of nobody here")
 	says(0, "left out the event at position "+foreign, "skip", "activity", foreign, "--reason", "of nobody here")
 	for _, position := range []string{bad, foreign} {
-		says(0, "left out the event at position "+position, "skip", "sales", position, "--reason", "typed by hand")
+		for _, name := range []string{"sales", "retention"} {
+			says(0, "left out the event at position "+position, "skip", name, position, "--reason", "typed by hand")
+		}
 	}
 	says(0, "nothing is parked", "list")
 
@@ -85,9 +87,9 @@ func TestParked(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin.settle()
-	told := admin.ask(`{ activity(last: 5) { nodes { type summary reason } } }`, nil).at("activity.nodes")
+	told := admin.ask(`{ activity(last: 7) { nodes { type summary reason } } }`, nil).at("activity.nodes")
 	first := told.at("0")
-	if len(told.list()) != 5 || first.at("type").String() != "organization.event_skipped" || first.at("reason").String() != "typed by hand ("+me.Username+" at the command line)" {
+	if len(told.list()) != 7 || first.at("type").String() != "organization.event_skipped" || first.at("reason").String() != "typed by hand ("+me.Username+" at the command line)" {
 		t.Errorf("who and why: %v", told)
 	}
 	if status := s.stop(t); status != 0 {

@@ -128,6 +128,15 @@ func (s State) Due(c Count, now time.Time) bool {
 	return counts && !from.At.After(Cut(s.Days, now)) && !c.Recorded.After(now.Add(-Rest))
 }
 
+// DueAt returns when days that are counted from a time are over, of a subject whose newest event was recorded at another.
+func (s State) DueAt(since, recorded time.Time) time.Time {
+	due := since.Add(time.Duration(s.Days) * 24 * time.Hour)
+	if rested := recorded.Add(Rest); rested.After(due) {
+		return rested
+	}
+	return due
+}
+
 // Cut returns the instant up to which what is counted from must have happened, for days to be over at a time. A day has 24 hours.
 func Cut(days int, now time.Time) time.Time { return now.Add(-time.Duration(days) * 24 * time.Hour) }
 

@@ -91,6 +91,9 @@ type MutationResolver interface {
 	ChangeLockoutPolicy(ctx context.Context, input ChangeLockoutPolicyInput) (*OrganizationPayload, error)
 	RebuildReport(ctx context.Context, input RebuildReportInput) (*model.ReportResult, error)
 	DropResult(ctx context.Context, id uuid.UUID) (bool, error)
+	ProposeRetentionRule(ctx context.Context, input ProposeRetentionRuleInput) (*RetentionRulePayload, error)
+	ApproveRetentionRule(ctx context.Context, input ApproveRetentionRuleInput) (*RetentionRulePayload, error)
+	EndRetentionRule(ctx context.Context, input EndRetentionRuleInput) (*RetentionRulePayload, error)
 	RetryParked(ctx context.Context, input RetryParkedInput) (*model.RetryParkedPayload, error)
 	SkipParked(ctx context.Context, input SkipParkedInput) (*model.SkipParkedPayload, error)
 }
@@ -122,6 +125,8 @@ type QueryResolver interface {
 	ReportResults(ctx context.Context) ([]*model.ReportResult, error)
 	ReportResult(ctx context.Context, id uuid.UUID) (*model.ReportResult, error)
 	CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, report *string, definition *int, groupBy []string, measures []string, filter *ReportFilter, first *int, after *string, minPosition *eventlog.Position) (*model.ResultDifferenceConnection, error)
+	RetentionRules(ctx context.Context, first *int, after *string, last *int, before *string, minPosition *eventlog.Position) (*model.Connection[model.RetentionRule], error)
+	RetentionDryRun(ctx context.Context, ruleID *uuid.UUID, rule *RetentionTrialInput, at *time.Time) (*model.RetentionDryRun, error)
 	ReadModels(ctx context.Context) ([]*model.ReadModel, error)
 	ParkedEvents(ctx context.Context, readModel *string, position *eventlog.Position, first *int, after *string) (*model.Connection[model.ParkedEvent], error)
 }
@@ -161,6 +166,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputActivityFilter,
 		ec.unmarshalInputAddPermissionInput,
 		ec.unmarshalInputApproveErasureInput,
+		ec.unmarshalInputApproveRetentionRuleInput,
 		ec.unmarshalInputAsOf,
 		ec.unmarshalInputChangeLockoutPolicyInput,
 		ec.unmarshalInputChangePasswordInput,
@@ -171,6 +177,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDefineRoleInput,
 		ec.unmarshalInputEditCustomerInput,
 		ec.unmarshalInputEditOpportunityInput,
+		ec.unmarshalInputEndRetentionRuleInput,
 		ec.unmarshalInputErasureFilter,
 		ec.unmarshalInputInviteAccountInput,
 		ec.unmarshalInputIssueActivationInput,
@@ -185,6 +192,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputOpportunityStageFilter,
 		ec.unmarshalInputOwnMeasureInput,
 		ec.unmarshalInputPermissionInput,
+		ec.unmarshalInputProposeRetentionRuleInput,
 		ec.unmarshalInputReassignCustomerInput,
 		ec.unmarshalInputReassignOpportunityInput,
 		ec.unmarshalInputRebuildReportInput,
@@ -194,6 +202,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputReportCondition,
 		ec.unmarshalInputReportFilter,
 		ec.unmarshalInputRequestErasureInput,
+		ec.unmarshalInputRetentionTrialInput,
 		ec.unmarshalInputRetireReportInput,
 		ec.unmarshalInputRetryParkedInput,
 		ec.unmarshalInputRoleInput,
@@ -354,6 +363,8 @@ type Account {
   team: Team
   "While ` + "`" + `status` + "`" + ` is ` + "`" + `LOCKED` + "`" + `: when the lock ends by itself."
   lockedUntil: Time
+  "The person was erased; ` + "`" + `status` + "`" + ` is ` + "`" + `ERASED` + "`" + `."
+  erased: Boolean!
 }
 
 enum AccountStatus {
@@ -778,6 +789,8 @@ type Customer {
   "An object of further texts by name, as imported or edited."
   attributes: JSON!
   archived: Boolean!
+  "The person was erased: ` + "`" + `name` + "`" + ` reads ` + "`" + `erased` + "`" + `, and nothing brings it back."
+  erased: Boolean!
   owner: Account
 }
 
@@ -985,6 +998,8 @@ type ErasureRequest {
   "Why it was refused."
   refusal: String
   doneAt: Time
+  "The rule of retention that has asked for it, in the names of who has proposed and approved that. null: a person's own wish."
+  ruleId: ID
 }
 
 enum ErasureStatus {
@@ -1031,6 +1046,8 @@ type ErasureRequestEdge {
 input ErasureFilter {
   "Any of these."
   statuses: [ErasureStatus!]
+  "Those of a rule of retention."
+  ruleId: ID
 }
 
 input RequestErasureInput {
@@ -1716,6 +1733,179 @@ type ResultDifference {
   events(first: Int, after: String): ActivityConnection!
 }
 `, BuiltIn: false},
+	{Name: "../../schema/retention.graphqls", Input: `extend type Query {
+  """
+  The rules by which persons are erased after a time, the newest first. Needs ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + ` for the whole
+  organization.
+  """
+  retentionRules(first: Int, after: String, last: Int, before: String, minPosition: Position): RetentionRuleConnection!
+  """
+  Whom a rule would erase at a time: one that there is, by ` + "`" + `ruleId` + "`" + `, or one to be tried, by ` + "`" + `rule` + "`" + ` (exactly one of them). It erases
+  nobody. That you have asked is on record (` + "`" + `audit.checked` + "`" + `). Needs what ` + "`" + `retentionRules` + "`" + ` does.
+  """
+  retentionDryRun(ruleId: ID, rule: RetentionTrialInput, at: Time): RetentionDryRun!
+}
+
+extend type Mutation {
+  "Makes a rule, which erases nobody before somebody else approves it. Needs ` + "`" + `erasure.request` + "`" + ` for the whole organization."
+  proposeRetentionRule(input: ProposeRetentionRuleInput!): RetentionRulePayload!
+  """
+  Lets a rule erase, from now on until it is ended. Needs ` + "`" + `erasure.approve` + "`" + ` for the whole organization, of another person than has
+  proposed it. It is a ` + "`" + `CONFLICT` + "`" + ` if another number is due now than ` + "`" + `due` + "`" + `, which the dry run has shown.
+  """
+  approveRetentionRule(input: ApproveRetentionRuleInput!): RetentionRulePayload!
+  "Ends a rule, or withdraws a proposal. One person is enough. Needs what ` + "`" + `retentionRules` + "`" + ` does."
+  endRetentionRule(input: EndRetentionRuleInput!): RetentionRulePayload!
+}
+
+"Erases each account or customer of which so many days are over. To change one, end it and propose another."
+type RetentionRule {
+  id: ID!
+  status: RetentionStatus!
+  basis: RetentionBasis!
+  "Of 24 hours."
+  days: Int!
+  "It erases at most so many in 24 hours."
+  perDay: Int!
+  "The law or policy that it follows."
+  reason: String!
+  proposedBy: Account
+  proposedAt: Time!
+  approvedBy: Account
+  approvedAt: Time
+  "How many were due when it was approved."
+  due: Int
+  endedBy: Account
+  endedAt: Time
+  "Why it was ended."
+  ending: String
+  "How many it has erased."
+  done: Int!
+  "How many are being erased."
+  underWay: Int!
+  "How many are due and wait for ` + "`" + `perDay` + "`" + `. 0 unless the rule is ` + "`" + `APPROVED` + "`" + `."
+  waiting: Int!
+}
+
+enum RetentionStatus {
+  "Waits for somebody else's approval."
+  PROPOSED
+  APPROVED
+  ENDED
+}
+
+"Whom a rule is about, and from when its days are counted: from when things happened in the world (` + "`" + `occurredAt` + "`" + `)."
+enum RetentionBasis {
+  """
+  Customers, from the last act on them or on an opportunity with them, as the report ` + "`" + `ageing` + "`" + ` counts; from their registration, if nobody
+  has ever touched them.
+  """
+  CUSTOMER_TOUCHED
+  "Customers that are archived, from then."
+  CUSTOMER_ARCHIVED
+  "Accounts that are deactivated, from then."
+  ACCOUNT_DEACTIVATED
+}
+
+type RetentionDryRun {
+  "The time it is asked about."
+  at: Time!
+  "All that had happened up to here is counted, and nothing after it."
+  position: Position!
+  "How many are due."
+  due: Int!
+  "Those who are due, the longest first."
+  subjects(first: Int, after: String, last: Int, before: String): RetentionSubjectConnection!
+  "Who would be due, and is left out: no rule erases them, a request may."
+  kept: [RetentionKept!]!
+}
+
+type RetentionSubject {
+  "The kind of record: ` + "`" + `account` + "`" + ` or ` + "`" + `customer` + "`" + `."
+  kind: String!
+  id: ID!
+  "When that happened from which the days are counted …"
+  since: Time!
+  "… and the event's position in the log."
+  position: Position!
+  "When the days were over, and nothing had been recorded of it for 24 hours."
+  dueAt: Time!
+}
+
+type RetentionKept {
+  accountId: ID!
+  why: RetentionKeptWhy!
+}
+
+enum RetentionKeptWhy {
+  "It may manage the organization, and no account that can sign in may."
+  LAST_ADMINISTRATOR
+  "It has approved the rule: nobody approves their own erasure."
+  APPROVER
+}
+
+type RetentionRuleConnection {
+  nodes: [RetentionRule!]!
+  edges: [RetentionRuleEdge!]!
+  pageInfo: PageInfo!
+  "How many there are in all. It is counted only when asked for."
+  totalCount: Int!
+}
+
+type RetentionRuleEdge {
+  node: RetentionRule!
+  cursor: String!
+}
+
+type RetentionSubjectConnection {
+  nodes: [RetentionSubject!]!
+  edges: [RetentionSubjectEdge!]!
+  pageInfo: PageInfo!
+  "How many there are in all. It is counted only when asked for."
+  totalCount: Int!
+}
+
+type RetentionSubjectEdge {
+  node: RetentionSubject!
+  cursor: String!
+}
+
+input RetentionTrialInput {
+  basis: RetentionBasis!
+  "1 to 36500."
+  days: Int!
+}
+
+input ProposeRetentionRuleInput {
+  commandId: ID
+  basis: RetentionBasis!
+  "1 to 36500."
+  days: Int!
+  "1 to 1000; 100 by default. A wrong rule must not empty the house overnight."
+  perDay: Int
+  "Must not be blank: the law or policy that it follows. It is kept for good, in each certificate: do not name persons in it."
+  reason: String!
+}
+
+input ApproveRetentionRuleInput {
+  commandId: ID
+  ruleId: ID!
+  "How many are due, as ` + "`" + `retentionDryRun` + "`" + ` has shown."
+  due: Int!
+}
+
+input EndRetentionRuleInput {
+  commandId: ID
+  ruleId: ID!
+  "Must not be blank."
+  reason: String!
+}
+
+type RetentionRulePayload {
+  rule: RetentionRule!
+  receipt: Receipt!
+}
+`, BuiltIn: false},
 	{Name: "../../schema/system.graphqls", Input: `extend type Query {
   "What is served from, and how far each has come."
   readModels: [ReadModel!]!
@@ -1856,6 +2046,8 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_team(ctx, field)
 	case "lockedUntil":
 		return ec.fieldContext_Account_lockedUntil(ctx, field)
+	case "erased":
+		return ec.fieldContext_Account_erased(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Account", field.Name)
 }
@@ -2036,6 +2228,8 @@ func (ec *executionContext) childFields_Customer(ctx context.Context, field grap
 		return ec.fieldContext_Customer_attributes(ctx, field)
 	case "archived":
 		return ec.fieldContext_Customer_archived(ctx, field)
+	case "erased":
+		return ec.fieldContext_Customer_erased(ctx, field)
 	case "owner":
 		return ec.fieldContext_Customer_owner(ctx, field)
 	}
@@ -2158,6 +2352,8 @@ func (ec *executionContext) childFields_ErasureRequest(ctx context.Context, fiel
 		return ec.fieldContext_ErasureRequest_refusal(ctx, field)
 	case "doneAt":
 		return ec.fieldContext_ErasureRequest_doneAt(ctx, field)
+	case "ruleId":
+		return ec.fieldContext_ErasureRequest_ruleId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ErasureRequest", field.Name)
 }
@@ -2630,6 +2826,146 @@ func (ec *executionContext) childFields_ResultDifferenceConnection(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type ResultDifferenceConnection", field.Name)
 }
 
+func (ec *executionContext) childFields_RetentionDryRun(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_RetentionDryRun_at(ctx, field)
+	case "position":
+		return ec.fieldContext_RetentionDryRun_position(ctx, field)
+	case "due":
+		return ec.fieldContext_RetentionDryRun_due(ctx, field)
+	case "subjects":
+		return ec.fieldContext_RetentionDryRun_subjects(ctx, field)
+	case "kept":
+		return ec.fieldContext_RetentionDryRun_kept(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionDryRun", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionKept(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "accountId":
+		return ec.fieldContext_RetentionKept_accountId(ctx, field)
+	case "why":
+		return ec.fieldContext_RetentionKept_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionKept", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RetentionRule_id(ctx, field)
+	case "status":
+		return ec.fieldContext_RetentionRule_status(ctx, field)
+	case "basis":
+		return ec.fieldContext_RetentionRule_basis(ctx, field)
+	case "days":
+		return ec.fieldContext_RetentionRule_days(ctx, field)
+	case "perDay":
+		return ec.fieldContext_RetentionRule_perDay(ctx, field)
+	case "reason":
+		return ec.fieldContext_RetentionRule_reason(ctx, field)
+	case "proposedBy":
+		return ec.fieldContext_RetentionRule_proposedBy(ctx, field)
+	case "proposedAt":
+		return ec.fieldContext_RetentionRule_proposedAt(ctx, field)
+	case "approvedBy":
+		return ec.fieldContext_RetentionRule_approvedBy(ctx, field)
+	case "approvedAt":
+		return ec.fieldContext_RetentionRule_approvedAt(ctx, field)
+	case "due":
+		return ec.fieldContext_RetentionRule_due(ctx, field)
+	case "endedBy":
+		return ec.fieldContext_RetentionRule_endedBy(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_RetentionRule_endedAt(ctx, field)
+	case "ending":
+		return ec.fieldContext_RetentionRule_ending(ctx, field)
+	case "done":
+		return ec.fieldContext_RetentionRule_done(ctx, field)
+	case "underWay":
+		return ec.fieldContext_RetentionRule_underWay(ctx, field)
+	case "waiting":
+		return ec.fieldContext_RetentionRule_waiting(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionRule", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionRuleConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "nodes":
+		return ec.fieldContext_RetentionRuleConnection_nodes(ctx, field)
+	case "edges":
+		return ec.fieldContext_RetentionRuleConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RetentionRuleConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_RetentionRuleConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionRuleConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionRuleEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_RetentionRuleEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_RetentionRuleEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionRuleEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rule":
+		return ec.fieldContext_RetentionRulePayload_rule(ctx, field)
+	case "receipt":
+		return ec.fieldContext_RetentionRulePayload_receipt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionRulePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionSubject(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_RetentionSubject_kind(ctx, field)
+	case "id":
+		return ec.fieldContext_RetentionSubject_id(ctx, field)
+	case "since":
+		return ec.fieldContext_RetentionSubject_since(ctx, field)
+	case "position":
+		return ec.fieldContext_RetentionSubject_position(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_RetentionSubject_dueAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionSubject", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionSubjectConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "nodes":
+		return ec.fieldContext_RetentionSubjectConnection_nodes(ctx, field)
+	case "edges":
+		return ec.fieldContext_RetentionSubjectConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RetentionSubjectConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_RetentionSubjectConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionSubjectConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionSubjectEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "node":
+		return ec.fieldContext_RetentionSubjectEdge_node(ctx, field)
+	case "cursor":
+		return ec.fieldContext_RetentionSubjectEdge_cursor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionSubjectEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_RetryParkedPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "folded":
@@ -2946,6 +3282,20 @@ func (ec *executionContext) field_Mutation_approveErasure_args(ctx context.Conte
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_approveRetentionRule_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ApproveRetentionRuleInput, error) {
+			return ec.unmarshalNApproveRetentionRuleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐApproveRetentionRuleInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_archiveCustomer_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -3086,6 +3436,20 @@ func (ec *executionContext) field_Mutation_editOpportunity_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_endRetentionRule_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (EndRetentionRuleInput, error) {
+			return ec.unmarshalNEndRetentionRuleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐEndRetentionRuleInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_engageOpportunity_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -3218,6 +3582,20 @@ func (ec *executionContext) field_Mutation_openOpportunity_args(ctx context.Cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (OpenOpportunityInput, error) {
 			return ec.unmarshalNOpenOpportunityInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐOpenOpportunityInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_proposeRetentionRule_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ProposeRetentionRuleInput, error) {
+			return ec.unmarshalNProposeRetentionRuleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐProposeRetentionRuleInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -4356,6 +4734,82 @@ func (ec *executionContext) field_Query_report_args(ctx context.Context, rawArgs
 	return args, nil
 }
 
+func (ec *executionContext) field_Query_retentionDryRun_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ruleId",
+		func(ctx context.Context, v any) (*uuid.UUID, error) {
+			return ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ruleId"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "rule",
+		func(ctx context.Context, v any) (*RetentionTrialInput, error) {
+			return ec.unmarshalORetentionTrialInput2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionTrialInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["rule"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "at",
+		func(ctx context.Context, v any) (*time.Time, error) {
+			return ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["at"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_retentionRules_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "minPosition",
+		func(ctx context.Context, v any) (*eventlog.Position, error) {
+			return ec.unmarshalOPosition2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["minPosition"] = arg4
+	return args, nil
+}
+
 func (ec *executionContext) field_Query_salesReport_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -4441,6 +4895,44 @@ func (ec *executionContext) field_ResultDifference_events_args(ctx context.Conte
 		return nil, err
 	}
 	args["after"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_RetentionDryRun_subjects_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
 	return args, nil
 }
 
@@ -4679,6 +5171,13 @@ func (ec *executionContext) _Account_lockedUntil(ctx context.Context, field grap
 }
 func (ec *executionContext) fieldContext_Account_lockedUntil(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Account", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _Account_erased(ctx context.Context, field graphql.CollectedField, obj *model.Account) (ret graphql.Marshaler) {
+	return ec.marshalNBoolean2bool(ctx, field.Selections, obj.Erased)
+}
+func (ec *executionContext) fieldContext_Account_erased(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Account", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
 func (ec *executionContext) _AccountConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.Account]) (ret graphql.Marshaler) {
@@ -5391,6 +5890,13 @@ func (ec *executionContext) fieldContext_Customer_archived(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
+func (ec *executionContext) _Customer_erased(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
+	return ec.marshalNBoolean2bool(ctx, field.Selections, obj.Erased)
+}
+func (ec *executionContext) fieldContext_Customer_erased(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _Customer_owner(ctx context.Context, field graphql.CollectedField, obj *model.Customer) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6014,6 +6520,13 @@ func (ec *executionContext) _ErasureRequest_doneAt(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_ErasureRequest_doneAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ErasureRequest", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _ErasureRequest_ruleId(ctx context.Context, field graphql.CollectedField, obj *model.ErasureRequest) (ret graphql.Marshaler) {
+	return ec.marshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, field.Selections, obj.RuleID)
+}
+func (ec *executionContext) fieldContext_ErasureRequest_ruleId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ErasureRequest", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
 func (ec *executionContext) _ErasureRequestConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.ErasureRequest]) (ret graphql.Marshaler) {
@@ -8299,6 +8812,138 @@ func (ec *executionContext) fieldContext_Mutation_dropResult(ctx context.Context
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_proposeRetentionRule(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_proposeRetentionRule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProposeRetentionRule(ctx, fc.Args["input"].(ProposeRetentionRuleInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RetentionRulePayload) graphql.Marshaler {
+			return ec.marshalNRetentionRulePayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionRulePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_proposeRetentionRule(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRulePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_proposeRetentionRule_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_approveRetentionRule(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_approveRetentionRule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ApproveRetentionRule(ctx, fc.Args["input"].(ApproveRetentionRuleInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RetentionRulePayload) graphql.Marshaler {
+			return ec.marshalNRetentionRulePayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionRulePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_approveRetentionRule(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRulePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_approveRetentionRule_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_endRetentionRule(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_endRetentionRule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().EndRetentionRule(ctx, fc.Args["input"].(EndRetentionRuleInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RetentionRulePayload) graphql.Marshaler {
+			return ec.marshalNRetentionRulePayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionRulePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_endRetentionRule(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRulePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_endRetentionRule_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_retryParked(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10505,6 +11150,94 @@ func (ec *executionContext) fieldContext_Query_compareResults(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_retentionRules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_retentionRules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().RetentionRules(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["minPosition"].(*eventlog.Position))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[model.RetentionRule]) graphql.Marshaler {
+			return ec.marshalNRetentionRuleConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_retentionRules(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRuleConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_retentionRules_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_retentionDryRun(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_retentionDryRun(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().RetentionDryRun(ctx, fc.Args["ruleId"].(*uuid.UUID), fc.Args["rule"].(*RetentionTrialInput), fc.Args["at"].(*time.Time))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RetentionDryRun) graphql.Marshaler {
+			return ec.marshalNRetentionDryRun2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionDryRun(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_retentionDryRun(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionDryRun(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_retentionDryRun_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_readModels(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11432,6 +12165,774 @@ func (ec *executionContext) fieldContext_ResultDifferenceConnection_pageInfo(_ c
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _RetentionDryRun_at(ctx context.Context, field graphql.CollectedField, obj *model.RetentionDryRun) (ret graphql.Marshaler) {
+	return ec.marshalNTime2timeᚐTime(ctx, field.Selections, obj.At)
+}
+func (ec *executionContext) fieldContext_RetentionDryRun_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionDryRun", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionDryRun_position(ctx context.Context, field graphql.CollectedField, obj *model.RetentionDryRun) (ret graphql.Marshaler) {
+	return ec.marshalNPosition2githubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, field.Selections, obj.Position)
+}
+func (ec *executionContext) fieldContext_RetentionDryRun_position(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionDryRun", field, false, false, errors.New("field of type Position does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionDryRun_due(ctx context.Context, field graphql.CollectedField, obj *model.RetentionDryRun) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Due)
+}
+func (ec *executionContext) fieldContext_RetentionDryRun_due(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionDryRun", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionDryRun_subjects(ctx context.Context, field graphql.CollectedField, obj *model.RetentionDryRun) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionDryRun_subjects(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return obj.Subjects(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Connection[model.RetentionSubject]) graphql.Marshaler {
+			return ec.marshalNRetentionSubjectConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionDryRun_subjects(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionDryRun",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionSubjectConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_RetentionDryRun_subjects_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionDryRun_kept(ctx context.Context, field graphql.CollectedField, obj *model.RetentionDryRun) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionDryRun_kept(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kept, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.RetentionKept) graphql.Marshaler {
+			return ec.marshalNRetentionKept2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionKeptᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionDryRun_kept(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionDryRun",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionKept(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionKept_accountId(ctx context.Context, field graphql.CollectedField, obj *model.RetentionKept) (ret graphql.Marshaler) {
+	return ec.marshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, field.Selections, obj.AccountID)
+}
+func (ec *executionContext) fieldContext_RetentionKept_accountId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionKept", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionKept_why(ctx context.Context, field graphql.CollectedField, obj *model.RetentionKept) (ret graphql.Marshaler) {
+	return ec.marshalNRetentionKeptWhy2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx, field.Selections, obj.Why)
+}
+func (ec *executionContext) fieldContext_RetentionKept_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionKept", field, false, false, errors.New("field of type RetentionKeptWhy does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_id(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, field.Selections, obj.ID)
+}
+func (ec *executionContext) fieldContext_RetentionRule_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_status(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNRetentionStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx, field.Selections, obj.Status)
+}
+func (ec *executionContext) fieldContext_RetentionRule_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type RetentionStatus does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_basis(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNRetentionBasis2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx, field.Selections, obj.Basis)
+}
+func (ec *executionContext) fieldContext_RetentionRule_basis(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type RetentionBasis does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_days(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.Days)
+}
+func (ec *executionContext) fieldContext_RetentionRule_days(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_perDay(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.PerDay)
+}
+func (ec *executionContext) fieldContext_RetentionRule_perDay(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_reason(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Reason)
+}
+func (ec *executionContext) fieldContext_RetentionRule_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_proposedBy(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRule_proposedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ProposedBy(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRule_proposedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRule",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRule_proposedAt(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalNTime2timeᚐTime(ctx, field.Selections, obj.ProposedAt)
+}
+func (ec *executionContext) fieldContext_RetentionRule_proposedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_approvedBy(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRule_approvedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ApprovedBy(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRule_approvedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRule",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRule_approvedAt(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalOTime2ᚖtimeᚐTime(ctx, field.Selections, obj.ApprovedAt)
+}
+func (ec *executionContext) fieldContext_RetentionRule_approvedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_due(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalOInt2ᚖint(ctx, field.Selections, obj.Due)
+}
+func (ec *executionContext) fieldContext_RetentionRule_due(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_endedBy(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRule_endedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EndedBy(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Account) graphql.Marshaler {
+			return ec.marshalOAccount2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐAccount(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRule_endedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRule",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRule_endedAt(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalOTime2ᚖtimeᚐTime(ctx, field.Selections, obj.EndedAt)
+}
+func (ec *executionContext) fieldContext_RetentionRule_endedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_ending(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return ec.marshalOString2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐText(ctx, field.Selections, obj.Ending)
+}
+func (ec *executionContext) fieldContext_RetentionRule_ending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_done(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRule_done(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Done(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRule_done(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_underWay(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRule_underWay(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UnderWay(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRule_underWay(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRule_waiting(ctx context.Context, field graphql.CollectedField, obj *model.RetentionRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRule_waiting(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Waiting(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRule_waiting(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRule", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRuleConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionRule]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRuleConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.RetentionRule) graphql.Marshaler {
+			return ec.marshalNRetentionRule2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionRuleᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRuleConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRuleConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRuleConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionRule]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRuleConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[model.RetentionRule]) graphql.Marshaler {
+			return ec.marshalNRetentionRuleEdge2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRuleConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRuleConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRuleEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRuleConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionRule]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRuleConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRuleConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRuleConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRuleConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionRule]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRuleConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRuleConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRuleConnection", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRuleEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[model.RetentionRule]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRuleEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RetentionRule) graphql.Marshaler {
+			return ec.marshalNRetentionRule2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionRule(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRuleEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRuleEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRuleEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[model.RetentionRule]) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Cursor)
+}
+func (ec *executionContext) fieldContext_RetentionRuleEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionRuleEdge", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionRulePayload_rule(ctx context.Context, field graphql.CollectedField, obj *RetentionRulePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRulePayload_rule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Rule, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RetentionRule) graphql.Marshaler {
+			return ec.marshalNRetentionRule2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionRule(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRulePayload_rule(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRulePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionRule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionRulePayload_receipt(ctx context.Context, field graphql.CollectedField, obj *RetentionRulePayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionRulePayload_receipt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Receipt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Receipt) graphql.Marshaler {
+			return ec.marshalNReceipt2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReceipt(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionRulePayload_receipt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionRulePayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Receipt(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionSubject_kind(ctx context.Context, field graphql.CollectedField, obj *model.RetentionSubject) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Kind)
+}
+func (ec *executionContext) fieldContext_RetentionSubject_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubject", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionSubject_id(ctx context.Context, field graphql.CollectedField, obj *model.RetentionSubject) (ret graphql.Marshaler) {
+	return ec.marshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, field.Selections, obj.ID)
+}
+func (ec *executionContext) fieldContext_RetentionSubject_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubject", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionSubject_since(ctx context.Context, field graphql.CollectedField, obj *model.RetentionSubject) (ret graphql.Marshaler) {
+	return ec.marshalNTime2timeᚐTime(ctx, field.Selections, obj.Since)
+}
+func (ec *executionContext) fieldContext_RetentionSubject_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubject", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionSubject_position(ctx context.Context, field graphql.CollectedField, obj *model.RetentionSubject) (ret graphql.Marshaler) {
+	return ec.marshalNPosition2githubᚗcomᚋannalᚑcrmᚋannalᚋeventlogᚐPosition(ctx, field.Selections, obj.Position)
+}
+func (ec *executionContext) fieldContext_RetentionSubject_position(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubject", field, false, false, errors.New("field of type Position does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionSubject_dueAt(ctx context.Context, field graphql.CollectedField, obj *model.RetentionSubject) (ret graphql.Marshaler) {
+	return ec.marshalNTime2timeᚐTime(ctx, field.Selections, obj.DueAt)
+}
+func (ec *executionContext) fieldContext_RetentionSubject_dueAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubject", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionSubjectConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionSubject]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionSubjectConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.RetentionSubject) graphql.Marshaler {
+			return ec.marshalNRetentionSubject2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionSubjectᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionSubjectConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionSubjectConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionSubject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionSubjectConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionSubject]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionSubjectConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Edge[model.RetentionSubject]) graphql.Marshaler {
+			return ec.marshalNRetentionSubjectEdge2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionSubjectConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionSubjectConnection",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionSubjectEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionSubjectConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionSubject]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionSubjectConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionSubjectConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionSubjectConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionSubjectConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *model.Connection[model.RetentionSubject]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionSubjectConnection_totalCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalCount(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionSubjectConnection_totalCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubjectConnection", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RetentionSubjectEdge_node(ctx context.Context, field graphql.CollectedField, obj *model.Edge[model.RetentionSubject]) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RetentionSubjectEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RetentionSubject) graphql.Marshaler {
+			return ec.marshalNRetentionSubject2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionSubject(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RetentionSubjectEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RetentionSubjectEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RetentionSubject(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RetentionSubjectEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *model.Edge[model.RetentionSubject]) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.Cursor)
+}
+func (ec *executionContext) fieldContext_RetentionSubjectEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RetentionSubjectEdge", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _RetryParkedPayload_folded(ctx context.Context, field graphql.CollectedField, obj *model.RetryParkedPayload) (ret graphql.Marshaler) {
@@ -13471,6 +14972,50 @@ func (ec *executionContext) unmarshalInputApproveErasureInput(ctx context.Contex
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputApproveRetentionRuleInput(ctx context.Context, obj any) (ApproveRetentionRuleInput, error) {
+	var it ApproveRetentionRuleInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"commandId", "ruleId", "due"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "commandId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("commandId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CommandID = data
+		case "ruleId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ruleId"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.RuleID = data
+		case "due":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("due"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Due = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputAsOf(ctx context.Context, obj any) (AsOf, error) {
 	var it AsOf
 	if obj == nil {
@@ -14107,6 +15652,50 @@ func (ec *executionContext) unmarshalInputEditOpportunityInput(ctx context.Conte
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputEndRetentionRuleInput(ctx context.Context, obj any) (EndRetentionRuleInput, error) {
+	var it EndRetentionRuleInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"commandId", "ruleId", "reason"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "commandId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("commandId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CommandID = data
+		case "ruleId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ruleId"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.RuleID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputErasureFilter(ctx context.Context, obj any) (ErasureFilter, error) {
 	var it ErasureFilter
 	if obj == nil {
@@ -14118,7 +15707,7 @@ func (ec *executionContext) unmarshalInputErasureFilter(ctx context.Context, obj
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"statuses"}
+	fieldsInOrder := [...]string{"statuses", "ruleId"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -14132,6 +15721,13 @@ func (ec *executionContext) unmarshalInputErasureFilter(ctx context.Context, obj
 				return it, err
 			}
 			it.Statuses = data
+		case "ruleId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ruleId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.RuleID = data
 		}
 	}
 	return it, nil
@@ -14835,6 +16431,64 @@ func (ec *executionContext) unmarshalInputPermissionInput(ctx context.Context, o
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputProposeRetentionRuleInput(ctx context.Context, obj any) (ProposeRetentionRuleInput, error) {
+	var it ProposeRetentionRuleInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"commandId", "basis", "days", "perDay", "reason"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "commandId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("commandId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋgoogleᚋuuidᚐUUID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CommandID = data
+		case "basis":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("basis"))
+			data, err := ec.unmarshalNRetentionBasis2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Basis = data
+		case "days":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("days"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Days = data
+		case "perDay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("perDay"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PerDay = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputReassignCustomerInput(ctx context.Context, obj any) (ReassignCustomerInput, error) {
 	var it ReassignCustomerInput
 	if obj == nil {
@@ -15329,6 +16983,43 @@ func (ec *executionContext) unmarshalInputRequestErasureInput(ctx context.Contex
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputRetentionTrialInput(ctx context.Context, obj any) (RetentionTrialInput, error) {
+	var it RetentionTrialInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"basis", "days"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "basis":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("basis"))
+			data, err := ec.unmarshalNRetentionBasis2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Basis = data
+		case "days":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("days"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Days = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputRetireReportInput(ctx context.Context, obj any) (RetireReportInput, error) {
 	var it RetireReportInput
 	if obj == nil {
@@ -15795,6 +17486,11 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 		case "lockedUntil":
 			out.Values[i] = ec._Account_lockedUntil(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "erased":
+			out.Values[i] = ec._Account_erased(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -16562,6 +18258,11 @@ func (ec *executionContext) _Customer(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "erased":
+			out.Values[i] = ec._Customer_erased(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "owner":
 			field := field
 
@@ -17140,6 +18841,11 @@ func (ec *executionContext) _ErasureRequest(ctx context.Context, sel ast.Selecti
 			}
 		case "doneAt":
 			out.Values[i] = ec._ErasureRequest_doneAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "ruleId":
+			out.Values[i] = ec._ErasureRequest_ruleId(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -17932,6 +19638,27 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "dropResult":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_dropResult(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposeRetentionRule":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_proposeRetentionRule(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approveRetentionRule":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_approveRetentionRule(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "endRetentionRule":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_endRetentionRule(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -19512,6 +21239,50 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "retentionRules":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_retentionRules(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "retentionDryRun":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_retentionDryRun(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "readModels":
 			field := field
 
@@ -20365,6 +22136,815 @@ func (ec *executionContext) _ResultDifferenceConnection(ctx context.Context, sel
 			}
 		case "pageInfo":
 			out.Values[i] = ec._ResultDifferenceConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionDryRunImplementors = []string{"RetentionDryRun"}
+
+func (ec *executionContext) _RetentionDryRun(ctx context.Context, sel ast.SelectionSet, obj *model.RetentionDryRun) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionDryRunImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionDryRun")
+		case "at":
+			out.Values[i] = ec._RetentionDryRun_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "position":
+			out.Values[i] = ec._RetentionDryRun_position(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "due":
+			out.Values[i] = ec._RetentionDryRun_due(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "subjects":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionDryRun_subjects(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "kept":
+			out.Values[i] = ec._RetentionDryRun_kept(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionKeptImplementors = []string{"RetentionKept"}
+
+func (ec *executionContext) _RetentionKept(ctx context.Context, sel ast.SelectionSet, obj *model.RetentionKept) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionKeptImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionKept")
+		case "accountId":
+			out.Values[i] = ec._RetentionKept_accountId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "why":
+			out.Values[i] = ec._RetentionKept_why(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionRuleImplementors = []string{"RetentionRule"}
+
+func (ec *executionContext) _RetentionRule(ctx context.Context, sel ast.SelectionSet, obj *model.RetentionRule) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionRuleImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionRule")
+		case "id":
+			out.Values[i] = ec._RetentionRule_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "status":
+			out.Values[i] = ec._RetentionRule_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "basis":
+			out.Values[i] = ec._RetentionRule_basis(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "days":
+			out.Values[i] = ec._RetentionRule_days(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "perDay":
+			out.Values[i] = ec._RetentionRule_perDay(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "reason":
+			out.Values[i] = ec._RetentionRule_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "proposedBy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRule_proposedBy(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "proposedAt":
+			out.Values[i] = ec._RetentionRule_proposedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "approvedBy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRule_approvedBy(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "approvedAt":
+			out.Values[i] = ec._RetentionRule_approvedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "due":
+			out.Values[i] = ec._RetentionRule_due(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "endedBy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRule_endedBy(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "endedAt":
+			out.Values[i] = ec._RetentionRule_endedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "ending":
+			out.Values[i] = ec._RetentionRule_ending(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "done":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRule_done(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "underWay":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRule_underWay(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "waiting":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRule_waiting(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionRuleConnectionImplementors = []string{"RetentionRuleConnection"}
+
+func (ec *executionContext) _RetentionRuleConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[model.RetentionRule]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionRuleConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionRuleConnection")
+		case "nodes":
+			out.Values[i] = ec._RetentionRuleConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "edges":
+			out.Values[i] = ec._RetentionRuleConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pageInfo":
+			out.Values[i] = ec._RetentionRuleConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "totalCount":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionRuleConnection_totalCount(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionRuleEdgeImplementors = []string{"RetentionRuleEdge"}
+
+func (ec *executionContext) _RetentionRuleEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[model.RetentionRule]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionRuleEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionRuleEdge")
+		case "node":
+			out.Values[i] = ec._RetentionRuleEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cursor":
+			out.Values[i] = ec._RetentionRuleEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionRulePayloadImplementors = []string{"RetentionRulePayload"}
+
+func (ec *executionContext) _RetentionRulePayload(ctx context.Context, sel ast.SelectionSet, obj *RetentionRulePayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionRulePayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionRulePayload")
+		case "rule":
+			out.Values[i] = ec._RetentionRulePayload_rule(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "receipt":
+			out.Values[i] = ec._RetentionRulePayload_receipt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionSubjectImplementors = []string{"RetentionSubject"}
+
+func (ec *executionContext) _RetentionSubject(ctx context.Context, sel ast.SelectionSet, obj *model.RetentionSubject) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionSubjectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionSubject")
+		case "kind":
+			out.Values[i] = ec._RetentionSubject_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "id":
+			out.Values[i] = ec._RetentionSubject_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._RetentionSubject_since(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "position":
+			out.Values[i] = ec._RetentionSubject_position(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "dueAt":
+			out.Values[i] = ec._RetentionSubject_dueAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionSubjectConnectionImplementors = []string{"RetentionSubjectConnection"}
+
+func (ec *executionContext) _RetentionSubjectConnection(ctx context.Context, sel ast.SelectionSet, obj *model.Connection[model.RetentionSubject]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionSubjectConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionSubjectConnection")
+		case "nodes":
+			out.Values[i] = ec._RetentionSubjectConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "edges":
+			out.Values[i] = ec._RetentionSubjectConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pageInfo":
+			out.Values[i] = ec._RetentionSubjectConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "totalCount":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._RetentionSubjectConnection_totalCount(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var retentionSubjectEdgeImplementors = []string{"RetentionSubjectEdge"}
+
+func (ec *executionContext) _RetentionSubjectEdge(ctx context.Context, sel ast.SelectionSet, obj *model.Edge[model.RetentionSubject]) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, retentionSubjectEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RetentionSubjectEdge")
+		case "node":
+			out.Values[i] = ec._RetentionSubjectEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "cursor":
+			out.Values[i] = ec._RetentionSubjectEdge_cursor(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -21679,6 +24259,11 @@ func (ec *executionContext) unmarshalNApproveErasureInput2githubᚗcomᚋannal�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNApproveRetentionRuleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐApproveRetentionRuleInput(ctx context.Context, v any) (ApproveRetentionRuleInput, error) {
+	res, err := ec.unmarshalInputApproveRetentionRuleInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNAsOf2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAsOf(ctx context.Context, v any) (AsOf, error) {
 	res, err := ec.unmarshalInputAsOf(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -21932,6 +24517,11 @@ func (ec *executionContext) marshalNEffectivePermission2ᚖgithubᚗcomᚋannal�
 		return graphql.Null
 	}
 	return ec._EffectivePermission(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNEndRetentionRuleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐEndRetentionRuleInput(ctx context.Context, v any) (EndRetentionRuleInput, error) {
+	res, err := ec.unmarshalInputEndRetentionRuleInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNErasurePayload2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐErasurePayload(ctx context.Context, sel ast.SelectionSet, v ErasurePayload) graphql.Marshaler {
@@ -22548,6 +25138,11 @@ func (ec *executionContext) marshalNPosition2githubᚗcomᚋannalᚑcrmᚋannal�
 	return res
 }
 
+func (ec *executionContext) unmarshalNProposeRetentionRuleInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐProposeRetentionRuleInput(ctx context.Context, v any) (ProposeRetentionRuleInput, error) {
+	res, err := ec.unmarshalInputProposeRetentionRuleInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNReadModel2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐReadModelᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ReadModel) graphql.Marshaler {
 	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -22804,6 +25399,218 @@ func (ec *executionContext) unmarshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋ
 
 func (ec *executionContext) marshalNResultStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, sel ast.SelectionSet, v model.Enum) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) unmarshalNRetentionBasis2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, v any) (model.Enum, error) {
+	var res model.Enum
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRetentionBasis2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, sel ast.SelectionSet, v model.Enum) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNRetentionDryRun2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionDryRun(ctx context.Context, sel ast.SelectionSet, v model.RetentionDryRun) graphql.Marshaler {
+	return ec._RetentionDryRun(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRetentionDryRun2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionDryRun(ctx context.Context, sel ast.SelectionSet, v *model.RetentionDryRun) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionDryRun(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRetentionKept2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionKeptᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.RetentionKept) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRetentionKept2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionKept(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRetentionKept2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionKept(ctx context.Context, sel ast.SelectionSet, v *model.RetentionKept) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionKept(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNRetentionKeptWhy2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, v any) (model.Enum, error) {
+	var res model.Enum
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRetentionKeptWhy2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, sel ast.SelectionSet, v model.Enum) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNRetentionRule2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionRuleᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.RetentionRule) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRetentionRule2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionRule(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRetentionRule2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionRule(ctx context.Context, sel ast.SelectionSet, v *model.RetentionRule) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionRule(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRetentionRuleConnection2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v model.Connection[model.RetentionRule]) graphql.Marshaler {
+	return ec._RetentionRuleConnection(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRetentionRuleConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[model.RetentionRule]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionRuleConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRetentionRuleEdge2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[model.RetentionRule]) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRetentionRuleEdge2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRetentionRuleEdge2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[model.RetentionRule]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionRuleEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRetentionRulePayload2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionRulePayload(ctx context.Context, sel ast.SelectionSet, v RetentionRulePayload) graphql.Marshaler {
+	return ec._RetentionRulePayload(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNRetentionRulePayload2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionRulePayload(ctx context.Context, sel ast.SelectionSet, v *RetentionRulePayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionRulePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNRetentionStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, v any) (model.Enum, error) {
+	var res model.Enum
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRetentionStatus2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEnum(ctx context.Context, sel ast.SelectionSet, v model.Enum) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNRetentionSubject2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionSubjectᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.RetentionSubject) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRetentionSubject2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionSubject(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRetentionSubject2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐRetentionSubject(ctx context.Context, sel ast.SelectionSet, v *model.RetentionSubject) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionSubject(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRetentionSubjectConnection2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐConnection(ctx context.Context, sel ast.SelectionSet, v *model.Connection[model.RetentionSubject]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionSubjectConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRetentionSubjectEdge2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Edge[model.RetentionSubject]) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRetentionSubjectEdge2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRetentionSubjectEdge2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐEdge(ctx context.Context, sel ast.SelectionSet, v *model.Edge[model.RetentionSubject]) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RetentionSubjectEdge(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRetireReportInput2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetireReportInput(ctx context.Context, v any) (RetireReportInput, error) {
@@ -23841,6 +26648,14 @@ func (ec *executionContext) marshalOReportResult2ᚖgithubᚗcomᚋannalᚑcrm�
 		return graphql.Null
 	}
 	return ec._ReportResult(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalORetentionTrialInput2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐRetentionTrialInput(ctx context.Context, v any) (*RetentionTrialInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputRetentionTrialInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOString2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋmodelᚐText(ctx context.Context, v any) (model.Text, error) {

@@ -64,6 +64,13 @@ type ApproveErasureInput struct {
 	RequestID uuid.UUID  `json:"requestId"`
 }
 
+type ApproveRetentionRuleInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	RuleID    uuid.UUID  `json:"ruleId"`
+	// How many are due, as `retentionDryRun` has shown.
+	Due int `json:"due"`
+}
+
 // A past. `knownAt` and `position` take only what Annal had recorded by then: what was known. `happenedBy` takes only what had
 // happened by then, also if it was recorded later. Together they answer what was known at one time about another. At least one
 // must be given; an instant or position that has not come yet is `INVALID`.
@@ -224,9 +231,18 @@ type EditOpportunityInput struct {
 	Value graphql.Omittable[*domain.Decimal] `json:"value,omitempty"`
 }
 
+type EndRetentionRuleInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	RuleID    uuid.UUID  `json:"ruleId"`
+	// Must not be blank.
+	Reason string `json:"reason"`
+}
+
 type ErasureFilter struct {
 	// Any of these.
 	Statuses []model.Enum `json:"statuses,omitempty"`
+	// Those of a rule of retention.
+	RuleID *uuid.UUID `json:"ruleId,omitempty"`
 }
 
 type ErasurePayload struct {
@@ -416,6 +432,17 @@ type PermissionInput struct {
 	Scope      model.Enum `json:"scope"`
 }
 
+type ProposeRetentionRuleInput struct {
+	CommandID *uuid.UUID `json:"commandId,omitempty"`
+	Basis     model.Enum `json:"basis"`
+	// 1 to 36500.
+	Days int `json:"days"`
+	// 1 to 1000; 100 by default. A wrong rule must not empty the house overnight.
+	PerDay *int `json:"perDay,omitempty"`
+	// Must not be blank: the law or policy that it follows. It is kept for good, in each certificate: do not name persons in it.
+	Reason string `json:"reason"`
+}
+
 type ReassignCustomerInput struct {
 	CommandID       *uuid.UUID `json:"commandId,omitempty"`
 	Reason          *string    `json:"reason,omitempty"`
@@ -492,6 +519,17 @@ type RequestErasureInput struct {
 	Account   *uuid.UUID `json:"account,omitempty"`
 	// Must not be blank. It is kept for good: do not name the person in it.
 	Reason string `json:"reason"`
+}
+
+type RetentionRulePayload struct {
+	Rule    *model.RetentionRule `json:"rule"`
+	Receipt *model.Receipt       `json:"receipt"`
+}
+
+type RetentionTrialInput struct {
+	Basis model.Enum `json:"basis"`
+	// 1 to 36500.
+	Days int `json:"days"`
 }
 
 type RetireReportInput struct {

@@ -18,6 +18,7 @@ type ErasureRequest struct {
 	DecidedAt   *time.Time
 	Refusal     Text
 	DoneAt      *time.Time
+	RuleID      *uuid.UUID
 
 	RequestedByID, DecidedByID uuid.UUID
 	Accounts                   *Batch[Account]

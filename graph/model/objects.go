@@ -59,6 +59,7 @@ type Account struct {
 	Roles       []string
 	Team        *Team
 	LockedUntil *time.Time
+	Erased      bool
 }
 
 // Session is one signed-in device.
@@ -81,6 +82,7 @@ type Customer struct {
 	Email      Text
 	Attributes json.RawMessage
 	Archived   bool
+	Erased     bool
 
 	OwnerID  uuid.UUID
 	Accounts *Batch[Account]

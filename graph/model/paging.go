@@ -40,18 +40,22 @@ type Edge[T any] struct {
 
 // gqlgen names a Go type by a name, which an instantiated one has by an alias only.
 type (
-	AccountConnection        = Connection[Account]
-	CustomerConnection       = Connection[Customer]
-	OpportunityConnection    = Connection[Opportunity]
-	ActivityConnection       = Connection[Activity]
-	ParkedEventConnection    = Connection[ParkedEvent]
-	ErasureRequestConnection = Connection[ErasureRequest]
-	AccountEdge              = Edge[Account]
-	CustomerEdge             = Edge[Customer]
-	OpportunityEdge          = Edge[Opportunity]
-	ActivityEdge             = Edge[Activity]
-	ParkedEventEdge          = Edge[ParkedEvent]
-	ErasureRequestEdge       = Edge[ErasureRequest]
+	AccountConnection          = Connection[Account]
+	CustomerConnection         = Connection[Customer]
+	OpportunityConnection      = Connection[Opportunity]
+	ActivityConnection         = Connection[Activity]
+	ParkedEventConnection      = Connection[ParkedEvent]
+	ErasureRequestConnection   = Connection[ErasureRequest]
+	RetentionRuleConnection    = Connection[RetentionRule]
+	RetentionSubjectConnection = Connection[RetentionSubject]
+	AccountEdge                = Edge[Account]
+	CustomerEdge               = Edge[Customer]
+	OpportunityEdge            = Edge[Opportunity]
+	ActivityEdge               = Edge[Activity]
+	ParkedEventEdge            = Edge[ParkedEvent]
+	ErasureRequestEdge         = Edge[ErasureRequest]
+	RetentionRuleEdge          = Edge[RetentionRule]
+	RetentionSubjectEdge       = Edge[RetentionSubject]
 )
 
 // MarshalSlice writes the objects of a list one after the other, in the place of [graphql.MarshalSliceConcurrently].

@@ -1,6 +1,7 @@
 package instance_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,7 +51,7 @@ func (o *office) rule(basis domainretention.Basis, days, perDay int) uuid.UUID {
 	ctx := o.Context()
 	made := must(o.Commands.ProposeRetention(ctx, o.ada, commands.ProposeRetention{Command: commands.Command{Reason: "GDPR article 5"}, Basis: basis, Days: days, PerDay: perDay}))
 	due := len(o.due(domainretention.State{Basis: basis, Days: days}, o.Commands.Now()))
-	must(o.Commands.ApproveRetention(ctx, o.grace, commands.ApproveRetention{RuleID: made.ID, Shown: due, Due: due}))
+	must(o.Commands.ApproveRetention(ctx, o.grace, commands.ApproveRetention{RuleID: made.ID, Shown: due, Due: func(context.Context, domainretention.State) (int, error) { return due, nil }}))
 	o.settle()
 	return made.ID
 }

@@ -60,6 +60,7 @@ type Customer struct {
 	Attributes   json.RawMessage   `db:"attributes"` // an object of texts, in the order of their names
 	Owner        uuid.UUID         `db:"owner,null"` // an account
 	Archived     bool              `db:"archived"`
+	Erased       bool              `db:"-"` // as it is shown: see [Customer.ShownTo]
 	CreatedAt    time.Time         `db:"created_at"`
 	UpdatedAt    time.Time         `db:"updated_at"`
 	Version      eventlog.Version  `db:"version"`

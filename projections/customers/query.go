@@ -92,7 +92,7 @@ func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
 func (c Customer) ShownTo(v projections.Viewer) Customer {
 	switch {
 	case c.Name == "":
-		c.Name = "erased"
+		c.Name, c.Erased = "erased", true
 	case !v.Personal:
 		c.Name, c.Phone, c.Email = "hidden", "", ""
 	}

@@ -2,8 +2,10 @@ package erasures
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/eventlog"
@@ -49,6 +51,23 @@ func (f Filter) clause(organization uuid.UUID) *where.Clause {
 		c.And("t.rule = ?", f.Rule)
 	}
 	return c
+}
+
+// Ruled are the requests of a rule of retention.
+type Ruled struct{ Done, UnderWay int }
+
+// ByRule counts the requests of rules of an organization.
+func ByRule(ctx context.Context, db projections.DB, organization uuid.UUID, rules []uuid.UUID) (map[uuid.UUID]Ruled, error) {
+	rows, err := db.Query(ctx, fmt.Sprintf(`select rule, count(*) filter (where status = 'done'), count(*) filter (where status = 'approved')
+		from %s where organization = $1 and rule = any($2) group by rule`, requests), organization, rules)
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[uuid.UUID]Ruled)
+	var id uuid.UUID
+	var n Ruled
+	_, err = pgx.ForEachRow(rows, []any{&id, &n.Done, &n.UnderWay}, func() error { counts[id] = n; return nil })
+	return counts, err
 }
 
 // Get returns a request of an organization.

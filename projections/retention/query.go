@@ -3,12 +3,15 @@ package retention
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/projections"
@@ -44,6 +47,9 @@ func Get(ctx context.Context, db projections.DB, organization, id uuid.UUID) (Ru
 func Running(ctx context.Context, db projections.DB) ([]Rule, error) {
 	return rules.Find(ctx, db, "t.status = 'approved' order by t.approved_at, t.id")
 }
+
+// ErrParked reports that nobody knows who is due: an opportunity could not be folded, and may be with anybody.
+var ErrParked = errors.New("retention: events of an opportunity are parked")
 
 // Left is somebody whose days are over and whom a rule leaves out.
 type Left struct {
@@ -81,7 +87,7 @@ func (s Source) Ask(ctx context.Context, organization uuid.UUID, rule retention.
 		return q, err
 	}
 	if rule.Basis.Of() != account.Category {
-		return q, nil
+		return q, s.whole(ctx, organization)
 	}
 	holders, err := accounts.Holders(ctx, db, organization, managing)
 	if err != nil {
@@ -118,6 +124,27 @@ func (s Source) Ask(ctx context.Context, organization uuid.UUID, rule retention.
 	slices.SortFunc(left, func(a, b Left) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	q.Kept = left
 	return q, nil
+}
+
+// whole tells whether any opportunity of an organization is parked. A customer that is parked itself cannot be judged, and stays.
+func (s Source) whole(ctx context.Context, organization uuid.UUID) error {
+	for f := (projections.ParkedFilter{Model: Model.Name, Organization: organization}); ; {
+		parked, err := s.Engine.Parked(ctx, f)
+		if err != nil || len(parked) == 0 {
+			return err
+		}
+		for _, p := range parked {
+			if p.Stream.Category == opportunity.Category {
+				return ErrParked
+			}
+			f.After = projections.Cursor{Model: p.Model, Position: p.Position}
+		}
+	}
+}
+
+// String names the question and how many are due, for the record of who has asked.
+func (q Question) String(due int) string {
+	return fmt.Sprintf("retention %s days=%d at=%s due=%d", q.Rule.Basis, q.Rule.Days, q.At.UTC().Format(time.RFC3339), due)
 }
 
 // Due returns a page of those whom the rule would erase, those who have waited longest first.
