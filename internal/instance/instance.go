@@ -93,6 +93,9 @@ func Open(ctx context.Context, config Config) (*Instance, error) {
 func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	dataDir := cmp.Or(config.DataDir, embedded.DefaultDataDir())
 	serve := config.DatabaseURL
+	if _, err := os.Stat(dataDir); config.Existing && config.DataDir != "" && errors.Is(err, os.ErrNotExist) { // what is remembered there would not be compared
+		return fmt.Errorf("%w: there is no directory %s", ErrNothing, dataDir)
+	}
 	if config.DatabaseURL == "" {
 		if config.Existing && !embedded.Exists(dataDir) {
 			return fmt.Errorf("%w: nothing has been started in %s; annal up begins there, --data-dir names another directory", ErrNothing, dataDir)
