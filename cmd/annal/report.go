@@ -41,8 +41,8 @@ type reportCmd struct {
 	GroupBy    []string  `help:"Dimensions, the first first. Without: one row, the total." placeholder:"NAME"`
 	Measures   []string  `help:"These alone." placeholder:"NAME"`
 	Where      []string  `help:"Only where a dimension has this value, accounts and customers by id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
-	From       time.Time `help:"Only what is at or after this time (RFC 3339)."`
-	To         time.Time `help:"Only what is before this time (RFC 3339)."`
+	From       time.Time `help:"Only what is at or after this time: 2017-03-01T09:00:00Z, or a day."`
+	To         time.Time `help:"Only what is before this time."`
 	OrderBy    []string  `help:"Columns; -NAME: the greatest first." placeholder:"NAME"`
 	First      int       `help:"So many rows. Default: all." placeholder:"N"`
 
