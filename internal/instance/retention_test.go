@@ -2,6 +2,7 @@ package instance_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -202,6 +203,30 @@ func TestWhoWasTouchedMeanwhileIsNotErased(t *testing.T) {
 	}
 	if _, err := o.Commands.ApplyRetention(ctx, o.ada, id, late); !errors.Is(err, commands.ErrForbidden) {
 		t.Error("a person applies a rule:", err)
+	}
+}
+
+// What nobody can read may be a touch.
+func TestWhoCannotBeJudgedStays(t *testing.T) {
+	t.Parallel()
+	o := open(t, pgtest.URL(t), vault.NewMasterKey(), t.TempDir())
+	ctx := t.Context()
+	ids := o.archive(3, time.Now().AddDate(-3, 0, 0))
+	o.ahead.Store(int64(2 * domainretention.Rest))
+	id := o.rule(domainretention.CustomerTouched, 365, 0)
+	put := func(category string, stream uuid.UUID, version eventlog.Version, eventType string) {
+		must(o.Log.Append(ctx, eventlog.Stream{Organization: commands.Home, Category: category, ID: stream}, version, eventlog.NewEvent{
+			ID: uuid.New(), Type: eventType, Schema: 1, Data: json.RawMessage(`{"reference":5,"sector":5}`), Meta: json.RawMessage(`{}`), OccurredAt: time.Now()}))
+		o.settle()
+	}
+	put(customer.Category, ids[0], 1, "customer.edited")
+	if err := o.ruling().Look(ctx); err == nil || len(o.asked(id)) != 2 {
+		t.Errorf("%d, %v", len(o.asked(id)), err)
+	}
+	o.archive(1, time.Now().AddDate(-3, 0, 0))
+	put(opportunity.Category, uuid.New(), 0, "opportunity.opened")
+	if err := o.ruling().Look(ctx); !errors.Is(err, retention.ErrParked) || len(o.asked(id)) != 2 {
+		t.Errorf("%d, %v", len(o.asked(id)), err)
 	}
 }
 
