@@ -166,6 +166,9 @@ const sayEvery = 30 * time.Second
 
 // waits says why read models do not get on for now.
 func (e *Engine) waits(err error) {
+	if errors.Is(err, context.Canceled) { // who ends while it starts waits for nothing
+		return
+	}
 	now, said := time.Now().UnixNano(), e.said.Load()
 	if now-said >= int64(sayEvery) && e.said.CompareAndSwap(said, now) {
 		e.config.Logger.Warn("read models wait for the database", "error", err.Error())
