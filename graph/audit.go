@@ -130,14 +130,14 @@ func (q query) AuditBundle(ctx context.Context, customerID, accountID, opportuni
 	}
 	of := streams[0]
 	out := new(bounded)
-	events, err := q.Audit.Bundle(ctx, out, transparency.Scope{Stream: of})
+	made, err := q.Audit.Bundle(ctx, out, transparency.Scope{Stream: of})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := q.Commands.Check(ctx, p, commands.Command{}, audit.Checked{Kind: audit.Bundled, Of: of.Category + "/" + of.ID.String()}); err != nil {
 		return nil, err
 	}
-	return &generated.AuditBundle{Events: int(events), Text: out.String(), VerifierKey: q.Audit.VerifierKey()}, nil
+	return &generated.AuditBundle{Events: int(made.Events), Text: out.String(), VerifierKey: q.Audit.VerifierKey()}, nil
 }
 
 // problemFor is what went wrong with the evidence itself, in words for who asked.

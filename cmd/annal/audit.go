@@ -71,7 +71,7 @@ type auditVerifyCmd struct {
 
 // Run answers with exit status 0, 1 or 2.
 func (c auditVerifyCmd) Run(ctx context.Context) error {
-	i, err := c.open(ctx)
+	i, err := c.openEvidence(ctx)
 	if err != nil {
 		return exit{unjudged, err}
 	}
@@ -105,10 +105,17 @@ func (c auditVerifyCmd) Run(ctx context.Context) error {
 		}
 	}
 	if !v.OK {
+		if v.Position == 0 {
+			return exit{1, fmt.Errorf("the log does not verify: %s", v.Problem)}
+		}
 		return exit{1, fmt.Errorf("the log does not verify, from position %s on: %s", v.Position, v.Problem)}
 	}
 	if !c.JSON {
-		fmt.Printf("%d events, %d of them under a signed checkpoint: all as they were recorded\n", v.Size, v.Signed)
+		if v.Signed == 0 {
+			fmt.Printf("%d events, none of them under a signed checkpoint: they are as the tree has them, if it has any, and nothing vouches for that\n", v.Size)
+		} else {
+			fmt.Printf("%d events, %d of them under a signed checkpoint: all as they were recorded\n", v.Size, v.Signed)
+		}
 		if v.Remark != "" {
 			fmt.Println(v.Remark)
 		}
@@ -128,7 +135,7 @@ type verdict struct {
 
 func newVerdict(v transparency.Verdict) verdict {
 	j := verdict{OK: v.OK, Size: v.Size, Signed: v.Signed, Problem: v.Problem, Remark: v.Remark}
-	if !v.OK {
+	if v.Position > 0 {
 		j.Position = v.Position.String()
 	}
 	return j
@@ -146,7 +153,7 @@ func (c auditProveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a position: a whole number, from 1", c.Position)
 	}
-	i, err := c.open(ctx)
+	i, err := c.openEvidence(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,13 +172,13 @@ func (c auditProveCmd) Run(ctx context.Context) error {
 	if c.JSON {
 		return json.NewEncoder(os.Stdout).Encode(p)
 	}
-	fmt.Printf("position %s: %s of %s %s, recorded %s\nis event %d of the %d that this checkpoint signs (%d hashes lead there):\n\n%s",
-		at, e.Type, e.Stream.Category, e.Stream.ID, e.RecordedAt.Format("2006-01-02 15:04:05.000000"), p.Index+1, p.Checkpoint.Size, len(p.Proof), p.Checkpoint.Note)
+	fmt.Printf("position %s: %s of %s %s, recorded %s\nis event %d (index %d) of the %d that this checkpoint signs (%d hashes lead there):\n\n%s",
+		at, e.Type, e.Stream.Category, e.Stream.ID, e.RecordedAt.Format("2006-01-02 15:04:05.000000"), p.Index+1, p.Index, p.Checkpoint.Size, len(p.Proof), p.Checkpoint.Note)
 	return nil
 }
 
 type auditVerifyBundleCmd struct {
-	File string `arg:"" help:"The bundle." type:"existingfile"`
+	File string `arg:"" help:"The bundle." type:"path"`
 	Key  string `help:"The public key of the log, from whoever you trust for it: not from the bundle." required:"" placeholder:"KEY"`
 	JSON bool   `help:"Print each event, one JSON object a line." name:"json"`
 }
@@ -196,7 +203,7 @@ func (c auditVerifyBundleCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	of := fmt.Sprintf("all events from number %d to number %d of the log", b.First+1, b.Last+1)
+	of := fmt.Sprintf("all events from number %d to number %d of the log (index %d to %d)", b.First+1, b.Last+1, b.First, b.Last)
 	if b.Stream != "" {
 		of = fmt.Sprintf("the first %d events of %s", b.Events, b.Stream)
 	}

@@ -9,24 +9,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
+	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/erasure"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/reporting"
+	"github.com/annal-crm/annal/domain/reservation"
+	"github.com/annal-crm/annal/domain/retention"
+	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/transparency"
 )
 
 type auditBundleCmd struct {
 	place
-	File         string    `arg:"" help:"The file to write." type:"path"`
-	From         string    `help:"Position of the first event." default:"1"`
-	To           string    `help:"Position of the last event. Default: all."`
-	Stream       string    `help:"Instead: the events of one stream, customer/ID, account/ID, opportunity/ID." placeholder:"CATEGORY/ID"`
-	Organization uuid.UUID `help:"The stream's organization. Default: the one that up makes."`
+	File         string `arg:"" help:"The file to write." type:"path"`
+	From         string `help:"Position of the first event." default:"1"`
+	To           string `help:"Position of the last event. Default: all."`
+	Stream       string `help:"Instead: the events of one stream, customer/ID, account/ID, opportunity/ID." placeholder:"CATEGORY/ID"`
+	Organization string `help:"The stream's organization: its name, or its id. Default: the one that up makes." placeholder:"NAME|ID"`
 }
 
 // Run writes a new file, whole or not at all.
@@ -35,22 +46,30 @@ func (c auditBundleCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	i, err := c.open(ctx)
+	i, err := c.openEvidence(ctx)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
+	if scope.Stream.Category != "" {
+		if scope.Stream.Organization, err = c.organization(ctx, i); err != nil {
+			return err
+		}
+	}
+	if head, err := i.Log.Head(ctx); err != nil || scope.To > head {
+		return cmp.Or(err, fmt.Errorf("%w: %s; the log ends at %s", transparency.ErrNotThere, scope.To, head))
+	}
 	f, err := os.CreateTemp(filepath.Dir(c.File), ".bundle-*") // mode 0600: events are for who asked
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	out := bufio.NewWriter(f)
-	events, err := i.Audit.Bundle(ctx, out, scope)
+	made, err := i.Audit.Bundle(ctx, out, scope)
 	if err := errors.Join(err, out.Flush(), f.Close()); err != nil {
 		return err
 	}
-	of, organization := "positions "+c.From+" to "+cmp.Or(c.To, "the end"), commands.Home
+	of, organization := "positions "+c.From+" to "+made.End.String(), commands.Home
 	if scope.Stream.Category != "" {
 		of, organization = scope.Stream.Category+"/"+scope.Stream.ID.String(), scope.Stream.Organization
 	}
@@ -60,19 +79,19 @@ func (c auditBundleCmd) Run(ctx context.Context) (err error) {
 	if err := os.Rename(f.Name(), c.File); err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d events; annal audit verify-bundle %s --key '%s'\n", c.File, events, c.File, i.Audit.VerifierKey())
+	fmt.Printf("%s: %d events; annal audit verify-bundle %s --key '%s'\n", c.File, made.Events, c.File, i.Audit.VerifierKey())
 	return nil
 }
 
 func (c auditBundleCmd) scope() (s transparency.Scope, err error) {
 	if c.Stream != "" {
 		category, id, _ := strings.Cut(c.Stream, "/")
-		s.Stream = eventlog.Stream{Organization: c.Organization, Category: category}
+		s.Stream.Category = category
 		if s.Stream.ID, err = uuid.Parse(id); err != nil || category == "" {
 			return s, fmt.Errorf("%q is not a stream: customer/ID, for one", c.Stream)
 		}
-		if c.Organization == uuid.Nil {
-			s.Stream.Organization = commands.Home
+		if !slices.Contains(categories, category) {
+			return s, fmt.Errorf("there is no category %q: a stream is one of %s", category, strings.Join(categories, ", "))
 		}
 		return s, nil
 	}
@@ -83,6 +102,21 @@ func (c auditBundleCmd) scope() (s transparency.Scope, err error) {
 		return s, fmt.Errorf("%s to %s is no range of positions: whole numbers, from 1", c.From, c.To)
 	}
 	return s, nil
+}
+
+// categories are those of streams.
+var categories = []string{account.Category, audit.Category, customer.Category, erasure.Category, opportunity.Category, organization.Category, reporting.Category,
+	reservation.Category, retention.Category, source.Category}
+
+// organization is that of the stream.
+func (c auditBundleCmd) organization(ctx context.Context, i *instance.Instance) (uuid.UUID, error) {
+	if id, err := uuid.Parse(c.Organization); err == nil {
+		return id, nil
+	}
+	if i.Evidence() && c.Organization != "" {
+		return uuid.Nil, fmt.Errorf("%q is not an id, and names are looked up with the master key only", c.Organization)
+	}
+	return named(ctx, i, c.Organization)
 }
 
 // bundledEvent is a line of verify-bundle: the event as it was recorded. Sealed fields stay sealed.

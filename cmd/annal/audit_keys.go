@@ -30,7 +30,11 @@ func (c auditKeysCmd) Run(ctx context.Context) error {
 	if !c.Replace && (c.Reason != "" || c.OldKey != "" || c.Lost) {
 		return errors.New("--reason, --old-key and --lost go with --replace")
 	}
-	i, err := c.open(ctx)
+	open := c.openEvidence
+	if c.Replace {
+		open = c.open
+	}
+	i, err := open(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,6 +49,9 @@ func (c auditKeysCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if here := i.Audit.VerifierKey(); here != periods[0].VerifierKey {
+		fmt.Fprintf(os.Stderr, "warning: this is the key here, and nothing can be signed with it: the checkpoints in the database are signed with %s\n", periods[0].VerifierKey)
+	}
 	if c.JSON {
 		keys := make([]keyPeriod, len(periods))
 		for n, p := range periods {
@@ -53,9 +60,6 @@ func (c auditKeysCmd) Run(ctx context.Context) error {
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{"name": i.Audit.Origin(), "verifierKey": i.Audit.VerifierKey(), "keys": keys})
 	}
 	fmt.Println(i.Audit.VerifierKey())
-	if here := i.Audit.VerifierKey(); here != periods[0].VerifierKey {
-		fmt.Fprintf(os.Stderr, "this is the key here; the database names %s\n", periods[0].VerifierKey)
-	}
 	if len(periods) > 1 {
 		fmt.Println()
 		for _, p := range periods {

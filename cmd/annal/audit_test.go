@@ -61,7 +61,7 @@ func TestAnAuditorIsToldTheTruth(t *testing.T) {
 		return string(out), err == nil
 	}
 	write(proof, text)
-	if out, ok := stranger(); !ok || !strings.Contains(out, "event 2 of ") || !strings.Contains(out, "organization") {
+	if out, ok := stranger(); !ok || !strings.Contains(out, "event 3 (index 2) of ") || !strings.Contains(out, "organization") {
 		t.Error(out)
 	}
 	for what, spoiled := range map[string]string{

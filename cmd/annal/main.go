@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -138,6 +139,10 @@ func parse(ctx context.Context, args []string) *kong.Context {
 	}
 	parsed, err := parser.Parse(args)
 	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
+		if number := regexp.MustCompile(`^unknown flag (-\d+)`).FindStringSubmatch(wrong.Error()); number != nil {
+			fmt.Fprintf(os.Stderr, "annal: %s is neither a flag nor a position: those are whole numbers, from 1\n", number[1])
+			os.Exit(wrong.ExitCode())
+		}
 		command := "annal"
 		if selected := wrong.Context.Selected(); selected != nil {
 			command = selected.FullPath()

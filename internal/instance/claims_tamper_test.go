@@ -318,6 +318,7 @@ func TestWhatIsNotProved(t *testing.T) {
 		t.Errorf("changed after the tree took it: %+v", v)
 	}
 	l.regrow()
+	l.force(putNotesBack)
 	if v := l.verify(l.with(l.key, l.dir), transparency.VerifyOptions{}); !v.OK || v.Signed != 30 {
 		t.Errorf("with the tree: %+v", v)
 	}
@@ -448,6 +449,7 @@ func TestAnEventStoreDBThatGivesOtherEventsIsTold(t *testing.T) {
 		if v := l.verify(l.with("", ""), transparency.VerifyOptions{}); !v.OK {
 			t.Errorf("%s, with the tree and nothing kept: %+v", what, v)
 		}
+		l.force(putNotesBack)
 		if v := l.verify(l.with("", ""), transparency.VerifyOptions{Checkpoint: signed.Note}); v.OK != (a.from == 0) {
 			t.Errorf("%s, with the tree, by a checkpoint kept elsewhere: %+v", what, v)
 		}

@@ -47,6 +47,7 @@ type Config struct {
 	MasterKey     string // base64; empty: the file master.key in DataDir, made on the first start
 	CheckpointKey string // base64; empty: the file checkpoint.key beside it, made on the first start
 	Existing      bool   // refuse to make an Annal where there is none: see [ErrNothing]
+	Evidence      bool   // where there is no master key open the log and the tree over it alone, only to be read: see [Instance.Evidence]
 	Commands      commands.Config
 	Projections   projections.Config
 }
@@ -104,6 +105,9 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 			return err
 		}
 		i.Address, serve = i.server.URL(), i.server.ServingURL()
+	}
+	if config.evidence(dataDir) {
+		return i.openEvidence(ctx, config)
 	}
 	roleReady, err := migrate(ctx, i.Address, config.Existing)
 	if err != nil {

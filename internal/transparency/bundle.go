@@ -53,28 +53,29 @@ func streamName(s eventlog.Stream) string {
 }
 
 // Bundle writes the events of a scope with their proofs against a new checkpoint (the newest one, where there is no key to
-// sign). It returns how many there are. Events that are not as the tree has them are [ErrChanged], an empty scope is
-// [ErrNotThere].
-func (t *Tree) Bundle(ctx context.Context, out io.Writer, scope Scope) (events uint64, err error) {
+// sign). It returns what it has written. Events that are not as the tree has them are [ErrChanged]; an empty scope, and one to a
+// position at which there is no event under the checkpoint, is [ErrNotThere].
+func (t *Tree) Bundle(ctx context.Context, out io.Writer, scope Scope) (b Bundled, err error) {
 	c, err := t.Checkpoint(ctx)
 	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrWrongKey) {
 		c, err = t.Latest(ctx)
 	}
 	if err != nil {
-		return 0, err
+		return b, err
 	}
 	sum := sha256.New()
 	lines := json.NewEncoder(io.MultiWriter(out, sum))
 	if err := lines.Encode(bundleHead{bundleForm, t.VerifierKey(), string(c.Note), streamName(scope.Stream)}); err != nil {
-		return 0, err
+		return b, err
 	}
 	hashes := tlog.TileHashReader(tlog.Tree{N: int64(c.Size), Hash: c.Root}, &cachedTiles{tileReader: tileReader{ctx, t}})
+	b = Bundled{Checkpoint: c, Stream: streamName(scope.Stream)}
 	var index uint64
 	for e, err := range t.scope(ctx, scope) {
 		if err != nil {
-			return events, err
+			return b, err
 		}
-		if events == 0 || scope.Stream.Category != "" {
+		if b.Events == 0 || scope.Stream.Category != "" {
 			index, _, err = t.find(ctx, e.Position)
 		} else {
 			index++
@@ -83,21 +84,28 @@ func (t *Tree) Bundle(ctx context.Context, out io.Writer, scope Scope) (events u
 			break // newer than the checkpoint
 		}
 		if err != nil {
-			return events, err
+			return b, err
 		}
 		p, err := prove(hashes, c, index, e)
 		if err == nil {
 			err = lines.Encode(bundleEvent{index, p.Leaf, p.Proof})
 		}
 		if err != nil {
-			return events, err
+			return b, err
 		}
-		events++
+		if b.Events == 0 {
+			b.First = index
+		}
+		b.Last, b.End = index, e.Position
+		b.Events++
 	}
-	if events == 0 {
-		return 0, fmt.Errorf("%w: nor any in this scope under the checkpoint of %d events", ErrNotThere, c.Size)
+	if b.Events == 0 {
+		return b, fmt.Errorf("%w: nor any in this scope under the checkpoint of %d events", ErrNotThere, c.Size)
 	}
-	return events, json.NewEncoder(out).Encode(bundleEnd{events, sum.Sum(nil)})
+	if scope.Stream.Category == "" && scope.To > b.End {
+		return b, fmt.Errorf("%w: %s; under the newest checkpoint the last is at %s", ErrNotThere, scope.To, b.End)
+	}
+	return b, json.NewEncoder(out).Encode(bundleEnd{b.Events, sum.Sum(nil)})
 }
 
 // scope yields the events of a scope from the log.
@@ -154,7 +162,8 @@ type Bundled struct {
 	Checkpoint  Checkpoint
 	Stream      string // category/organization/id, "" for a range
 	Events      uint64
-	First, Last uint64 // indexes
+	First, Last uint64            // indexes
+	End         eventlog.Position // of the last event; a file does not say it
 }
 
 // VerifyBundle checks a bundle against the log's verifier key, event by event, each of which it hands to each, if not nil. A

@@ -33,13 +33,13 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 		return c, err
 	}
 	if c.Origin != verifier.Name() {
-		return c, fmt.Errorf("%w: it is of the log %q, this is %q", ErrCheckpoint, c.Origin, verifier.Name())
+		return c, fmt.Errorf("%w: it is not signed by this key: it is of the log %q, the key is of %q", ErrCheckpoint, c.Origin, verifier.Name())
 	}
 	if _, err := note.Open(signed, note.VerifierList(verifier)); err != nil {
 		if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
 			return c, fmt.Errorf("%w: it is signed by another key", ErrCheckpoint)
 		}
-		return c, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+		return c, fmt.Errorf("%w: its signature is cut off or changed", ErrCheckpoint)
 	}
 	return c, nil
 }
@@ -92,6 +92,9 @@ func (t *Tree) sign(ctx context.Context) (c Checkpoint, err error) {
 		if c, err = t.continued(ctx, keys, with, last); err != nil {
 			return nil, err
 		}
+		if err := t.stored(ctx, last); err != nil {
+			return nil, err
+		}
 		c.Note, err = note.Sign(&note.Note{Text: c.text()}, with.key)
 		return c.Note, err
 	})
@@ -136,6 +139,24 @@ func (t *Tree) store(ctx context.Context, c *Checkpoint, handovers int) error {
 	return unavailable(err)
 }
 
+// stored sees to it that what was signed last is in the database: a process that was killed may have remembered it only. If there is
+// none at all they were deleted.
+func (t *Tree) stored(ctx context.Context, last []byte) error {
+	c, err := parseCheckpoint(last)
+	if err != nil || c.Size == 0 { // nothing is remembered
+		return nil
+	}
+	var all int
+	if err := t.pool.QueryRow(ctx, `select count(*) from (select from transparency.checkpoints where log = $1 limit 1) one`, t.id).Scan(&all); err != nil {
+		return unavailable(err)
+	}
+	if all == 0 {
+		return fmt.Errorf("%w: there is no checkpoint in the database, and one of %d events is remembered in %s: they were deleted; docs/audit.md, After a restore, says how to go on", ErrChanged, c.Size, t.last.file(t.Origin()))
+	}
+	_, err = t.pool.Exec(ctx, `insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing`, t.id, int64(c.Size), last)
+	return unavailable(err)
+}
+
 // continued returns the tree as it lies in the database, unsigned, if it continues what is remembered.
 func (t *Tree) continued(ctx context.Context, keys chain, with *signing, last []byte) (c Checkpoint, err error) {
 	t.growth.mu.Lock()
@@ -150,7 +171,9 @@ func (t *Tree) continued(ctx context.Context, keys chain, with *signing, last []
 	if err != nil {
 		return c, err
 	}
-	_, err = t.consistency(ctx, former, c)
+	if _, err = t.consistency(ctx, former, c); err == nil {
+		err = t.continuesOthers(ctx, c, s.position)
+	}
 	return c, err
 }
 

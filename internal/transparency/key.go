@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/annal-crm/annal/internal/keyfile"
@@ -105,6 +106,17 @@ func (t *Tree) settle(ctx context.Context) (made bool, err error) {
 		}
 	}()
 	var private ed25519.PrivateKey
+	if was, err := t.renamed(ctx); err != nil {
+		return false, err
+	} else if was != uuid.Nil { // nothing begins anew under the other one
+		s.noKey = fmt.Errorf("%w: %s", ErrForked, t.changedFrom(was))
+		if private, err = t.source.load(); err == nil {
+			_, s.public, err = named(t.Origin(), private)
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return false, err
+	}
 	if s.recorded != "" {
 		s.public = s.recorded
 		private, err = t.source.load()

@@ -32,6 +32,7 @@ func (p Publisher) Publish(ctx context.Context, t *Tree, c Checkpoint) (Checkpoi
 	for _, witness := range p.Witnesses {
 		line, err := t.cosigned(ctx, witness, c)
 		if err != nil {
+			t.failures.count(Cosigning)
 			errs = append(errs, fmt.Errorf("witness %s: %w", witness, err))
 			continue
 		}
@@ -46,6 +47,7 @@ func (p Publisher) Publish(ctx context.Context, t *Tree, c Checkpoint) (Checkpoi
 	}
 	for _, target := range p.Targets {
 		if err := put(ctx, target, c.Note); err != nil {
+			t.failures.count(Publishing)
 			errs = append(errs, fmt.Errorf("publish the checkpoint to %s: %w", target, err))
 		}
 	}
@@ -123,8 +125,10 @@ func (t *Tree) cosigned(ctx context.Context, witness string, c Checkpoint) (line
 			return signature(answer)
 		case http.StatusConflict:
 			if from, err = strconv.ParseUint(answer, 10, 63); err != nil || from > c.Size {
-				return "", fmt.Errorf("it has seen %.40q events, this checkpoint has %d", answer, c.Size)
+				return "", fmt.Errorf("it has seen %.40q events of this log, this checkpoint has %d: it is older, or the log was rolled back", answer, c.Size)
 			}
+		case http.StatusUnprocessableEntity:
+			return "", fmt.Errorf("%w: it has cosigned another history of this log and refuses this one for ever; it keeps this checkpoint as evidence (%d %s)", ErrForked, status, answer)
 		default:
 			return "", fmt.Errorf("it answered %d %s", status, answer)
 		}

@@ -42,6 +42,8 @@ func (t *Tree) Replace(ctx context.Context, r Replacement) (h Handover, first Ch
 		return h, first, err
 	case keys.broken != nil:
 		return h, first, keys.broken
+	case errors.Is(with.noKey, ErrForked):
+		return h, first, with.noKey
 	case with.recorded == "":
 		return h, first, fmt.Errorf("%w: this log has none yet", ErrReplacement)
 	}

@@ -3,6 +3,7 @@ package transparency
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -45,7 +46,12 @@ func NewRunner(t *Tree, config RunnerConfig) *Runner {
 // other processes and returns.
 func (r *Runner) Run(ctx context.Context) {
 	if err := r.tree.signing.Load().noKey; err != nil {
-		r.config.Logger.Warn("audit: no checkpoints are made by this process", "error", err.Error())
+		level := slog.LevelWarn
+		if errors.Is(err, ErrForked) {
+			level = slog.LevelError
+			r.tree.failures.count(Signing)
+		}
+		r.config.Logger.Log(ctx, level, "audit: no checkpoints are made by this process", "error", err.Error())
 		return
 	}
 	defer r.release(context.WithoutCancel(ctx))
@@ -116,6 +122,7 @@ func (r *Runner) work(ctx context.Context) error {
 	for {
 		n, err := r.tree.Grow(ctx)
 		if err != nil {
+			r.tree.failures.count(Growing)
 			return err
 		}
 		if err := r.sign(ctx); err != nil {
@@ -148,6 +155,10 @@ func (r *Runner) sign(ctx context.Context) (err error) {
 		c, err := r.tree.sign(ctx)
 		if err != nil {
 			r.at = time.Time{} // again soon
+			if errors.Is(err, errBehind) {
+				return nil
+			}
+			r.tree.failures.count(Signing)
 			return err
 		}
 		r.signed, r.owed = c, true

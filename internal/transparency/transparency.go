@@ -60,6 +60,8 @@ type Tree struct {
 	last    memory
 	growth  growth
 	seen    sync.Map // by URL of a witness, the size that it cosigned last
+
+	failures failures
 }
 
 // signing is what this process signs with.

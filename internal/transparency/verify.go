@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/tlog"
@@ -26,9 +27,9 @@ type Verdict struct {
 	OK       bool
 	Size     uint64            // events in the log
 	Signed   uint64            // of these, events under a checkpoint that holds
-	Position eventlog.Position // the first that differs; not if OK
+	Position eventlog.Position // the first that differs, or that can: see Problem; 0 if OK, and if no event differs
 	Problem  string            // what differs there, for people; not if OK
-	Remark   string            // what the key says of itself, if it has been replaced, for people
+	Remark   string            // what is to be known beside, for people: of keys that were replaced, of a log that was copied
 }
 
 // anchor is a checkpoint to be met.
@@ -36,12 +37,25 @@ type anchor struct {
 	size uint64
 	root tlog.Hash
 	from string // where the checkpoint was kept
+	// other is the origin that signed it, if that is not the log's own.
+	other string
+	// stays: it must be among those in the database, where every one stays.
+	stays bool
 }
 
 // Verify reads the whole log, computes its tree anew and compares it with the stored tree, hash by hash, and with every
 // checkpoint there is: those in the database, the one remembered beside the key, the one given. It changes nothing. The
 // error is [ErrCheckpoint] if the given checkpoint is not of this log and key.
+//
+// A log whose identity was changed is judged by what was signed under the one before.
 func (t *Tree) Verify(ctx context.Context, o VerifyOptions) (Verdict, error) {
+	if d, done, err := t.verifyAs(ctx, o); done || err != nil {
+		return d, err
+	}
+	return t.verify(ctx, o)
+}
+
+func (t *Tree) verify(ctx context.Context, o VerifyOptions) (Verdict, error) {
 	v := verification{tree: t}
 	if err := v.collect(ctx, o); err != nil {
 		return Verdict{}, err
@@ -73,6 +87,7 @@ type finding struct {
 	index    uint64
 	position eventlog.Position
 	problem  string
+	shifted  bool // the positions differ
 }
 
 // verification compares leaf by leaf.
@@ -90,13 +105,19 @@ type verification struct {
 	moved *finding // an event at another position than its index says; positions are in no hash
 
 	beside    finding           // in the log's store, and not in the log
-	good      uint64            // size of the newest anchor that held
-	afterGood eventlog.Position // of the first event behind it
+	good      *anchor           // the newest that held
+	held      uint64            // size of the newest that held before the first that did not
+	afterHeld eventlog.Position // of the first event behind it
 	bad       *anchor           // the first that did not hold
+	foreign   *anchor           // the same, of those of another identity
+	stay      []anchor          // that must be in the database
+	deleted   *anchor           // the first of them that is not
 	unsigned  *finding          // a stored checkpoint that is not signed
 	most      uint64            // the most that any anchor has signed
 	remark    string            // what the key could not judge
 }
+
+const inDatabase = "in the database"
 
 // collect gathers the checkpoints.
 func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
@@ -120,8 +141,12 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 	meet := func(signed []byte, from string) error {
 		c, err := tr.open(signed)
 		if err == nil && c.Size > 0 {
-			v.anchors = append(v.anchors, anchor{c.Size, c.Root, from})
+			a := anchor{size: c.Size, root: c.Root, from: from, stays: from != inDatabase}
+			v.anchors = append(v.anchors, a)
 			v.most = max(v.most, c.Size)
+			if a.stays {
+				v.stay = append(v.stay, a)
+			}
 		}
 		return err
 	}
@@ -150,20 +175,32 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 		if err := rows.Scan(&size, &signed); err != nil {
 			return unavailable(err)
 		}
-		if err := meet(signed, "in the database"); err != nil && !errors.Is(err, errBeyond) && v.unsigned == nil {
+		if err := meet(signed, inDatabase); err != nil && !errors.Is(err, errBeyond) && v.unsigned == nil {
 			v.unsigned = &finding{index: uint64(size) - 1, problem: fmt.Sprintf("the checkpoint of %d events in the database is not signed by the key that signed then", size)}
 		}
 	}
+	if err := rows.Err(); err != nil {
+		return unavailable(err)
+	}
+	others, err := t.others(ctx)
+	if err != nil {
+		return err
+	}
+	v.anchors = append(v.anchors, others...)
 	slices.SortStableFunc(v.anchors, func(a, b anchor) int { return cmp.Compare(a.size, b.size) })
-	return unavailable(rows.Err())
+	return nil
 }
 
 // judgeKeys says what the handovers of keys make of a judgement by one of them.
 func (v *verification) judgeKeys(keys chain, tr trust, key string, here bool) {
 	for _, h := range tr.vouched {
 		if h.Size > 0 {
-			v.anchors = append(v.anchors, anchor{h.Size, h.Root, "at the handover to the key " + h.New})
+			a := anchor{size: h.Size, root: h.Root, from: "at the handover to the key " + h.New, stays: h.Vouched} // else it may have been remembered only
+			v.anchors = append(v.anchors, a)
 			v.most = max(v.most, h.Size)
+			if a.stays {
+				v.stay = append(v.stay, a)
+			}
 		}
 		if h.Old == key {
 			v.remark = fmt.Sprintf("the key was replaced after %d events; it vouches for its successor %s", h.Size, h.New)
@@ -244,11 +281,11 @@ func (v *verification) compare(ctx context.Context, page hashed) error {
 	var full []tile
 	for i, h := range page.hashes {
 		index, position := v.edge.size, page.positions[i]
-		if index == v.good {
-			v.afterGood = position
+		if index == v.held {
+			v.afterHeld = position
 		}
 		if v.gapless && v.moved == nil && position != eventlog.Position(index+1) {
-			v.moved = &finding{index, eventlog.Position(index + 1), fmt.Sprintf("the event is at position %s: positions were changed, in log and tree; the events are as they were recorded", position)}
+			v.moved = &finding{index: index, position: eventlog.Position(index + 1), problem: fmt.Sprintf("the event is at position %s: positions were changed, in log and tree; the events are as they were recorded", position)}
 		}
 		if v.leaf == nil {
 			if err := v.compareLeaf(ctx, index, position, h); err != nil {
@@ -268,14 +305,7 @@ func (v *verification) compare(ctx context.Context, page hashed) error {
 				}
 			}
 		}
-		for len(v.anchors) > 0 && v.anchors[0].size == v.edge.size {
-			if v.anchors[0].root == v.edge.root() {
-				v.good = v.edge.size
-			} else if v.bad == nil {
-				v.bad = &v.anchors[0]
-			}
-			v.anchors = v.anchors[1:]
-		}
+		v.meet()
 	}
 	for _, computed := range full {
 		if err := v.compareInner(ctx, computed); err != nil {
@@ -285,11 +315,32 @@ func (v *verification) compare(ctx context.Context, page hashed) error {
 	return nil
 }
 
+// meet compares the log up to here with the anchors of its size.
+func (v *verification) meet() {
+	for ; len(v.anchors) > 0 && v.anchors[0].size == v.edge.size; v.anchors = v.anchors[1:] {
+		switch a := &v.anchors[0]; {
+		case a.root == v.edge.root():
+			if a.other != "" {
+				v.remark = fmt.Sprintf("the log holds the %d events that %s has signed: it is a copy of that log", a.size, a.other)
+				continue
+			}
+			v.good = a
+		case a.other != "":
+			v.foreign = cmp.Or(v.foreign, a)
+		default:
+			v.bad = cmp.Or(v.bad, a)
+		}
+	}
+	if v.bad == nil && v.good != nil {
+		v.held = v.good.size
+	}
+}
+
 // compareLeaf compares an event with the leaf that the stored tree has at its index.
 func (v *verification) compareLeaf(ctx context.Context, index uint64, position eventlog.Position, h tlog.Hash) (err error) {
 	if index >= v.stored {
 		if v.gapless && position != v.last+1 {
-			v.leaf = &finding{index, v.last + 1, "the event is missing"}
+			v.leaf = &finding{index: index, position: v.last + 1, problem: "the event is missing"}
 		}
 		return nil
 	}
@@ -302,17 +353,17 @@ func (v *verification) compareLeaf(ctx context.Context, index uint64, position e
 	}
 	i, at := int(index%tileWidth), slices.IndexFunc(v.tiles, func(t tile) bool { return t.number == number })
 	if at < 0 || v.tiles[at].len() <= i {
-		v.leaf = &finding{index, position, "the tree's hash of the event is missing"}
+		v.leaf = &finding{index: index, position: position, problem: "the tree's hash of the event is missing"}
 		return nil
 	}
 	was := v.tiles[at].position(i)
 	switch {
 	case position > was:
-		v.leaf = &finding{index, was, "the event is missing"}
+		v.leaf = &finding{index, was, "the event is missing", true}
 	case position < was:
-		v.leaf = &finding{index, position, "the event was inserted"}
+		v.leaf = &finding{index, position, "the event was inserted", true}
 	case h != v.tiles[at].hash(i):
-		v.leaf = &finding{index, position, "the event is not as it was recorded"}
+		v.leaf = &finding{index: index, position: position, problem: "the event is not as it was recorded"}
 	}
 	return nil
 }
@@ -328,7 +379,7 @@ func (v *verification) compareInner(ctx context.Context, computed tile) error {
 		return err
 	}
 	if err != nil || string(stored.hashes) != string(computed.hashes) {
-		v.inner = &finding{computed.number * reach, v.last, fmt.Sprintf("a hash of level %d in the stored tree was changed; the events are as they were recorded", computed.level)}
+		v.inner = &finding{index: computed.number * reach, position: v.last, problem: fmt.Sprintf("a hash of level %d in the stored tree was changed", computed.level)}
 	}
 	return nil
 }
@@ -341,38 +392,88 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 		if err != nil && !errors.Is(err, ErrChanged) {
 			return Verdict{}, err
 		}
-		v.leaf = &finding{size, v.last + 1, "the event is missing, and all that followed"}
+		v.leaf = &finding{index: size, position: v.last + 1, problem: "the event is missing, and all that followed"}
 		if err == nil {
 			v.leaf.position = next.position(int(size % tileWidth))
 		}
 	}
-	d := Verdict{Size: size, Signed: v.good, Remark: v.remark}
-	if size == v.good { // nothing is behind it
-		v.afterGood = v.last + 1
+	if size == v.held { // nothing is behind it
+		v.afterHeld = v.last + 1
 	}
+	d := Verdict{Size: size, Signed: v.held, Remark: v.remark}
+	missing := slices.IndexFunc(v.anchors, func(a anchor) bool { return a.other == "" })
+	for i := range v.anchors { // those not reached
+		if v.anchors[i].other != "" && v.foreign == nil {
+			v.foreign = &v.anchors[i]
+		}
+	}
+	const unharmed = "; no event differs"
 	switch {
 	case v.bad != nil && (v.leaf == nil || v.bad.size <= v.leaf.index):
-		d.Position = v.afterGood
-		d.Problem = fmt.Sprintf("the first %d events are not those of the checkpoint %s: log and tree were both changed, at this position or after it", v.bad.size, v.bad.from)
-	case v.leaf != nil && v.leaf.index < v.good:
-		d.Position, d.Problem = v.leaf.position, "the stored tree was changed: it contradicts a signed checkpoint, which the log fulfils"
+		d.Position = v.afterHeld
+		d.Problem = fmt.Sprintf("the first %d events are not those of the checkpoint %s: log and tree were both changed, at this position or after it, somewhere in the first %d events", v.bad.size, v.bad.from, v.bad.size)
+		if v.good != nil && v.good.size >= v.bad.size {
+			d.Problem += fmt.Sprintf(". The key has signed two histories: that checkpoint, and the one of %d events %s, which the log fulfils; the two are the proof of it", v.good.size, v.good.from)
+		}
+	case v.leaf != nil && v.leaf.index < v.held && v.leaf.shifted:
+		d.Position, d.Problem = v.leaf.position, "the event is at another position than the stored tree has it; the events are as they were recorded, and positions were changed, in the log or in the tree"
+	case v.leaf != nil && v.leaf.index < v.held:
+		d.Problem = fmt.Sprintf("the stored tree was changed: what it has of the event at position %s contradicts a signed checkpoint, which the log fulfils", v.leaf.position) + unharmed
 	case v.leaf != nil:
 		d.Position, d.Problem = v.leaf.position, v.leaf.problem
-	case len(v.anchors) > 0:
-		d.Position = v.last + 1
-		d.Problem = fmt.Sprintf("%d events were signed by the checkpoint %s, the log has %d: the newest are missing", v.anchors[0].size, v.anchors[0].from, size)
+	case missing >= 0:
+		a := v.anchors[missing]
+		d.Position = v.afterHeld
+		d.Problem = fmt.Sprintf("%d events were signed by the checkpoint %s, the log has %d: the newest are missing", a.size, a.from, size)
+		if v.held < size {
+			d.Problem += fmt.Sprintf(", and of those that are here only the first %d are known to be the ones that were signed", v.held)
+		}
 	case v.most > v.stored:
-		d.Position, d.Problem = v.afterGood, fmt.Sprintf("the stored tree was cut: %d events were signed, it has %d; the events are as they were signed", v.most, v.stored)
+		d.Problem = fmt.Sprintf("the stored tree was cut: %d events were signed, it has %d", v.most, v.stored) + unharmed
 	case v.unsigned != nil:
-		d.Position, d.Problem = v.afterGood, v.unsigned.problem
+		d.Problem = v.unsigned.problem + unharmed
 	case v.inner != nil:
-		d.Position, d.Problem = v.inner.position, v.inner.problem
+		d.Problem = v.inner.problem + unharmed
 	case v.moved != nil:
 		d.Position, d.Problem = v.moved.position, v.moved.problem
 	case v.beside.problem != "":
 		d.Position, d.Problem = v.beside.position, v.beside.problem
+	case v.foreign != nil:
+		d.Position = v.afterHeld
+		d.Problem = fmt.Sprintf("the first %d events are not those that %s has signed, by the checkpoint %s: %s", v.foreign.size, v.foreign.other, v.foreign.from, v.foreign.elsewhere())
 	default:
-		d.OK = true
+		if err := v.lookForDeleted(ctx); err != nil {
+			return d, err
+		}
+		if d.OK = v.deleted == nil; d.OK {
+			break
+		}
+		d.Problem = fmt.Sprintf("the checkpoint %s, of %d events, which the log fulfils, is not among those in the database, where every one stays: rows were deleted there", v.deleted.from, v.deleted.size) + unharmed
 	}
 	return d, nil
+}
+
+// lookForDeleted looks for checkpoints that are not in the database any more.
+func (v *verification) lookForDeleted(ctx context.Context) error {
+	for _, a := range v.stay {
+		for look := 0; ; look++ {
+			var there bool
+			if err := v.tree.pool.QueryRow(ctx, `select exists (select from transparency.checkpoints where log = $1 and size = $2)`, v.tree.id, int64(a.size)).Scan(&there); err != nil {
+				return unavailable(err)
+			}
+			if there {
+				break
+			}
+			if look == 10 { // another process may have remembered it just now, and be about to store it
+				v.deleted = cmp.Or(v.deleted, &a)
+				break
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
 }

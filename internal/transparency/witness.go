@@ -9,18 +9,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/annal-crm/annal/internal/keyfile"
 )
 
 // Witness checks that each checkpoint of some logs continues the one it saw before, and cosigns it: who has its signature
 // knows that one history was shown to all. It is an [http.Handler] for POST /add-checkpoint (C2SP tlog-witness), and needs no
-// database: what it saw lies in files. Safe for concurrent use, also by processes that share the directory.
+// database: what it saw lies in files. A checkpoint that contradicts it is the proof of a fraud, and lies there, too. Safe for concurrent use, also by processes that share the directory.
 type Witness struct {
 	name string
 	key  ed25519.PrivateKey
@@ -115,7 +120,7 @@ func Cosigned(signed []byte, key string) error {
 		return err
 	}
 	if _, err := note.Open(signed, note.VerifierList(v)); err != nil {
-		return fmt.Errorf("%w: it is not cosigned by %s: %w", ErrCheckpoint, v.Name(), err)
+		return fmt.Errorf("%w: it is not cosigned by %s", ErrCheckpoint, v.Name())
 	}
 	return nil
 }
@@ -127,6 +132,29 @@ type refusal struct {
 }
 
 func (r refusal) Error() string { return r.text }
+
+// keptRefused is how many contradicting checkpoints are kept: one is proof enough, and the log's owner could send any number.
+const keptRefused = 100
+
+// contradicted keeps a checkpoint, signed by the log's key, that does not continue the one that was seen before.
+func (w *Witness) contradicted(seen, c Checkpoint) {
+	said := []any{"log", c.Origin, "seen", seen.Size, "refused", c.Size}
+	if w.seen.dir != "" {
+		sum := sha256.Sum256(c.Note)
+		file := filepath.Join(w.seen.dir, fmt.Sprintf("refused-%d-%x.note", c.Size, sum[:8]))
+		kept, _ := filepath.Glob(filepath.Join(w.seen.dir, "refused-*.note"))
+		_, err := os.Stat(file)
+		if errors.Is(err, os.ErrNotExist) {
+			if err = fmt.Errorf("there are %d already", len(kept)); len(kept) < keptRefused {
+				err = keyfile.Make(file, string(c.Note))
+			}
+		}
+		if said = append(said, "kept", file); err != nil {
+			said = append(said[:len(said)-2], "not kept", err.Error())
+		}
+	}
+	slog.Error("witness: the log has signed another history than the one that was cosigned: both checkpoints together are the proof", said...)
+}
 
 // ServeHTTP implements [http.Handler].
 func (w *Witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
@@ -196,6 +224,7 @@ func (w *Witness) add(body []byte) (line []byte, err error) {
 		case old != seen.Size:
 			return nil, refusal{http.StatusConflict, strconv.FormatUint(seen.Size, 10)}
 		case old > 0 && tlog.CheckTree(proof, int64(c.Size), c.Root, int64(old), seen.Root) != nil:
+			w.contradicted(seen, c)
 			return nil, refusal{http.StatusUnprocessableEntity, "it does not continue what was seen before"}
 		}
 		return signed, nil
