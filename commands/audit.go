@@ -7,9 +7,9 @@ import (
 )
 
 // Look puts on record that the principal looks at a life, before it is shown. It asks for no right: whose life may be seen is
-// judged where it is read, and a look at nothing is on record too.
-func (c *Commands) Look(ctx context.Context, p *Principal, wish audit.Read) (Result, error) {
-	return c.onRecord(ctx, p, Command{}, func() ([]audit.Event, error) { return audit.Look(wish) })
+// judged where it is read.
+func (c *Commands) Look(ctx context.Context, p *Principal, cmd Command, wish audit.Read) (Result, error) {
+	return c.onRecord(ctx, p, cmd, func() ([]audit.Event, error) { return audit.Look(wish) })
 }
 
 // ReadReport puts on record that the principal looks at people's acts by way of a report, before they are shown. It asks for no

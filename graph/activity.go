@@ -10,6 +10,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
 )
@@ -28,7 +29,13 @@ func (q query) Activity(ctx context.Context, first *int, after *string, last *in
 			return nil, err
 		}
 	}
-	f := activityFilter(filter)
+	f, err := activityFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.lookAtActs(ctx, p, f); err != nil {
+		return nil, err
+	}
 	v, sight := onlooker(p)
 	page, err := activity.List(ctx, q.DB, q.Book, v, sight, f, request)
 	people := q.people(p)
@@ -46,19 +53,32 @@ func onlooker(p *commands.Principal) (projections.Viewer, activity.Sight) {
 	}
 }
 
-func activityFilter(f *generated.ActivityFilter) activity.Filter {
+func activityFilter(f *generated.ActivityFilter) (activity.Filter, error) {
 	if f == nil {
-		return activity.Filter{}
+		return activity.Filter{}, nil
 	}
-	return activity.Filter{Account: value(f.Account), Customer: value(f.Customer), Types: f.Types, From: value(f.From), To: value(f.To)}
+	return activity.Filter{Account: value(f.Account), Customer: value(f.Customer), Types: f.Types, From: value(f.From), To: value(f.To)}, knownTypes(f.Types)
+}
+
+// knownTypes refuses what is no type of event: to find nothing would read as if nothing had happened.
+func knownTypes(types []string) error {
+	for _, name := range types {
+		if wrong := facts.Unknown(name); wrong != "" {
+			return invalid("filter.types", wrong)
+		}
+	}
+	return nil
 }
 
 func activityObject(a activity.Activity, people *model.Batch[model.Account]) *model.Activity {
 	people.Want(a.Actor)
+	for _, id := range a.Named {
+		people.Want(id)
+	}
 	return &model.Activity{
 		Position: a.Position, Type: a.Type, OccurredAt: a.OccurredAt, RecordedAt: a.RecordedAt,
 		IP: model.Text(a.Meta.IP), Device: model.Text(a.Meta.Device), Reason: model.Text(a.Meta.Reason),
-		Summary: a.Summary, Data: a.View.Data, ActorID: a.Actor, Accounts: people,
+		Line: a.Naming, Data: a.View.Data, ActorID: a.Actor, Accounts: people,
 		Session: given(a.Meta.Session), Request: given(a.Meta.Correlation),
 	}
 }

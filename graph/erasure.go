@@ -19,7 +19,15 @@ import (
 	"github.com/annal-crm/annal/projections/erasures"
 )
 
-// Requests are for who may ask or decide; the work itself is an automation's, in whatever process.
+// Requests are for who may ask or decide, and to read for who audits; the work itself is an automation's, in whatever process.
+
+// auditing is the scope in which a principal may read what was asked for and decided, without a part in it: they see the events anyway.
+func auditing(p *commands.Principal) organization.Scope {
+	if p.Scope(organization.ViewActivity) == organization.All {
+		return organization.All
+	}
+	return organization.None
+}
 
 func (q query) ErasureRequests(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.ErasureFilter, at *eventlog.Position) (*model.ErasureRequestConnection, error) {
 	request, err := paging(first, after, last, before)
@@ -31,7 +39,7 @@ func (q query) ErasureRequests(ctx context.Context, first *int, after *string, l
 		return nil, err
 	}
 	var f erasures.Filter
-	switch organization.Wider(p.Scope(organization.RequestErasure), p.Scope(organization.ApproveErasure)) {
+	switch organization.Wider(organization.Wider(p.Scope(organization.RequestErasure), p.Scope(organization.ApproveErasure)), auditing(p)) {
 	case organization.None:
 		return nil, commands.ErrForbidden
 	case organization.All:

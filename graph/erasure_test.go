@@ -73,6 +73,27 @@ func TestErasureTakesTwoPersons(t *testing.T) {
 	if code, _ := sales.refused(approveErasure, vars{"i": vars{"requestId": id}}); code != "FORBIDDEN" {
 		t.Error("anybody approves:", code)
 	}
+	// Who audits reads what was asked for, has no part in it, and is not told what it would take away.
+	auditor, _ := w.member(admin, "audrey", nil, "auditor")
+	all := get[[]any](auditor.ask(`{ erasureRequests { nodes { id reason requestedBy { loginName } } } }`, nil), "erasureRequests.nodes")
+	if len(all) != 1 || get[string](all[0], "id") != id || get[string](all[0], "requestedBy.loginName") != "admin" {
+		t.Error("an auditor sees", all)
+	}
+	for name, refused := range map[string]struct {
+		query string
+		v     vars
+	}{
+		"approves": {approveErasure, vars{"i": vars{"requestId": id}}},
+		"refuses":  {refuseErasure, vars{"i": vars{"requestId": id, "reason": "x"}}},
+		"previews": {`query($c: ID) { erasurePreview(customer: $c) { events } }`, vars{"c": acme}},
+	} {
+		if code, _ := auditor.refused(refused.query, refused.v); code != "FORBIDDEN" {
+			t.Errorf("an auditor %s: %s", name, code)
+		}
+	}
+	if code, _ := sales.refused(`{ erasureRequests { totalCount } }`, nil); code != "FORBIDDEN" {
+		t.Error("a seller reads requests:", code)
+	}
 	done := second.ask(approveErasure, vars{"i": vars{"requestId": id}})
 	if get[string](done, "approveErasure.request.status") != "DONE" || get[string](done, "approveErasure.request.decidedBy.loginName") != "grace" {
 		t.Error(done)

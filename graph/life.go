@@ -4,19 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/google/uuid"
-	lru "github.com/hashicorp/golang-lru/v2"
 
-	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/domain/account"
-	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
@@ -38,7 +30,7 @@ func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first
 	if err != nil {
 		return nil, err
 	}
-	if err := q.look(ctx, p, who, filter, request.After); err != nil {
+	if err := q.look(ctx, p, who, filter, request.After != ""); err != nil {
 		return nil, err
 	}
 	v, sight := onlooker(p)
@@ -68,6 +60,9 @@ func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who act
 	if in == nil {
 		return who, f, nil
 	}
+	if err := knownTypes(in.Types); err != nil {
+		return who, f, err
+	}
 	f = life.Filter{Types: in.Types, From: value(in.From), To: value(in.To), Device: value(in.Device), Session: value(in.Session), Request: value(in.Request)}
 	if in.IP != nil {
 		if f.IP, err = life.ParseIP(*in.IP); err != nil {
@@ -75,46 +70,6 @@ func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who act
 		}
 	}
 	return who, f, nil
-}
-
-// looks remembers which lives are being read, so that a replay is one event on record and not one for each page.
-type looks struct {
-	mu    sync.Mutex
-	since *lru.Cache[string, time.Time]
-}
-
-// oneLook is how long a replay under way is the same one. It bounds what can be read by pages alone without a new event.
-const oneLook = time.Hour
-
-func newLooks() *looks {
-	cache, err := lru.New[string, time.Time](10_000) // replays at once; one forgotten is on record twice
-	if err != nil {
-		panic(err)
-	}
-	return &looks{since: cache}
-}
-
-// look puts on record that the principal reads a life, before anything of it is shown: at the first page, and at any other that
-// does not follow one.
-func (r *resolver) look(ctx context.Context, p *commands.Principal, who activity.Filter, f life.Filter, after string) error {
-	wish := audit.Read{Act: audit.Replayed, Kind: account.Category, Subject: who.Account, Filters: f.Words()}
-	if who.Customer != uuid.Nil {
-		wish.Kind, wish.Subject = customer.Category, who.Customer
-	}
-	name := fmt.Sprint(p.Account, p.Session, wish, f.IP, strings.ToLower(f.Device))
-	r.looks.mu.Lock()
-	since, known := r.looks.since.Get(name)
-	r.looks.mu.Unlock()
-	if after != "" && known && time.Since(since) < oneLook {
-		return nil
-	}
-	if _, err := r.Commands.Look(ctx, p, wish); err != nil {
-		return err
-	}
-	r.looks.mu.Lock()
-	defer r.looks.mu.Unlock()
-	r.looks.since.Add(name, time.Now())
-	return nil
 }
 
 // longestPause is the longest between two events of a replay if nobody says: nights and weekends tell nothing.
@@ -139,7 +94,7 @@ func (s subscription) Life(ctx context.Context, accountID, customerID *uuid.UUID
 	if err != nil {
 		return nil, err
 	}
-	if err := s.look(ctx, p, who, filter, ""); err != nil {
+	if err := s.look(ctx, p, who, filter, false); err != nil {
 		return nil, err
 	}
 	head, err := s.Log.Head(ctx)

@@ -171,6 +171,87 @@ func TestReadingALifeIsAnEvent(t *testing.T) {
 	}
 }
 
+// A list of one account's acts, or of what happened to one customer, is a read of a life too; what was not shown was not read.
+func TestListingTheActsOfSomebodyIsAnEvent(t *testing.T) {
+	w := newWorld(t, graph.Config{})
+	admin := w.signIn("admin")
+	ada, adaID := w.member(admin, "ada", nil, "auditor")
+	sam, samID := w.member(admin, "sam", nil, "sales")
+	acme := get[string](admin.ask(register, vars{"i": vars{"name": "Acme"}}), "registerCustomer.customer.id")
+	head, err := w.Instance.Log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const acts = `query($f: ActivityFilter, $after: String, $p: Position) { activity(first: 2, filter: $f, after: $after, minPosition: $p) { nodes { type summary } pageInfo { hasNextPage endCursor } } }`
+	admin.ask(acts, vars{"p": head.String()})
+	known := 0
+	looks := func() (fresh []string) {
+		t.Helper()
+		head, err := w.Instance.Log.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := get[[]any](admin.ask(`query($p: Position) { activity(last: 100, minPosition: $p, filter: {types: ["audit.read"]}) { nodes { actor { loginName } summary } } }`, vars{"p": head.String()}), "activity.nodes")
+		for _, n := range all[known:] {
+			fresh = append(fresh, get[string](n, "actor.loginName")+": "+get[string](n, "summary"))
+		}
+		known = len(all)
+		return fresh
+	}
+	for _, c := range []struct {
+		name string
+		who  *client
+		f    vars
+		want string // on record, "" nothing
+	}{
+		{"an account's", ada, vars{"account": samID}, "ada: life of account " + samID + " (sam) replayed"},
+		{"the same again", ada, vars{"account": samID}, ""},
+		{"others of it", ada, vars{"account": samID, "types": []string{"account.logged_in"}}, "ada: life of account " + samID + " (sam) replayed, filtered by types=account.logged_in"},
+		{"a customer's", sam, vars{"customer": acme}, "sam: life of customer " + acme + " replayed"},
+		{"both", ada, vars{"customer": acme, "account": samID}, "ada: life of account " + samID + " (sam) replayed, filtered by customer=" + acme},
+		{"one's own", ada, vars{"account": adaID}, ""},
+		{"everybody's", ada, vars{"types": []string{"account.logged_in"}}, ""},
+		{"all", ada, nil, ""},
+	} {
+		shown := c.who.walk(strings.ReplaceAll(acts, "nodes { type", "nodes { position type"), "activity", vars{"f": c.f})
+		if got := strings.Join(looks(), "; "); got != c.want || len(shown) == 0 && c.name != "both" {
+			t.Errorf("%s: %d shown, on record %q, want %q", c.name, len(shown), got, c.want)
+		}
+	}
+	s := ada.connect()
+	s.start("1", `subscription { activity(filter: {account: "`+samID+`", types: ["account.locked"]}) { type } }`)
+	var followed []string
+	for until := time.Now().Add(5 * time.Second); len(followed) == 0 && time.Now().Before(until); {
+		followed = looks()
+	}
+	if len(followed) != 1 || !strings.HasSuffix(followed[0], "types=account.locked") {
+		t.Error(followed)
+	}
+
+	// Who may see nothing of somebody is told what is told of nobody, and has read nothing.
+	for _, query := range []string{`query($id: ID) { life(account: $id) { totalCount } }`, `query($id: ID) { activity(filter: {account: $id}) { totalCount } }`} {
+		for name, c := range map[string]struct {
+			who *client
+			id  string
+		}{"not for them": {sam, adaID}, "nobody": {sam, somebody}, "nobody, for who sees all": {ada, somebody}} {
+			if code, e := c.who.refused(query, vars{"id": c.id}); code != "NOT_FOUND" {
+				t.Errorf("%s: %s %v", name, code, e)
+			}
+		}
+		if code, _ := ada.refused(strings.ReplaceAll(query, "account:", "customer:"), vars{"id": samID}); code != "NOT_FOUND" {
+			t.Error("an account is no customer:", code)
+		}
+	}
+	for _, query := range []string{`query($id: ID, $t: [String!]) { life(account: $id, filter: {types: $t}) { totalCount } }`, `query($id: ID, $t: [String!]) { activity(filter: {account: $id, types: $t}) { totalCount } }`} {
+		if code, e := ada.refused(query, vars{"id": samID, "t": []string{"account.locked", "account.lockd"}}); code != "INVALID" || !strings.Contains(fmt.Sprint(e), "near it: account.locked") {
+			t.Errorf("%s %v", code, e)
+		}
+	}
+	if got := looks(); len(got) > 0 {
+		t.Errorf("on record as read: %v", got)
+	}
+}
+
 // The read model is an index and no more: what it says is held against the log, and what it has not come to is read there.
 func TestTheIndexIsNotBelieved(t *testing.T) {
 	w := newWorld(t, graph.Config{})

@@ -23,9 +23,17 @@ import (
 
 const resultPace = 250 * time.Millisecond // between two looks of a subscription; who folds says how far it is every 500 ms
 
-// mayRebuild tells an error if a principal may not have reports rebuilt, nor read results: whose a record was is not whose it is.
-func mayRebuild(p *commands.Principal, err error) (*commands.Principal, error) {
+// mayReadResults tells an error if a principal may not read results of rebuilt reports: whose a record was is not whose it is.
+func mayReadResults(p *commands.Principal, err error) (*commands.Principal, error) {
 	if err == nil && p.Scope(organization.ViewReports) != organization.All {
+		err = commands.ErrForbidden
+	}
+	return p, err
+}
+
+// mayRebuild tells an error if a principal may not have reports rebuilt, or drop them: there is room for few.
+func mayRebuild(p *commands.Principal, err error) (*commands.Principal, error) {
+	if p, err = mayReadResults(p, err); err == nil && p.Scope(organization.DefineReports) == organization.None {
 		err = commands.ErrForbidden
 	}
 	return p, err
@@ -56,7 +64,7 @@ func (r *resolver) resultObject(p *commands.Principal, s results.State) *model.R
 }
 
 func (q query) ReportResults(ctx context.Context) ([]*model.ReportResult, error) {
-	p, err := mayRebuild(callerOf(ctx).who(ctx))
+	p, err := mayReadResults(callerOf(ctx).who(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +80,7 @@ func (q query) ReportResults(ctx context.Context) ([]*model.ReportResult, error)
 }
 
 func (q query) ReportResult(ctx context.Context, id uuid.UUID) (*model.ReportResult, error) {
-	p, err := mayRebuild(callerOf(ctx).who(ctx))
+	p, err := mayReadResults(callerOf(ctx).who(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +109,7 @@ func (r *resolver) resultOf(ctx context.Context, readModel, argument string, v p
 // reportOfResult finds the report that is asked of a result: without a version, that which the result was made under. One that takes a
 // part of the log itself is asked of what was folded from that part.
 func (r *resolver) reportOfResult(ctx context.Context, p *commands.Principal, name string, version *int, id uuid.UUID) (asked, error) {
-	if _, err := mayRebuild(p, nil); err != nil {
+	if _, err := mayReadResults(p, nil); err != nil {
 		return asked{}, err
 	}
 	s, err := r.kept.Get(ctx, p.Organization, id)
@@ -191,7 +199,7 @@ func (m mutation) DropResult(ctx context.Context, id uuid.UUID) (bool, error) {
 
 // ReportResult tells of a result whenever it has moved, until it has ended or the session has.
 func (s subscription) ReportResult(ctx context.Context, id uuid.UUID) (<-chan *model.ReportResult, error) {
-	p, err := mayRebuild(callerOf(ctx).now(ctx))
+	p, err := mayReadResults(callerOf(ctx).now(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +222,7 @@ func (s subscription) tellOfResult(ctx context.Context, id uuid.UUID, states cha
 	for checked := (time.Time{}); ; {
 		if time.Since(checked) >= s.config.Recheck {
 			var err error
-			if p, err = mayRebuild(callerOf(ctx).now(ctx)); err != nil {
+			if p, err = mayReadResults(callerOf(ctx).now(ctx)); err != nil {
 				return err
 			}
 			checked = time.Now()

@@ -64,7 +64,7 @@ func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, na
 	}
 	p, v, err := q.read(ctx, organization.ViewReports, nil)
 	if err == nil {
-		_, err = mayRebuild(p, nil)
+		_, err = mayReadResults(p, nil)
 	}
 	if err != nil {
 		return nil, err

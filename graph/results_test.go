@@ -157,6 +157,10 @@ func TestAnalystsRebuildReports(t *testing.T) {
 		t.Error(listed)
 	}
 
+	auditor, _ := w.member(admin, "audrey", nil, "auditor")
+	if rows := auditor.ask(resultRows, vars{"name": "sales", "r": all["id"]}); rows["report"] == nil { // they look
+		t.Error("an auditor reads no result")
+	}
 	signins := analyst.rebuilt(vars{"name": "signins", "report": "signins"})
 	for what, c := range map[string]struct {
 		by       *client
@@ -170,6 +174,8 @@ func TestAnalystsRebuildReports(t *testing.T) {
 		"a time to come":             {admin, rebuildReport, vars{"i": vars{"name": "w", "report": "sales", "asOf": vars{"knownAt": "2999-01-01T00:00:00Z"}}}, "INVALID", "input.asOf.knownAt"},
 		"a long filter":              {admin, rebuildReport, vars{"i": vars{"name": "w", "report": "sales", "filter": vars{"types": []string{strings.Repeat("x", 600)}}}}, "INVALID", "input.filter"},
 		"one's own reports":          {anna, rebuildReport, vars{"i": vars{"name": "w", "report": "sales"}}, "FORBIDDEN", ""},
+		"an auditor rebuilds":        {auditor, rebuildReport, vars{"i": vars{"name": "w", "report": "sales"}}, "FORBIDDEN", ""},
+		"an auditor drops":           {auditor, dropResult, vars{"i": all["id"]}, "FORBIDDEN", ""},
 		"a stranger":                 {w.stranger(), rebuildReport, vars{"i": vars{"name": "w", "report": "sales"}}, "UNAUTHENTICATED", ""},
 		"a seller lists":             {anna, `{ reportResults { id } }`, nil, "FORBIDDEN", ""},
 		"a seller reads":             {anna, resultRows, vars{"name": "sales", "r": all["id"]}, "FORBIDDEN", ""},

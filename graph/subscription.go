@@ -29,14 +29,22 @@ const pace = 50 * time.Millisecond
 // Activity follows the read model of activity: it waits for that to move and reads what is after the last position seen, by
 // the same query as everybody else. Nothing is missed, and nothing is kept for a slow client but a page.
 func (s subscription) Activity(ctx context.Context, filter *generated.ActivityFilter) (<-chan *model.Activity, error) {
-	if _, err := callerOf(ctx).now(ctx); err != nil {
+	p, err := callerOf(ctx).now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of, err := activityFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lookAtActs(ctx, p, of); err != nil {
 		return nil, err
 	}
 	head, err := s.Log.Head(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := follower{subscription: s, filter: activityFilter(filter), events: make(chan *model.Activity), seen: head, cursor: activity.Cursor(head)}
+	f := follower{subscription: s, filter: of, events: make(chan *model.Activity), seen: head, cursor: activity.Cursor(head)}
 	go func() {
 		defer close(f.events)
 		if err := f.run(ctx); err != nil && ctx.Err() == nil {

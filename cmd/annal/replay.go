@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/life"
@@ -34,6 +35,11 @@ type replayCmd struct {
 }
 
 func (c replayCmd) filter() (f life.Filter, err error) {
+	for _, name := range c.Type {
+		if wrong := facts.Unknown(name); wrong != "" {
+			return f, fmt.Errorf("--type: %s", wrong)
+		}
+	}
 	f = life.Filter{Types: c.Type, From: c.From, To: c.To, Device: c.Device, Session: c.Session, Request: c.Request}
 	if c.IP != "" {
 		f.IP, err = life.ParseIP(c.IP)
@@ -69,7 +75,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 		if c.JSON || c.CSV {
 			look.Act, look.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
 		}
-		if _, err := i.Commands.Look(ctx, program, look); err != nil {
+		if _, err := i.Commands.Look(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look); err != nil {
 			return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
 		}
 		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
@@ -81,7 +87,23 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 	case c.CSV:
 		write = writeCSV
 	}
-	return write(out, lines)
+	told := 0
+	if err := write(out, counted(lines, &told)); err != nil || told > 0 {
+		return err
+	}
+	_, err = fmt.Fprintln(os.Stderr, "no events")
+	return err
+}
+
+// counted is lines, and tells how many have come.
+func counted(lines iter.Seq2[line, error], n *int) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		for l, err := range lines {
+			if *n++; !yield(l, err) {
+				return
+			}
+		}
+	}
 }
 
 // local reads the whole log.
@@ -113,7 +135,7 @@ func told(f *facts.Fact, logins map[uuid.UUID]string) (line, error) {
 		return line{}, err
 	}
 	l := line{
-		Position: f.Position.String(), Type: f.Type, OccurredAt: f.OccurredAt, RecordedAt: f.RecordedAt, Summary: view.Summary, Data: view.Data,
+		Position: f.Position.String(), Type: f.Type, OccurredAt: f.OccurredAt, RecordedAt: f.RecordedAt, Summary: view.Naming(func(id uuid.UUID) string { return logins[id] }), Data: view.Data,
 		IP: present(view.Meta.IP), Device: present(view.Meta.Device), Reason: present(view.Meta.Reason),
 		Session: orNone(view.Meta.Session), Request: orNone(view.Meta.Correlation),
 	}

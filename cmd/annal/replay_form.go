@@ -106,9 +106,9 @@ func (l line) print(out *bufio.Writer) error {
 	if l.Reason != nil {
 		about = append(about, fmt.Sprintf("because %q", *l.Reason))
 	}
-	_, err := fmt.Fprintf(out, "%8s  %s  %-28s %s\n", l.Position, l.OccurredAt.Format("2006-01-02 15:04:05"), l.Type, l.Summary)
+	_, err := fmt.Fprintf(out, "%8s  %s  %-28s %s\n", l.Position, l.OccurredAt.UTC().Format("2006-01-02 15:04:05 UTC"), l.Type, l.Summary)
 	if err == nil && len(about) > 0 {
-		_, err = fmt.Fprintf(out, "%31s%s\n", "", strings.Join(about, ", "))
+		_, err = fmt.Fprintf(out, "%35s%s\n", "", strings.Join(about, ", "))
 	}
 	return err
 }

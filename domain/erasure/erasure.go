@@ -105,7 +105,7 @@ func Approve(s State, by uuid.UUID) ([]Event, error) {
 	case s.Status != StatusRequested:
 		return nil, ErrDecided
 	}
-	return []Event{Approved{by}}, nil
+	return []Event{Approved{By: by, Category: s.Category, Subject: s.Subject}}, nil
 }
 
 // Refuse turns a request down; who asked may withdraw it by this.
@@ -120,14 +120,14 @@ func Refuse(s State, by uuid.UUID, reason string) ([]Event, error) {
 	case s.Status != StatusRequested:
 		return nil, ErrDecided
 	}
-	return []Event{Refused{by, reason}}, nil
+	return []Event{Refused{by, reason, s.Category, s.Subject}}, nil
 }
 
 // Finish puts on record that an approved request was carried out.
 func Finish(s State) ([]Event, error) {
 	switch s.Status {
 	case StatusApproved:
-		return []Event{Done{}}, nil
+		return []Event{Done{s.Category, s.Subject}}, nil
 	case StatusDone:
 		return nil, nil
 	}

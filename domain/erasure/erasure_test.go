@@ -37,29 +37,30 @@ func TestErasure(t *testing.T) {
 	}
 	ruled := asked
 	ruled.Rule = uuid.MustParse("0195d3c4-0000-7000-8000-000000000004")
-	approved, refused := events{asked, Approved{grace}}, events{asked, Refused{grace, "no"}}
+	byGrace := Approved{grace, "customer", acme}
+	approved, refused := events{asked, byGrace}, events{asked, Refused{grace, "no", "customer", acme}}
 	domaintest.Run(t, Codec, Evolve,
 		story{Name: "asked", When: request(asked), Then: events{asked}},
 		story{Name: "asked twice", Given: events{asked}, When: request(asked), Err: ErrExists},
 		story{Name: "asked without a reason, about nothing", When: request(Requested{Category: "team", Reason: " "}), Err: domain.Invalid{
 			"reason": "must not be blank", "subject": "must be an account or a customer",
 		}},
-		story{Name: "approved by another", Given: events{asked}, When: approve(grace), Then: events{Approved{grace}}},
+		story{Name: "approved by another", Given: events{asked}, When: approve(grace), Then: events{byGrace}},
 		story{Name: "approved by who asked", Given: events{asked}, When: approve(ada), Err: ErrSamePerson},
 		story{Name: "approved by who is to be erased", Given: events{Requested{Category: "account", Subject: grace, By: ada, Reason: "x"}}, When: approve(grace), Err: ErrSamePerson},
 		story{Name: "approved by nobody", Given: events{asked}, When: approve(uuid.Nil), Err: ErrSamePerson},
 		story{Name: "approved twice", Given: approved, When: approve(grace), Err: ErrDecided},
 		story{Name: "approved after it was refused", Given: refused, When: approve(grace), Err: ErrDecided},
 		story{Name: "approved without a request", When: approve(grace), Err: ErrNotFound},
-		story{Name: "refused", Given: events{asked}, When: refuse(grace, " no "), Then: events{Refused{grace, "no"}}},
-		story{Name: "withdrawn", Given: events{asked}, When: refuse(ada, "no"), Then: events{Refused{ada, "no"}}},
+		story{Name: "refused", Given: events{asked}, When: refuse(grace, " no "), Then: events{Refused{grace, "no", "customer", acme}}},
+		story{Name: "withdrawn", Given: events{asked}, When: refuse(ada, "no"), Then: events{Refused{ada, "no", "customer", acme}}},
 		story{Name: "refused without a reason", Given: events{asked}, When: refuse(grace, ""), Err: domain.Invalid{"reason": "must not be blank"}},
 		story{Name: "refused after it was approved", Given: approved, When: refuse(grace, "no"), Err: ErrDecided},
 		story{Name: "refused without a request", When: refuse(grace, "no"), Err: ErrNotFound},
-		story{Name: "by a rule", When: byRule(ruled, grace), Then: events{ruled, Approved{grace}}},
-		story{Name: "by a rule, again", Given: events{ruled, Approved{grace}}, When: byRule(ruled, grace), Err: ErrExists},
+		story{Name: "by a rule", When: byRule(ruled, grace), Then: events{ruled, byGrace}},
+		story{Name: "by a rule, again", Given: events{ruled, byGrace}, When: byRule(ruled, grace), Err: ErrExists},
 		story{Name: "by a rule that one person has made", When: byRule(ruled, ada), Err: ErrSamePerson},
-		story{Name: "done", Given: approved, When: Finish, Then: events{Done{}}},
+		story{Name: "done", Given: approved, When: Finish, Then: events{Done{"customer", acme}}},
 		story{Name: "done twice", Given: append(approved[:2:2], Done{}), When: Finish},
 		story{Name: "done before it is approved", Given: events{asked}, When: Finish, Err: ErrNotFound},
 		story{Name: "done though it was refused", Given: refused, When: Finish, Err: ErrNotFound},

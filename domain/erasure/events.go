@@ -20,7 +20,7 @@ var Codec = domain.NewCodec(map[string]Event{
 	"erasure.done":      Done{},
 })
 
-// By is an account.
+// By is an account. What comes after Requested names the subject again, so that it can be read by itself; events of before that do not.
 type (
 	// Requested names the subject by the category and id of its stream.
 	Requested struct {
@@ -32,14 +32,21 @@ type (
 	}
 	// Approved is the point of no return: from here on the program carries the erasure out, however often it is interrupted.
 	Approved struct {
-		By uuid.UUID `json:"by"`
+		By       uuid.UUID `json:"by"`
+		Category string    `json:"category,omitempty"`
+		Subject  uuid.UUID `json:"subject,omitzero"`
 	}
 	Refused struct {
-		By     uuid.UUID `json:"by"`
-		Reason string    `json:"reason"`
+		By       uuid.UUID `json:"by"`
+		Reason   string    `json:"reason"`
+		Category string    `json:"category,omitempty"`
+		Subject  uuid.UUID `json:"subject,omitzero"`
 	}
 	// Done says that everything has happened: the certificate, the key, the names, the read models, their dead rows.
-	Done struct{}
+	Done struct {
+		Category string    `json:"category,omitempty"`
+		Subject  uuid.UUID `json:"subject,omitzero"`
+	}
 )
 
 func (Requested) erasureEvent() {}

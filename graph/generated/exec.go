@@ -503,8 +503,10 @@ type AccountPayload {
 `, BuiltIn: false},
 	{Name: "../../schema/activity.graphqls", Input: `extend type Query {
   """
-  Every event you may see, in log order: an account's whole life, a customer's, or all of it. ` + "`" + `first` + "`" + ` with ` + "`" + `after` + "`" + ` reads from
-  the beginning, ` + "`" + `last` + "`" + ` with ` + "`" + `before` + "`" + ` gives the newest.
+  Every event you may see, in log order: of an account, of a customer, or of all. ` + "`" + `first` + "`" + ` with ` + "`" + `after` + "`" + ` reads from the beginning,
+  ` + "`" + `last` + "`" + ` with ` + "`" + `before` + "`" + ` gives the newest. To filter by somebody else's account, or by a customer, is to read a life, as ` + "`" + `life` + "`" + ` does
+  from the log: it is on record (` + "`" + `audit.read` + "`" + `) before anything is shown, once in an hour for the same filter and session, and
+  ` + "`" + `NOT_FOUND` + "`" + ` if there is nobody there for you. The list of everybody's events is not on record.
   """
   activity(first: Int, after: String, last: Int, before: String, filter: ActivityFilter, minPosition: Position): ActivityConnection!
 }
@@ -526,7 +528,7 @@ type Activity {
   device: String
   "In the actor's words."
   reason: String
-  "One readable line."
+  "One readable line. It names other accounts by id, with the login name they have now."
   summary: String!
   "The event's fields. Personal ones read ` + "`" + `erased` + "`" + ` when the person is erased, ` + "`" + `hidden` + "`" + ` without the permission ` + "`" + `personal.view` + "`" + `."
   data: JSON!
@@ -550,7 +552,7 @@ input ActivityFilter {
   "As actor or as subject."
   account: ID
   customer: ID
-  "Any of these: ` + "`" + `account.login_failed` + "`" + `."
+  "Any of these: ` + "`" + `account.login_failed` + "`" + `. What is no type of event is ` + "`" + `INVALID` + "`" + `."
   types: [String!]
   "By occurredAt: from <= t < to."
   from: Time
@@ -958,8 +960,8 @@ type OwnReportVersion {
 `, BuiltIn: false},
 	{Name: "../../schema/erasure.graphqls", Input: `extend type Query {
   """
-  Requests to erase a person, the newest first: of the whole organization with ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + ` for all of it, else
-  those you have made.
+  Requests to erase a person, the newest first: of the whole organization with ` + "`" + `erasure.request` + "`" + `, ` + "`" + `erasure.approve` + "`" + ` or ` + "`" + `activity.view` + "`" + `
+  for all of it, else those you have made.
   """
   erasureRequests(first: Int, after: String, last: Int, before: String, filter: ErasureFilter, minPosition: Position): ErasureRequestConnection!
   "What an erasure would take away, of exactly one account or customer. Needs ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + `."
@@ -1117,7 +1119,8 @@ extend type Query {
   The life of an account (what happened to it and what it did, wherever that is recorded) or of a customer: name one. It is read
   from the log, oldest first, with the rights of ` + "`" + `activity` + "`" + `. For an account the read model of activity only says where to look: an
   event that the log does not hold as that says is an error. A page may be short, or empty, if what you filter by is rare: go on while
-  ` + "`" + `hasNextPage` + "`" + `. That you have read it is an event, ` + "`" + `audit.read` + "`" + `, before anything is shown: one for the first page, not one for each.
+  ` + "`" + `hasNextPage` + "`" + `. That you have read it, unless it is your own, is an event, ` + "`" + `audit.read` + "`" + `, before anything is shown: one for a first page,
+  none for those that follow it within the hour. ` + "`" + `NOT_FOUND` + "`" + `: there is nobody, or nothing of them for you; then nothing is on record.
   """
   life(account: ID, customer: ID, first: Int, after: String, filter: LifeFilter): ActivityConnection!
 }
@@ -1132,7 +1135,7 @@ extend type Subscription {
 
 "All that are given must hold."
 input LifeFilter {
-  "Any of these: ` + "`" + `account.login_failed` + "`" + `."
+  "Any of these: ` + "`" + `account.login_failed` + "`" + `. What is no type of event is ` + "`" + `INVALID` + "`" + `."
   types: [String!]
   "By occurredAt: from <= t < to."
   from: Time
@@ -1597,7 +1600,8 @@ type ReportRow {
   events(first: Int, after: String): ActivityConnection!
 }
 `, BuiltIn: false},
-	{Name: "../../schema/results.graphqls", Input: `# Reports rebuilt at will, into named results beside the live ones. All of it needs ` + "`" + `report.view` + "`" + ` with the scope ` + "`" + `all` + "`" + `.
+	{Name: "../../schema/results.graphqls", Input: `# Reports rebuilt at will, into named results beside the live ones. All of it needs ` + "`" + `report.view` + "`" + ` with the scope ` + "`" + `all` + "`" + `;
+# to make and drop results, ` + "`" + `report.define` + "`" + ` as well.
 
 extend type Query {
   "The named results of your organization, the newest first. ` + "`" + `report(name, result)` + "`" + ` shows the rows of one."
@@ -1625,13 +1629,13 @@ extend type Query {
 
 extend type Mutation {
   """
-  Begins to fold a report from a chosen part of the log, into a result that stays until it is dropped. It goes on in the background,
+  Needs ` + "`" + `report.define` + "`" + `. Begins to fold a report from a chosen part of the log, into a result that stays until it is dropped. It goes on in the background,
   as ` + "`" + `reportResult` + "`" + ` tells; when it is done, and before it can be read, that you had it made is an event, ` + "`" + `audit.report_rebuilt` + "`" + `. A name
   that is there is a ` + "`" + `CONFLICT` + "`" + `, also while it is being made, unless that one has failed; so is an eleventh result. A process folds one at
   a time, others are ` + "`" + `RATE_LIMITED` + "`" + `; a log too long is ` + "`" + `TOO_COMPLEX` + "`" + `.
   """
   rebuildReport(input: RebuildReportInput!): ReportResult!
-  "Drops a result; one that is being made is made no further. It is for who made it, and for ` + "`" + `organization.manage` + "`" + `."
+  "Drops a result; one that is being made is made no further. With ` + "`" + `report.define` + "`" + `: for who made it, and for ` + "`" + `organization.manage` + "`" + `."
   dropResult(id: ID!): Boolean!
 }
 
@@ -5484,10 +5488,26 @@ func (ec *executionContext) fieldContext_Activity_reason(_ context.Context, fiel
 }
 
 func (ec *executionContext) _Activity_summary(ctx context.Context, field graphql.CollectedField, obj *model.Activity) (ret graphql.Marshaler) {
-	return ec.marshalNString2string(ctx, field.Selections, obj.Summary)
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Activity_summary(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Summary(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
 }
 func (ec *executionContext) fieldContext_Activity_summary(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Activity", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("Activity", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Activity_data(ctx context.Context, field graphql.CollectedField, obj *model.Activity) (ret graphql.Marshaler) {
@@ -17772,10 +17792,43 @@ func (ec *executionContext) _Activity(ctx context.Context, sel ast.SelectionSet,
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "summary":
-			out.Values[i] = ec._Activity_summary(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Activity_summary(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "data":
 			out.Values[i] = ec._Activity_data(ctx, field, obj)
 			if out.Values[i] == graphql.Null {

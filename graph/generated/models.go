@@ -44,7 +44,7 @@ type ActivityFilter struct {
 	// As actor or as subject.
 	Account  *uuid.UUID `json:"account,omitempty"`
 	Customer *uuid.UUID `json:"customer,omitempty"`
-	// Any of these: `account.login_failed`.
+	// Any of these: `account.login_failed`. What is no type of event is `INVALID`.
 	Types []string `json:"types,omitempty"`
 	// By occurredAt: from <= t < to.
 	From *time.Time `json:"from,omitempty"`
@@ -294,7 +294,7 @@ type IssueActivationPayload struct {
 
 // All that are given must hold.
 type LifeFilter struct {
-	// Any of these: `account.login_failed`.
+	// Any of these: `account.login_failed`. What is no type of event is `INVALID`.
 	Types []string `json:"types,omitempty"`
 	// By occurredAt: from <= t < to.
 	From *time.Time `json:"from,omitempty"`

@@ -150,13 +150,29 @@ type Activity struct {
 	IP         Text
 	Device     Text
 	Reason     Text
-	Summary    string
 	Data       json.RawMessage
 	Session    *uuid.UUID
 	Request    *uuid.UUID
 
+	Line     func(name func(uuid.UUID) string) string // the summary, with the names that accounts in it have
 	ActorID  uuid.UUID
 	Accounts *Batch[Account]
+}
+
+// Summary tells what happened, other accounts by id and login name.
+func (a *Activity) Summary(ctx context.Context) (string, error) {
+	var failed error
+	line := a.Line(func(id uuid.UUID) string {
+		found, err := a.Accounts.Get(ctx, id)
+		if err != nil {
+			failed = err
+		}
+		if found == nil || found.Erased {
+			return ""
+		}
+		return found.LoginName
+	})
+	return line, failed
 }
 
 // Actor returns the account that did it.

@@ -144,6 +144,7 @@ type View struct {
 	Data    json.RawMessage // a personal field is "hidden", or "erased" if its subject was
 	Meta    domain.Metadata // likewise
 	Summary string          // one line in English, without the actor
+	Named   []uuid.UUID     // accounts whose ids are in the summary; see [View.Naming]
 	Erased  bool            // something in it was erased
 }
 
@@ -169,7 +170,7 @@ func (f *Fact) view(instead string) (v View, err error) {
 	}
 	payload, err := f.decode(instead)
 	if err == nil {
-		v.Summary = summary(payload)
+		v.Summary, v.Named = summary(payload), named(payload)
 		v.Data, err = f.open(f.Data, instead)
 	}
 	if err == nil || errors.Is(err, vault.ErrTampered) || errors.Is(err, vault.ErrNoKey) {

@@ -382,6 +382,7 @@ func TestAnUnknownEventIsShownAndNotDecoded(t *testing.T) {
 func TestSummaries(t *testing.T) {
 	b, _ := newBook(t)
 	until := when.Add(30 * time.Minute)
+	const one, other = "2a9de1a9-0000-7000-8000-000000000001", "2a9de1a9-0000-7000-8000-000000000002"
 	check := func(category string, e eventlog.Event, want string) {
 		t.Helper()
 		view, err := page(t, b, e)[0].Display()
@@ -407,7 +408,10 @@ func TestSummaries(t *testing.T) {
 	for want, e := range map[string]customer.Event{
 		`phone changed from "+1" to "+2", city set to "Oslo"`: customer.Edited{Phone: &domain.Change{From: "+1", To: "+2"}, Attributes: map[string]domain.Change{"city": {To: "Oslo"}}},
 		`website "x.example" cleared`:                         customer.Edited{Website: &domain.Change{From: "x.example"}},
-		"given an owner":                                      customer.Reassigned{To: uuid.New()},
+		"given to " + one + ", was " + other + "'s":           customer.Reassigned{From: uuid.MustParse(other), To: uuid.MustParse(one)},
+		"given to " + one:                                     customer.Reassigned{To: uuid.MustParse(one)},
+		"left without an owner; it was " + one:                customer.Reassigned{From: uuid.MustParse(one)},
+		"registered Acme (import crm-sales)":                  customer.Registered{Name: "Acme", Source: "crm-sales"},
 	} {
 		check("customer", encode(t, b, customer.Codec, s, e, domain.Metadata{}), want)
 	}
@@ -424,6 +428,16 @@ func TestSummaries(t *testing.T) {
 	s.Category = reporting.Category
 	check("report", encode[reporting.Event](t, b, reporting.Codec, s, reporting.Defined{Name: "ours", Version: 2, Definition: reporting.Definition{Base: "sales"}}, domain.Metadata{}),
 		"report ours (version 2) defined, based on sales")
+	s.Category = erasure.Category
+	for want, e := range map[string]erasure.Event{
+		"erasure of customer " + one + " asked for: moved away": erasure.Requested{Category: "customer", Subject: uuid.MustParse(one), Reason: "moved away"},
+		"erasure of account " + one + " approved":               erasure.Approved{Category: "account", Subject: uuid.MustParse(one)},
+		"erasure approved":                           erasure.Approved{},
+		"erasure of account " + one + " refused: no": erasure.Refused{Category: "account", Subject: uuid.MustParse(one), Reason: "no"},
+		"erasure of account " + one + " carried out": erasure.Done{Category: "account", Subject: uuid.MustParse(one)},
+	} {
+		check("erasure", encode(t, b, erasure.Codec, s, e, domain.Metadata{}), want)
+	}
 	s.Category = audit.Category
 	for want, e := range map[string]audit.Event{
 		"report signins: source opened exported, of day=2026-03-01": audit.ReportRead{Act: audit.Exported, Report: "signins", Personal: []string{"source"}, Of: []string{"day=2026-03-01"}},
@@ -431,6 +445,44 @@ func TestSummaries(t *testing.T) {
 		"events exported, after=0, to=7, personal fields open":      audit.LogExported{Of: []string{"after=0", "to=7"}, Personal: true},
 	} {
 		check("audit", encode(t, b, audit.Codec, s, e, domain.Metadata{}), want)
+	}
+}
+
+// An account in a summary is called by its name where that may be shown; a customer's id, or one in what people have typed, stays.
+func TestAnAccountInASummaryIsNamed(t *testing.T) {
+	b, _ := newBook(t)
+	ada, bob, acme := uuid.New(), uuid.New(), uuid.New()
+	names := map[uuid.UUID]string{ada: "ada", acme: "acme"}
+	check := func(e eventlog.Event, want string) {
+		t.Helper()
+		view, err := page(t, b, e)[0].Display()
+		if got := view.Naming(func(id uuid.UUID) string { return names[id] }); err != nil || got != want {
+			t.Errorf("%q, want %q: %v", got, want, err)
+		}
+	}
+	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: acme}
+	check(encode[customer.Event](t, b, customer.Codec, s, customer.Reassigned{From: bob, To: ada}, domain.Metadata{}), fmt.Sprintf("given to %s (ada), was %s's", ada, bob))
+	check(encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Name: ada.String()}, domain.Metadata{}), "registered "+ada.String())
+	s.Category = audit.Category
+	check(encode[audit.Event](t, b, audit.Codec, s, audit.Read{Act: audit.Replayed, Kind: "account", Subject: ada}, domain.Metadata{}), fmt.Sprintf("life of account %s (ada) replayed", ada))
+	check(encode[audit.Event](t, b, audit.Codec, s, audit.Read{Act: audit.Replayed, Kind: "customer", Subject: acme}, domain.Metadata{}), fmt.Sprintf("life of customer %s replayed", acme))
+}
+
+func TestWhatIsNoTypeOfEvent(t *testing.T) {
+	for name, want := range map[string]string{
+		"account.locked":           "",
+		"subject.erased":           "",
+		"account.lockd":            `"account.lockd" is no type of event; near it: account.locked`,
+		"Account.Locked":           `"Account.Locked" is no type of event; near it: account.locked`,
+		"acount.log_in":            `"acount.log_in" is no type of event; near it: account.logged_in`,
+		"account.weather":          "account.locked",
+		"weather":                  `"weather" is no type of event; one is account.locked`,
+		"":                         `"" is no type of event; one is account.locked`,
+		strings.Repeat("x", 1<<20): `"xxxx`,
+	} {
+		if got := facts.Unknown(name); want == "" && got != "" || !strings.Contains(got, want) || len(got) > 1500 {
+			t.Errorf("%.50s: %s, want %s", name, got, want)
+		}
 	}
 }
 

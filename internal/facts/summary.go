@@ -3,6 +3,7 @@ package facts
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -22,8 +23,66 @@ import (
 	"github.com/annal-crm/annal/domain/source"
 )
 
-// summary says in one line what happened. Who did it is told beside it.
+// summary says in one line what happened. Who did it is told beside it. Other accounts are named by their ids, see [named].
 func summary(payload any) string {
+	if from := origin(payload); from != "" {
+		return act(payload) + " (import " + from + ")"
+	}
+	return act(payload)
+}
+
+// origin is the import that an event came from, empty if it came from none.
+func origin(payload any) string {
+	if f := reflect.ValueOf(payload).FieldByName("Source"); f.Kind() == reflect.String {
+		return f.String()
+	}
+	return ""
+}
+
+// named lists the accounts that the summary names by their ids.
+func named(payload any) []uuid.UUID {
+	of := func(category string, id uuid.UUID) []uuid.UUID {
+		if category == account.Category {
+			return []uuid.UUID{id}
+		}
+		return nil
+	}
+	switch e := payload.(type) {
+	case customer.Reassigned:
+		return []uuid.UUID{e.From, e.To}
+	case opportunity.Reassigned:
+		return []uuid.UUID{e.From, e.To}
+	case organization.TeamManagerSet:
+		return []uuid.UUID{e.Manager}
+	case audit.Read:
+		return of(e.Kind, e.Subject)
+	case erasure.Requested:
+		return of(e.Category, e.Subject)
+	case erasure.Approved:
+		return of(e.Category, e.Subject)
+	case erasure.Refused:
+		return of(e.Category, e.Subject)
+	case erasure.Done:
+		return of(e.Category, e.Subject)
+	}
+	return nil
+}
+
+// Naming returns the summary with a name behind each account's id; name returns "" for one that has none, or none to be shown.
+func (v View) Naming(name func(uuid.UUID) string) string {
+	s := v.Summary
+	for i, id := range v.Named {
+		if id == uuid.Nil || slices.Contains(v.Named[:i], id) {
+			continue
+		}
+		if called := name(id); called != "" {
+			s = strings.ReplaceAll(s, id.String(), id.String()+" ("+called+")")
+		}
+	}
+	return s
+}
+
+func act(payload any) string {
 	switch e := payload.(type) {
 	case account.Event:
 		return accountSummary(e)
@@ -180,17 +239,25 @@ func erasureSummary(e erasure.Event) string {
 	switch e := e.(type) {
 	case erasure.Requested:
 		if e.Rule != uuid.Nil {
-			return fmt.Sprintf("erasure asked for by a retention rule (%s): %s", e.Category, e.Reason)
+			return fmt.Sprintf("erasure%s asked for by a retention rule: %s", ofSubject(e.Category, e.Subject), e.Reason)
 		}
-		return fmt.Sprintf("erasure of a person asked for (%s): %s", e.Category, e.Reason)
+		return fmt.Sprintf("erasure%s asked for: %s", ofSubject(e.Category, e.Subject), e.Reason)
 	case erasure.Approved:
-		return "erasure approved"
+		return "erasure" + ofSubject(e.Category, e.Subject) + " approved"
 	case erasure.Refused:
-		return "erasure refused: " + e.Reason
+		return "erasure" + ofSubject(e.Category, e.Subject) + " refused: " + e.Reason
 	case erasure.Done:
-		return "erasure carried out"
+		return "erasure" + ofSubject(e.Category, e.Subject) + " carried out"
 	}
 	panic(fmt.Sprintf("facts: no summary for %T", e))
+}
+
+// ofSubject names who is to be erased, nobody in an event of when only the request did.
+func ofSubject(category string, id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return fmt.Sprintf(" of %s %s", category, id)
 }
 
 func retentionSummary(e retention.Event) string {
@@ -256,7 +323,7 @@ func organizationSummary(e organization.Event) string {
 		if e.Manager == uuid.Nil {
 			return "team left without a manager"
 		}
-		return "team given a manager"
+		return "team given the manager " + e.Manager.String()
 	case organization.LockoutPolicyChanged:
 		return fmt.Sprintf("lockout: after %d wrong passwords within %s, for %s", e.Attempts, time.Duration(e.Window), time.Duration(e.LockFor))
 	case organization.SQLGranted:
@@ -272,11 +339,11 @@ func organizationSummary(e organization.Event) string {
 func reassigned(from, to uuid.UUID) string {
 	switch {
 	case to == uuid.Nil:
-		return "left without an owner"
+		return "left without an owner; it was " + from.String()
 	case from == uuid.Nil:
-		return "given an owner"
+		return "given to " + to.String()
 	}
-	return "given another owner"
+	return fmt.Sprintf("given to %s, was %s's", to, from)
 }
 
 // changes collects sentences about edited fields.
