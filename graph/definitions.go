@@ -52,7 +52,7 @@ func (r *resolver) madeUnder(ctx context.Context, p *commands.Principal, s resul
 
 // live is the database of a report as it is, or as of a past. One that takes a part of the log is folded for the question.
 func (r *resolver) live(ctx context.Context, a asked, v projections.Viewer, in *generated.AsOf) (projections.DB, time.Time, error) {
-	if a.part.IsZero() {
+	if a.part.IsZero() && (in == nil || in.HappenedBy == nil) {
 		return r.listOf(ctx, a.Model, v, in)
 	}
 	now := time.Now()
@@ -71,7 +71,9 @@ func (r *resolver) live(ctx context.Context, a asked, v projections.Viewer, in *
 	if err != nil {
 		return nil, now, err
 	}
-	db, release, err := r.lists.Of(ctx, a.Model, v.Organization, at, strings.Join(a.part.Words(eventlog.AsOf{}), "\n"), a.part.Takes)
+	recorded, happened := results.Past(at)
+	part := strings.Join(a.part.Words(eventlog.AsOf{HappenedBy: at.HappenedBy}), "\n")
+	db, release, err := r.lists.Of(ctx, a.Model, v.Organization, recorded, part, func(e *eventlog.Event) bool { return happened(e) && a.part.Takes(e) })
 	if err == nil {
 		context.AfterFunc(ctx, release) // what is counted is counted later
 	}

@@ -125,6 +125,7 @@ var table = []struct {
 	{results.ErrOutdated, Conflict, "another version of the program has made this result: drop it and rebuild the report"},
 	{results.ErrBusy, RateLimited, "another report is being rebuilt: try again when it is done"},
 	{results.ErrTooMuch, TooComplex, "the log is too long for a named result: ask for an earlier position"},
+	{errManyRecords, TooComplex, "a difference with more than 100 000 records behind it, or 10 000 that differ, is not explained in part: group by more, or narrow it by filter"},
 	{errManyGroups, TooComplex, "more than 10 000 groups are not compared: group by less, or narrow it by filter"},
 
 	{reporting.ErrUnknown, NotFound, "your organization has no such report"},

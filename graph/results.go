@@ -17,6 +17,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/projections"
 )
@@ -145,6 +146,9 @@ func (m mutation) RebuildReport(ctx context.Context, in generated.RebuildReportI
 		}
 	}
 	if f := in.Filter; f != nil {
+		if err := takesSome(f); err != nil {
+			return nil, err
+		}
 		wish.Part = results.Part{Types: f.Types, Without: f.Without, Actors: f.Actors, Streams: f.Records, From: value(f.From), To: value(f.To)}
 	}
 	fact := audit.Rebuilt{Result: uuid.New(), Name: in.Name, Report: r.Name, Of: wish.Part.Words(wish.AsOf)}
@@ -165,6 +169,27 @@ func (m mutation) RebuildReport(ctx context.Context, in generated.RebuildReportI
 	m.Logger.InfoContext(ctx, "a report is being rebuilt", "result", s.ID, "report", r.Name, "account", p.Account)
 	go m.rebuild(m.background, p, s, fact)
 	return m.resultObject(p, s), nil
+}
+
+// takesSome tells what is wrong with a filter of events that could take none, and so would look like an answer.
+func takesSome(f *generated.LogFilter) error {
+	bad := domain.Invalid{}
+	for field, names := range map[string][]string{"filter.types": f.Types, "filter.without": f.Without} {
+		for _, name := range names {
+			if unknown := facts.Unknown(name); unknown != "" {
+				bad[field] = unknown
+			}
+		}
+	}
+	for field, empty := range map[string]bool{"filter.types": f.Types != nil && len(f.Types) == 0, "filter.actors": f.Actors != nil && len(f.Actors) == 0, "filter.records": f.Records != nil && len(f.Records) == 0} {
+		if empty {
+			bad[field] = "must name one; all are taken if it is not given"
+		}
+	}
+	if f.From != nil && f.To != nil && !f.From.Before(*f.To) {
+		bad["filter.to"] = "must be after from: nothing is between them"
+	}
+	return bad.Err()
 }
 
 // rebuild folds a result.

@@ -20,15 +20,10 @@ import (
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/internal/results"
 	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/report"
 )
 
-const (
-	comparedGroups   = 10_000 // of each side: all of them are held at once
-	comparedEvents   = 10_000 // behind a group, of each side
-	explainedRecords = 100    // whose streams are read
-)
+const comparedGroups = 10_000 // of each side: all of them are held at once
 
 var errManyGroups = errors.New("graph: too many groups to compare")
 
@@ -230,92 +225,4 @@ func (c *comparison) asked(s *side) report.Query {
 	ask := c.ask
 	ask.Now = s.now
 	return ask
-}
-
-// explain returns the positions of the events that make a group differ, in log order: of the records that are behind it on one side
-// alone (if there are none, of all behind it) those that one side alone was folded from. A record that moved from a group to another is so
-// explained by the event that moved it. Where the sides were folded from the same events of these, what is behind it on one side alone;
-// and if there is none of that either, what one side alone counts in a measure that differs, under another definition of it.
-func (c *comparison) explain(ctx context.Context, d report.Difference) ([]eventlog.Position, error) {
-	row := d.Row()
-	behind, until, err := c.behind(ctx, row, nil)
-	if err != nil {
-		return nil, err
-	}
-	alone, both := apart(behind[0], behind[1], until)
-	of := alone
-	if len(of) == 0 {
-		of = both
-	}
-	if len(of) == 0 {
-		return nil, nil
-	}
-	if err := c.Engine.Wait(ctx, of[len(of)-1], activity.Model.Name); err != nil {
-		return nil, err
-	}
-	all := report.Everything(c.viewer.Organization)
-	page, err := activity.Index(ctx, c.DB, all, activity.Sight{}, activity.Filter{Positions: of}, projections.PageRequest{First: len(of)})
-	if err != nil {
-		return nil, err
-	}
-	seen := make(map[uuid.UUID]bool)
-	var explained []eventlog.Position
-	for _, e := range page.Rows {
-		if seen[e.Stream] || e.Global || len(seen) == explainedRecords {
-			continue
-		}
-		seen[e.Stream] = true
-		for e, err := range c.Log.ReadStream(ctx, eventlog.Stream{Organization: c.viewer.Organization, Category: e.Category, ID: e.Stream}, 0) {
-			if err != nil {
-				return nil, err
-			}
-			if c.sides[0].takes(&e) != c.sides[1].takes(&e) {
-				explained = append(explained, e.Position)
-			}
-		}
-	}
-	if len(explained) == 0 && len(alone) == 0 {
-		measured, until, err := c.behind(ctx, row, d.Columns)
-		alone, _ = apart(measured[0], measured[1], until)
-		return alone, err
-	}
-	if len(explained) == 0 {
-		return alone, nil
-	}
-	slices.Sort(explained)
-	return explained, nil
-}
-
-// behind are the positions of the events behind a group on each side, of the rows that any of some measures counts (nil: of all), and up
-// to where both are known.
-func (c *comparison) behind(ctx context.Context, row []any, measures []string) (sides [2][]eventlog.Position, until eventlog.Position, err error) {
-	until = eventlog.Position(1<<63 - 1)
-	for i := range c.sides {
-		s := &c.sides[i]
-		ask := s.table.Pick(c.asked(s), row)
-		ask.Behind = measures
-		if sides[i], err = s.report.Events(ctx, s.db, c.Book, c.viewer, ask, 0, comparedEvents); err != nil {
-			return sides, until, err
-		}
-		if len(sides[i]) == comparedEvents {
-			until = min(until, sides[i][comparedEvents-1])
-		}
-	}
-	return sides, until, nil
-}
-
-// apart returns what only one of two sorted lists has, and what both have, up to a position.
-func apart(a, b []eventlog.Position, until eventlog.Position) (alone, both []eventlog.Position) {
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(b) == 0 || len(a) > 0 && a[0] < b[0]:
-			alone, a = append(alone, a[0]), a[1:]
-		case len(a) == 0 || b[0] < a[0]:
-			alone, b = append(alone, b[0]), b[1:]
-		default:
-			both, a, b = append(both, a[0]), a[1:], b[1:]
-		}
-	}
-	beyond := func(p eventlog.Position) bool { return p > until }
-	return slices.DeleteFunc(alone, beyond), slices.DeleteFunc(both, beyond)
 }

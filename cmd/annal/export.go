@@ -14,6 +14,7 @@ import (
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/export"
+	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/internal/instance"
 )
 
@@ -47,11 +48,28 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("--%s %s: a position is a whole number", bound.flag, bound.text)
 		}
 	}
+	if c.To != "" && options.To <= options.After {
+		return fmt.Errorf("--to %s: must be greater than --after %s: nothing is between them", options.To, options.After)
+	}
+	for _, name := range c.Type {
+		if unknown := facts.Unknown(name); unknown != "" {
+			return fmt.Errorf("--type: %s", unknown)
+		}
+	}
 	i, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
+	head, err := i.Log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	for flag, at := range map[string]eventlog.Position{"after": options.After, "to": options.To} {
+		if at > head {
+			return fmt.Errorf("--%s %s: the log ends at %s", flag, at, head)
+		}
+	}
 	if c.Organization != "" {
 		if options.Organization, err = named(ctx, i, c.Organization); err != nil {
 			return err
@@ -60,7 +78,7 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 	if c.Personal {
 		options.Open = i.Book
 	}
-	if err := c.onRecord(ctx, i, &options); err != nil {
+	if err := c.onRecord(ctx, i, head, &options); err != nil {
 		return err
 	}
 	var out io.Writer = os.Stdout
@@ -85,12 +103,8 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 }
 
 // onRecord puts on record what is written, before it is: up to the end of the log as it is now, if nothing else was said.
-func (c exportEventsCmd) onRecord(ctx context.Context, i *instance.Instance, o *export.Options) error {
-	head, err := i.Log.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if o.To == 0 || o.To > head {
+func (c exportEventsCmd) onRecord(ctx context.Context, i *instance.Instance, head eventlog.Position, o *export.Options) error {
+	if o.To == 0 {
 		o.To = head
 	}
 	wish := audit.LogExported{Of: []string{"after=" + o.After.String(), "to=" + o.To.String()}, Personal: c.Personal, Format: c.Format}

@@ -32,6 +32,7 @@ import (
 	"github.com/annal-crm/annal/projections/catalogue"
 	"github.com/annal-crm/annal/projections/customers"
 	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/where"
 )
 
 type reportCmd struct {
@@ -40,11 +41,11 @@ type reportCmd struct {
 	Definition *int      `help:"The version of one of the organization's own reports. Default: the newest." placeholder:"N"`
 	GroupBy    []string  `help:"Dimensions, the first first. Without: one row, the total." placeholder:"NAME"`
 	Measures   []string  `help:"These alone." placeholder:"NAME"`
-	Where      []string  `help:"Only where a dimension has this value, accounts and customers by id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
+	Where      []string  `help:"Only where a dimension has this value, accounts and customers by name or id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
 	From       time.Time `help:"Only what is at or after this time: 2017-03-01T09:00:00Z, or a day."`
 	To         time.Time `help:"Only what is before this time."`
 	OrderBy    []string  `help:"Columns; -NAME: the greatest first." placeholder:"NAME"`
-	First      int       `help:"So many rows. Default: all." placeholder:"N"`
+	First      *int      `help:"So many rows or, with --events, events. Default: all." placeholder:"N"`
 
 	KnownAt    time.Time `help:"As known at this time: of what was recorded by then."`
 	HappenedBy time.Time `help:"As happened by this time: of what had occurred by then, also if it was recorded later."`
@@ -61,7 +62,12 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if c.Name == "" {
 		return c.list(ctx)
 	}
-	q := report.Query{By: c.GroupBy, Measures: c.Measures, Order: c.OrderBy, Limit: c.First, Filter: report.Filter{From: c.From, To: c.To, In: make(map[string][]string)}}
+	q := report.Query{By: c.GroupBy, Measures: c.Measures, Order: c.OrderBy, Filter: report.Filter{From: c.From, To: c.To, In: make(map[string][]string)}}
+	if c.First != nil {
+		if q.Limit = *c.First; q.Limit < 1 {
+			return fmt.Errorf("--first %d: must be at least 1; all come without it", *c.First)
+		}
+	}
 	for _, condition := range c.Where {
 		name, value, found := strings.Cut(condition, "=")
 		if !found {
@@ -88,16 +94,20 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return inFlags(err)
 	}
+	v, behind := report.Everything(of), 0
+	if err := identify(ctx, i, v, r.Report, q.Filter.In); err != nil {
+		return err
+	}
 	db, release, err := c.database(ctx, i, r, of, &q)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-
-	v, behind := report.Everything(of), 0
 	var table *report.Table
 	if c.Events {
-		behind, err = r.CountEvents(ctx, db, i.Book, v, q)
+		if behind, err = r.CountEvents(ctx, db, i.Book, v, q); q.Limit > 0 {
+			behind = min(behind, q.Limit)
+		}
 	} else {
 		table, err = r.Query(ctx, db, i.Book, v, q)
 	}
@@ -215,8 +225,10 @@ func (c reportCmd) database(ctx context.Context, i *instance.Instance, r catalog
 	}
 	bar := newProgress(r.Name)
 	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
+	recorded, happened := results.Past(at)
+	part := results.Part(r.Folded)
 	result, err := i.Engine.FoldResult(ctx, r.Model, name, projections.ResultOptions{
-		AsOf: at, Organization: of, Only: results.Part(r.Folded).Takes, Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
+		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {
@@ -241,11 +253,20 @@ func left(schema string) bool {
 // events writes what is behind the rows of a query, from the log.
 func (c reportCmd) events(ctx context.Context, i *instance.Instance, r catalogue.Asked, db projections.DB, v projections.Viewer, q report.Query, out io.Writer) error {
 	const page = 500 // at once: their names are one query
+	left := q.Limit
 	for after := eventlog.Position(0); ; {
-		positions, err := r.Events(ctx, db, i.Book, v, q, after, page)
+		size := page
+		if q.Limit > 0 {
+			size = min(page, left)
+		}
+		if size == 0 {
+			return nil
+		}
+		positions, err := r.Events(ctx, db, i.Book, v, q, after, size)
 		if err != nil || len(positions) == 0 {
 			return err
 		}
+		left -= len(positions)
 		after = positions[len(positions)-1]
 		events := make([]eventlog.Event, 0, len(positions))
 		for _, at := range positions {
@@ -292,6 +313,44 @@ func writeFacts(ctx context.Context, i *instance.Instance, v projections.Viewer,
 		}
 	}
 	return w.Flush()
+}
+
+// identify puts ids in the place of names of accounts and customers that a filter has.
+func identify(ctx context.Context, i *instance.Instance, v projections.Viewer, r *report.Report, in map[string][]string) error {
+	for _, d := range r.Dimensions {
+		for at, name := range in[d.Name] {
+			if d.Kind != report.Account && d.Kind != report.Customer || name == "" || uuid.Validate(name) == nil {
+				continue
+			}
+			var ids []uuid.UUID
+			if d.Kind == report.Account {
+				a, there, err := accounts.ByLoginName(ctx, i.Pool, v, name)
+				if err != nil {
+					return err
+				}
+				if there {
+					ids = append(ids, a.ID)
+				}
+			} else {
+				page, err := customers.List(ctx, i.Pool, v, customers.Filter{Name: &where.Text{Eq: &name}}, projections.PageRequest{First: 10})
+				if err != nil {
+					return err
+				}
+				for _, c := range page.Rows {
+					ids = append(ids, c.ID)
+				}
+			}
+			switch len(ids) {
+			case 0:
+				return fmt.Errorf("--where %s=%s: there is no %s with this name, nor is it an id", d.Name, name, d.Kind)
+			case 1:
+				in[d.Name][at] = ids[0].String()
+			default:
+				return fmt.Errorf("--where %s=%s: there are %d or more of this name: take one by its id, of %s", d.Name, name, len(ids), ids)
+			}
+		}
+	}
+	return nil
 }
 
 // namesOf returns login names of accounts and names of customers, as the read models have them now.
@@ -346,7 +405,7 @@ func inFlags(err error) error {
 	}
 	said := domain.Invalid{}
 	for field, reason := range bad {
-		flag := map[string]string{"groupBy": "--group-by", "measures": "--measures", "filter": "--where", "orderBy": "--order-by", "name": "NAME", "definition": "--definition"}[field]
+		flag := map[string]string{"groupBy": "--group-by", "measures": "--measures", "filter": "--where", "filter.to": "--to", "orderBy": "--order-by", "name": "NAME", "definition": "--definition"}[field]
 		said[cmp.Or(flag, field)] = reason
 	}
 	return said

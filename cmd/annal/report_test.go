@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,10 +75,36 @@ func TestAnAnalystAsks(t *testing.T) {
 	}
 	for flag, want := range map[string]string{
 		"--known-at=2999-01-01T00:00:00Z": "--known-at has not come yet", "--position=99999999": "--position has not come yet", "--group-by=weather": "--group-by there is no",
-		"--where=month": "NAME=VALUE", "--organization=nobody": "no organization",
+		"--where=month": "NAME=VALUE", "--organization=nobody": "no organization", "--where=owner=nobody.here": "no account with this name",
+		"--where=customer=Nowhere": "no customer with this name", "--where=month=March": "--where month is like 2017-03", "--first=0": "must be at least 1",
 	} {
 		if out, status := h.run("report", "sales", flag); status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%s: %d %s", flag, status, out)
+		}
+	}
+
+	// Names are taken where ids are.
+	var named []struct {
+		Owner, OwnerID, Customer string
+		Won                      int
+	}
+	if err := json.Unmarshal([]byte(h.must("report", "sales", "--group-by", "owner,customer", "--format", "json", "--first", "1")), &named); err != nil || len(named) != 1 {
+		t.Fatal(named, err)
+	}
+	for _, owner := range []string{named[0].Owner, named[0].OwnerID} {
+		var found []struct{ Won int }
+		if err := json.Unmarshal([]byte(h.must("report", "sales", "--where", "owner="+owner, "--where", "customer="+named[0].Customer, "--format", "json")), &found); err != nil || found[0].Won != named[0].Won {
+			t.Error(owner, found, named, err)
+		}
+	}
+	if some := h.must("report", "sales", "--where", "stage=won", "--events", "--first", "1"); strings.Count(some, "opportunity.won") != 1 {
+		t.Error(some)
+	}
+	for flags, want := range map[string]string{
+		"--to=0": "--to 0: must be greater than --after 0", "--after=5 --to=3": "must be greater", "--after=99999999": "--after 99999999: the log ends at", "--type=opportunity.wonn": "near it: opportunity.won",
+	} {
+		if out, status := h.run(append([]string{"export", "events"}, strings.Fields(flags)...)...); status != 1 || !strings.Contains(out, want) {
+			t.Errorf("%s: %d %s", flags, status, out)
 		}
 	}
 
@@ -109,6 +136,7 @@ func TestAnAnalystAsks(t *testing.T) {
 		}
 		looks = append(looks, fmt.Sprint(e.Type, " ", e.Data.Act, " ", e.Data.Report, " ", e.Data.Of, " ", e.Data.Personal, " ", e.Data.Events, " ", e.Data.Format))
 	}
+	looks = slices.DeleteFunc(looks, func(l string) bool { return strings.HasSuffix(l, "<nil> 1 ") }) // the one event above
 	if len(looks) != 3 || looks[0] != fmt.Sprintf("audit.report_read exported sales [stage=won] <nil> %d json", total[0].Won) ||
 		looks[1] != "audit.report_read exported signins [by source] [source] 0 csv" || !strings.HasPrefix(looks[2], "audit.log_exported   [after=0 to=") || !strings.HasSuffix(looks[2], " type=account.logged_in] true 0 ndjson") {
 		t.Error(strings.Join(looks, "\n"))

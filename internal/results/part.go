@@ -1,6 +1,7 @@
 package results
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -40,6 +41,25 @@ func (p Part) Takes(e *eventlog.Event) bool {
 	}
 	actor, err := (&facts.Fact{Event: *e}).Actor()
 	return err == nil && slices.Contains(p.Actors, actor)
+}
+
+// Past returns a past as reports take it: what had been recorded by then, and the test whether it had happened. What an import tells
+// of teams and of who is in which has no time but that of the import, and is taken as if it had always been so; what people change
+// about them happens when they do it.
+func Past(at eventlog.AsOf) (recorded eventlog.AsOf, happened func(*eventlog.Event) bool) {
+	by := eventlog.AsOf{HappenedBy: at.HappenedBy}
+	at.HappenedBy = time.Time{}
+	return at, func(e *eventlog.Event) bool {
+		return by.Takes(e) || slices.Contains(report.TreeEvents, e.Type) && imported(e)
+	}
+}
+
+// imported tells whether an event names the import that it is of.
+func imported(e *eventlog.Event) bool {
+	var of struct {
+		Source string `json:"source"`
+	}
+	return json.Unmarshal(e.Data, &of) == nil && of.Source != ""
 }
 
 // Words tell of it, and of a past, as an event keeps them.

@@ -106,10 +106,15 @@ type State struct {
 
 // Takes tells whether an event of its organization belongs to the part of the log that it was folded from.
 func (s *State) Takes(e *eventlog.Event) bool {
-	return e.Position <= s.Position && s.AsOf.Takes(e) && s.Wish.takes(e)
+	recorded, _ := Past(s.AsOf)
+	return e.Position <= s.Position && recorded.Takes(e) && s.Wish.takes(e)
 }
 
-func (w *Wish) takes(e *eventlog.Event) bool { return w.Under.Takes(e) && w.Part.Takes(e) }
+// takes tells whether an event belongs to its part of the log and had happened.
+func (w *Wish) takes(e *eventlog.Event) bool {
+	_, happened := Past(w.AsOf)
+	return happened(e) && w.Under.Takes(e) && w.Part.Takes(e)
+}
 
 // Begin enters a result, for [Results.Fold]; one that failed under its name goes. Errors: [ErrBusy], [ErrRunning], [ErrTaken],
 // [ErrFull], [ErrTooMuch].
@@ -248,8 +253,9 @@ func (r *Results) fold(ctx context.Context, s State, record func(context.Context
 			err = ErrDropped
 		}
 	}()
+	recorded, _ := Past(s.AsOf)
 	result, err := r.engine.FoldResult(ctx, s.Model, s.Schema, projections.ResultOptions{
-		AsOf: s.AsOf, Organization: s.Organization, Only: s.Wish.takes, Progress: func(p projections.Progress) { progress.Store(&p) },
+		AsOf: recorded, Organization: s.Organization, Only: s.Wish.takes, Progress: func(p projections.Progress) { progress.Store(&p) },
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: it takes longer than %s", ErrTooMuch, r.config.Time)

@@ -57,6 +57,28 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// What people do about teams happens when they do it; what an import tells of them has no time of its own.
+func TestTeamsOfAnImportedPast(t *testing.T) {
+	then := time.Date(2017, 3, 31, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		kind, data string
+		late       time.Duration
+		want       bool
+	}{
+		"a deal by then":          {"opportunity.won", `{"source":"crm"}`, 0, true},
+		"a deal later":            {"opportunity.won", `{"source":"crm"}`, 1, false},
+		"a team of an import":     {"organization.team_created", `{"name":"West","source":"crm"}`, time.Hour, true},
+		"a member of an import":   {"account.invited", `{"source":"crm"}`, time.Hour, true},
+		"a team that people made": {"organization.team_created", `{"name":"West"}`, time.Hour, false},
+		"moved by people by then": {"account.moved_to_team", `{}`, 0, true},
+	} {
+		recorded, happened := Past(eventlog.AsOf{HappenedBy: then, Position: 7})
+		if got := happened(&eventlog.Event{NewEvent: eventlog.NewEvent{Type: c.kind, Data: []byte(c.data), OccurredAt: then.Add(c.late)}}); got != c.want || recorded != (eventlog.AsOf{Position: 7}) {
+			t.Errorf("%s: %t, %+v", name, got, recorded)
+		}
+	}
+}
+
 func TestBounds(t *testing.T) {
 	w := querytest.New(t, sales.Model)
 	org := uuid.New()

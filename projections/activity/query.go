@@ -29,6 +29,7 @@ type Filter struct {
 	From, To time.Time // by when it happened, From <= t < To; zero: no bound
 
 	Positions []eventlog.Position // these alone; nil: any
+	Streams   []uuid.UUID         // of these records alone; nil: of any
 }
 
 // Sight says on whose records a viewer may look at each kind. It matters to viewers whose own scope, that of all activity, is
@@ -140,6 +141,9 @@ func (f Filter) clause(v projections.Viewer, s Sight) *where.Clause {
 			positions[i] = int64(p)
 		}
 		c.And("t.position = any(?)", positions)
+	}
+	if f.Streams != nil {
+		c.And("t.stream = any(?)", f.Streams)
 	}
 	if !f.From.IsZero() {
 		c.And("t.occurred_at >= ?", f.From)

@@ -3,6 +3,7 @@ package acts
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,7 +36,7 @@ var activity = &report.Report{
 	Name: "activity", About: "What people did, and how often they signed in.", Model: schema.Name,
 	From: acts.String(), Where: "t.actor is not null", At: "t.at", Visible: visible("t.actor"), Joins: tree.Joins("t.actor"),
 	Dimensions: dimensions("t.actor",
-		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", About: "of the event"},
+		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", Wrong: facts.Unknown, About: "of the event"},
 		report.Column{Name: "area", Kind: report.Text, SQL: "split_part(t.type, '.', 1)", About: "account, customer, opportunity, organization"},
 	),
 	Measures: []report.Column{
@@ -49,12 +50,14 @@ var activity = &report.Report{
 	Evidence: "array[t.position]",
 }
 
+var outcomes = []string{"signed_in", "failed", "refused", "locked", "unlocked", "muted"}
+
 var signins = &report.Report{
 	Name: "signins", About: "How signing in went: failures, their causes and sources, locks.", Model: schema.Name,
 	From: acts.String(), Where: "t.outcome is not null", At: "t.at", Visible: visible("t.account"),
 	Joins: append(tree.Joins("t.account"), report.Join{Name: "source", Open: sources}),
 	Dimensions: dimensions("t.account",
-		report.Column{Name: "outcome", Kind: report.Text, SQL: "t.outcome", About: "signed_in, failed, refused, locked, unlocked, muted"},
+		report.Column{Name: "outcome", Kind: report.Text, SQL: "t.outcome", Wrong: report.OneOf(outcomes...), About: strings.Join(outcomes, ", ")},
 		report.Column{Name: "cause", Kind: report.Text, SQL: "t.cause", About: "wrong_password, unknown_name, locked, not_activated, deactivated, timer, administrator, …"},
 		report.Column{Name: "source", Kind: report.Text, SQL: "source.text", Joins: []string{"source"}, Personal: true, About: "the address that an attempt came from"},
 	),

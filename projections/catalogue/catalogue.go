@@ -10,6 +10,7 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/reporting"
+	"github.com/annal-crm/annal/internal/facts"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/report"
@@ -101,6 +102,17 @@ func Own(name string, d reporting.Definition) (*report.Report, error) {
 func Check(ctx context.Context, db projections.DB, name string, d reporting.Definition) error {
 	if BuiltIn(name) != nil {
 		return ErrBuiltIn
+	}
+	bad := domain.Invalid{}
+	for field, names := range map[string][]string{"events.types": d.Events.Types, "events.without": d.Events.Without} {
+		for _, event := range names {
+			if unknown := facts.Unknown(event); unknown != "" {
+				bad[field] = unknown
+			}
+		}
+	}
+	if err := bad.Err(); err != nil {
+		return err
 	}
 	if _, err := Own(name, d); err != nil || d.Zone == "" {
 		return err

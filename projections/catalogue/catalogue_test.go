@@ -398,16 +398,39 @@ func TestBusiness(t *testing.T) {
 	})
 
 	t.Run("wrong questions", func(t *testing.T) {
+		in := func(dimension string, values ...string) report.Query {
+			return report.Query{Filter: report.Filter{In: map[string][]string{dimension: values}}}
+		}
 		for field, q := range map[string]report.Query{
 			"groupBy":  {By: []string{"weather"}},
 			"measures": {Measures: []string{"joy"}},
 			"filter":   {Filter: report.Filter{In: map[string][]string{"weather": {"rain"}}}},
 			"orderBy":  {By: []string{"month"}, Order: []string{"-joy"}},
+
+			"measures: none":                {Measures: []string{}},
+			"filter: a month of words":      in("month", "March"),
+			"filter: a thirteenth month":    in("month", "2017-13"),
+			"filter: no stage":              in("stage", "won", "wno"),
+			"filter: no id of an account":   in("owner", "darcel.schlecht"),
+			"filter: no id of a customer":   in("customer", "Hottechi"),
+			"filter: no value":              in("product"),
+			"filter.to: before the from":    {Filter: report.Filter{From: day(9), To: day(8)}},
+			"filter.to: nothing in between": {Filter: report.Filter{From: day(9), To: day(9)}},
 		} {
+			field, _, _ := strings.Cut(field, ":")
 			r := catalogue.BuiltIn("sales")
 			_, err := r.Query(t.Context(), w.Pool, nil, all, q)
 			if bad, ok := errors.AsType[domain.Invalid](err); !ok || bad[field] == "" {
 				t.Errorf("%s: %v", field, err)
+			}
+		}
+		for dimension, value := range map[string]string{"type": "opportunity.wonn", "day": "2017-02-30", "outcome": "fail"} {
+			r := catalogue.BuiltIn(map[string]string{"type": "activity"}[dimension])
+			if r == nil {
+				r = catalogue.BuiltIn("signins")
+			}
+			if _, err := r.Query(t.Context(), w.Pool, nil, all, in(dimension, value)); err == nil || !strings.Contains(err.Error(), value) {
+				t.Error(err)
 			}
 		}
 		if _, err := catalogue.Find(func() (reporting.State, error) { return reporting.State{}, nil }, "weather", nil); err == nil || !strings.Contains(err.Error(), "funnel") {
@@ -417,11 +440,14 @@ func TestBusiness(t *testing.T) {
 
 	// Every column of every report is an answer, together with all the others and alone.
 	t.Run("every column", func(t *testing.T) {
+		some := map[string]string{"stage": "won", "outcome": "failed", "type": "opportunity.won"}
 		for _, r := range catalogue.Reports {
 			var by, measures []string
 			for _, c := range r.Dimensions {
 				by = append(by, c.Name)
-				w.ask(t, r.Name, all, report.Query{By: []string{c.Name}, Filter: report.Filter{In: map[string][]string{c.Name: {"x"}}}})
+				w.ask(t, r.Name, all, report.Query{By: []string{c.Name}, Filter: report.Filter{In: map[string][]string{c.Name: {cmp.Or(some[c.Name], map[report.Kind]string{
+					report.Month: "2017-03", report.Day: "2017-03-01", report.Account: all.Organization.String(), report.Customer: all.Organization.String(),
+				}[c.Kind], "x")}}}})
 			}
 			for _, c := range r.Measures {
 				measures = append(measures, c.Name)

@@ -53,6 +53,9 @@ func (r *Report) Derive(name string, d reporting.Definition) (*Report, error) {
 func (r *Report) knows(bad domain.Invalid, field string, all []reporting.Condition) {
 	for _, c := range all {
 		for _, dimension := range named(bad, field, r.Dimensions, []string{c.Dimension}) {
+			if wrong := dimension.unfit(c.In); wrong != "" {
+				bad[field] = c.Dimension + " " + wrong
+			}
 			if dimension.Personal {
 				bad[field] = fmt.Sprintf("names values of %q, which are personal and no part of a definition: narrow the question by them", c.Dimension)
 			}

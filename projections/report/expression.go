@@ -1,7 +1,7 @@
 package report
 
 import (
-	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,13 +11,24 @@ import (
 // sql returns a column as SQL: a measure of one's own is made of those it is a sum or ratio of.
 func (s *statement) sql(c Column) string {
 	if c.of == nil {
-		return s.expand(c.SQL, s.counted(c))
+		sql := s.expand(c.SQL, s.counted(c))
+		if c.Places > 0 && !s.exact {
+			sql = fmt.Sprintf("round((%s)::numeric, %d)", sql, c.Places)
+			if c.Kind == Number {
+				sql += "::float8"
+			}
+		}
+		return sql
 	}
 	sum := s.sum(c.of)
 	if c.per == nil {
 		return sum
 	}
-	return "round((" + sum + ")::numeric / nullif((" + s.sum(c.per) + ")::numeric, 0), 4)::float8"
+	ratio := "(" + sum + ")::numeric / nullif((" + s.sum(c.per) + ")::numeric, 0)"
+	if s.exact {
+		return ratio
+	}
+	return "round(" + ratio + ", 4)::float8"
 }
 
 func (s *statement) sum(columns []Column) string {
@@ -38,17 +49,6 @@ func (s *statement) counted(c Column) string {
 		all = append(all, s.meets(s.dimension(condition.Dimension), condition.In))
 	}
 	return strings.Join(all, " and ")
-}
-
-// leaves are the conditions on rows of the measures that a measure is made of.
-func (s *statement) leaves(c Column) (conditions []string) {
-	if c.of == nil {
-		return []string{"(" + cmp.Or(s.counted(c), "true") + ")"}
-	}
-	for _, part := range slices.Concat(c.of, c.per) {
-		conditions = append(conditions, s.leaves(part)...)
-	}
-	return conditions
 }
 
 // meets is the condition that a dimension has any of some values.

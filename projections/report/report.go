@@ -51,10 +51,12 @@ type Column struct {
 	// SQL is over the row t and the joins. {now} is the instant that the report speaks of, {zone} the time zone of its days and
 	// months; in a measure, {counted} follows its one aggregate and says which rows that is of.
 	SQL      string
-	When     string                  // of a measure: the rows t that it counts; empty: all
-	Joins    []string                // names of the joins it needs
-	Personal bool                    // for viewers who may see personal data
-	Banded   func(days []int) string // SQL of a dimension of ages, by the days where they begin anew; nil: it has no bands
+	When     string                    // of a measure: the rows t that it counts; empty: all
+	Joins    []string                  // names of the joins it needs
+	Personal bool                      // for viewers who may see personal data
+	Banded   func(days []int) string   // SQL of a dimension of ages, by the days where they begin anew; nil: it has no bands
+	Places   int                       // that a Number or Money is rounded to when it is shown; 0: it is not
+	Wrong    func(value string) string // says what is wrong with a value that a filter names; "" or nil: nothing
 
 	rows    []reporting.Condition // of a measure: that it is restricted to
 	of, per []Column              // of a measure: a sum of measures, for each of another sum
@@ -69,6 +71,9 @@ type Join struct {
 	// Open returns what cannot be told from the tables alone, by position: a text for each row t that meets a condition. The
 	// join then has the columns position and text.
 	Open func(ctx context.Context, db projections.DB, book *facts.Book, condition string, args []any) (positions []int64, texts []string, err error)
+	// Learned are the rows that With learns from, of the same read model. Its dimensions, which the report has too, tell which of them
+	// matter to a row. nil: a row depends on no other.
+	Learned *Report
 }
 
 // Report describes a report.
@@ -83,6 +88,7 @@ type Report struct {
 	Joins      []Join
 	Dimensions []Column
 	Measures   []Column // those that are personal only if they are asked for
+	Record     string   // the id of the record that a row t is of; empty: a row is an event
 	Evidence   string   // positions of the events behind a row t, an array
 
 	rows []reporting.Condition // which rows count, too
@@ -101,7 +107,6 @@ type Query struct {
 	Measures      []string // nil: all that are not personal
 	Filter        Filter
 	Order         []string // columns, with "-" before one: greatest first; nil: by the dimensions
-	Behind        []string // measures: only rows that one of them counts; nil: all rows
 	Limit, Offset int      // of the rows; Limit 0: all
 	Now           time.Time
 }
@@ -117,6 +122,9 @@ type Table struct {
 // Query answers a query. What cannot be right in it is a [domain.Invalid] by its field (groupBy, measures, filter, orderBy), a
 // personal column for a viewer who may not see it [where.ErrHidden]. book may be nil if no personal column is asked for.
 func (r *Report) Query(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, q Query) (*Table, error) {
+	if q.Measures != nil && len(q.Measures) == 0 {
+		return nil, domain.Invalid{"measures": "must name one; all are counted if it is not given"}
+	}
 	s, err := r.begin(ctx, db, book, v, q)
 	if err != nil {
 		return nil, err
@@ -214,6 +222,7 @@ type statement struct {
 	with, from           string
 	dimensions, measures []Column
 	nowArg, zoneArg      string
+	exact                bool // numbers are not rounded
 }
 
 func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, q Query) (*statement, error) {
@@ -229,7 +238,14 @@ func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book,
 		s.measures = named(bad, "measures", r.Measures, q.Measures)
 	}
 	filtered := named(bad, "filter", r.Dimensions, slices.Sorted(maps.Keys(q.Filter.In)))
-	behind := named(bad, "measures", r.Measures, q.Behind)
+	for _, c := range filtered {
+		if wrong := c.unfit(q.Filter.In[c.Name]); wrong != "" {
+			bad["filter"] = c.Name + " " + wrong
+		}
+	}
+	if f := q.Filter; !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To) {
+		bad["filter.to"] = "must be after from: nothing is between them"
+	}
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
@@ -254,15 +270,8 @@ func (r *Report) begin(ctx context.Context, db projections.DB, book *facts.Book,
 		filtered = append(filtered, dimension)
 		s.clause.And(s.meets(dimension, c.In))
 	}
-	if q.Behind != nil {
-		counted := []string{"false"}
-		for _, c := range behind {
-			counted = append(counted, s.leaves(c)...)
-		}
-		s.clause.And(strings.Join(counted, " or "))
-	}
 	needs := map[string]bool{"": true}
-	for _, c := range slices.Concat(s.dimensions, s.measures, filtered, behind) {
+	for _, c := range slices.Concat(s.dimensions, s.measures, filtered) {
 		if c.Personal && !v.Personal {
 			return nil, fmt.Errorf("%w: %s", where.ErrHidden, c.Name)
 		}

@@ -3,6 +3,7 @@ package sales
 import (
 	"fmt"
 
+	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/members"
 	"github.com/annal-crm/annal/projections/report"
@@ -22,10 +23,13 @@ func byRecord(more ...report.Column) []report.Column {
 var (
 	byCustomer = report.Column{Name: "customer", Kind: report.Customer, SQL: "t.customer"}
 	byProduct  = report.Column{Name: "product", Kind: report.Text, SQL: "t.product"}
-	byStage    = report.Column{Name: "stage", Kind: report.Text, SQL: "t.stage", About: "where it is now"}
+	byStage    = report.Column{
+		Name: "stage", Kind: report.Text, SQL: "t.stage", About: "where it is now: prospecting, engaging, won, lost",
+		Wrong: report.OneOf(string(opportunity.Prospecting), string(opportunity.Engaging), string(opportunity.StageWon), string(opportunity.StageLost)),
+	}
 )
 
-const days = " / 86400.0)::numeric, 1)::float8"
+const days = " / 86400.0"
 
 // closingMonth is folded in UTC; in another time zone it is worked out.
 const closingMonth = "case when {zone} = 'UTC' then t.month else to_char(t.closed_at at time zone {zone}, 'YYYY-MM') end"
@@ -49,6 +53,7 @@ var closed = &report.Report{
 		{Name: "lost", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'lost'"},
 		{Name: "wonValue", Kind: report.Money, SQL: "coalesce(sum(t.value) {counted}, 0)", When: "t.stage = 'won'"},
 	},
+	Record:   "t.id",
 	Evidence: "array[t.closed]",
 }
 
@@ -62,24 +67,48 @@ var funnel = &report.Report{
 		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
 		{Name: "lost", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'lost'"},
 		{Name: "open", Kind: report.Count, SQL: "count(*) {counted}", When: "t.closed_at is null"},
-		{Name: "engagedRate", Kind: report.Number, SQL: "round(avg((t.engaged_at is not null)::int) {counted}, 4)::float8", About: "of those opened"},
-		{Name: "wonRate", Kind: report.Number, SQL: "round(avg((t.stage = 'won')::int) {counted}, 4)::float8", When: "t.closed_at is not null", About: "of those closed"},
-		{Name: "daysProspecting", Kind: report.Number, SQL: "round((avg(greatest(extract(epoch from t.engaged_at - t.opened_at), 0)) {counted}" + days, When: "t.engaged_at is not null", About: "on average, of those engaged"},
-		{Name: "daysEngaging", Kind: report.Number, SQL: "round((avg(t.worked) {counted}" + days, When: "t.closed_at is not null", About: "on average, of those closed"},
-		{Name: "daysWaiting", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.since)) {counted}" + days, When: "t.closed_at is null", About: "on average in its stage so far, of those open"},
+		{Name: "engagedRate", Kind: report.Number, Places: 4, SQL: "avg((t.engaged_at is not null)::int) {counted}", About: "of those opened"},
+		{Name: "wonRate", Kind: report.Number, Places: 4, SQL: "avg((t.stage = 'won')::int) {counted}", When: "t.closed_at is not null", About: "of those closed"},
+		{Name: "daysProspecting", Kind: report.Number, Places: 1, SQL: "avg(greatest(extract(epoch from t.engaged_at - t.opened_at), 0)) {counted}" + days, When: "t.engaged_at is not null", About: "on average, of those engaged"},
+		{Name: "daysEngaging", Kind: report.Number, Places: 1, SQL: "avg(t.worked) {counted}" + days, When: "t.closed_at is not null", About: "on average, of those closed"},
+		{Name: "daysWaiting", Kind: report.Number, Places: 1, SQL: "avg(extract(epoch from {now} - t.since)) {counted}" + days, When: "t.closed_at is null", About: "on average in its stage so far, of those open"},
 	},
+	Record:   "t.id",
 	Evidence: "array_remove(array[t.opened, t.engaged, t.closed], null)",
 }
+
+// worked is how long a closed deal took from entering a stage: pauses between a closing and a reopening are no part of it, as in the funnel.
+func worked(stage string) string {
+	return "case when " + stage + " = 'prospecting' then greatest(extract(epoch from coalesce(t.engaged_at, t.closed_at) - t.opened_at), 0) else 0 end + t.worked"
+}
+
+// learned are the closed deals that [forecast] learns from, by what it learns.
+var learned = &report.Report{
+	Name: "forecast", Model: schema.Name, From: deals.String(), Where: "t.closed_at is not null", At: "t.closed_at", Visible: visible,
+	Dimensions: []report.Column{byProduct},
+	Measures: []report.Column{
+		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
+		{Name: "value", Kind: report.Money, SQL: "sum(t.value) {counted}", When: "t.stage = 'won'"},
+		{Name: "fromOpening", Kind: report.Number, SQL: "sum(" + worked("'prospecting'") + ") {counted}"},
+		{Name: "fromEngaging", Kind: report.Number, SQL: "sum(t.worked) {counted}", When: "t.engaged_at is not null"},
+	},
+	Record: "t.id", Evidence: "array_remove(array[t.opened, t.engaged, t.closed], null)",
+}
+
+var byHistory = []string{"history"}
+
+const left = "h.days * 86400 - t.worked - extract(epoch from {now} - t.since)" // seconds that an open deal may take yet
 
 // What has become of opportunities that came so far, of the same product if any of it were closed, tells of the open ones.
 var forecast = &report.Report{
 	Name: "forecast", About: "What open opportunities may bring, judged by how closed ones of the same product went on from the same stage.", Model: schema.Name,
 	From: deals.String(), Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
 	Joins: append([]report.Join{{
+		Name: "history", Learned: learned,
 		With: func(visible string) string {
 			return `history (stage, product, every, chance, value, days) as materialized ( -- once, not for each open one, also before the first statistics
 				select s.stage, t.product, grouping(t.product) = 1, avg((t.stage = 'won')::int), avg(t.value) filter (where t.stage = 'won'),
-					avg(greatest(extract(epoch from t.closed_at - case s.stage when 'prospecting' then t.opened_at else t.engaged_at end), 0)) / 86400.0
+					avg(` + worked("s.stage") + `) / 86400.0
 				from ` + deals.String() + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
 				where t.closed_at is not null and ` + visible + `
 				group by grouping sets ((s.stage, t.product), (s.stage))
@@ -88,15 +117,17 @@ var forecast = &report.Report{
 		SQL: "left join lateral (select * from history where history.stage = t.stage and (every or history.product = t.product) order by every limit 1) h on true",
 	}}, tree.Joins("t.owner")...),
 	Dimensions: byRecord(report.Column{
-		Name: "month", Kind: report.Month, About: "in which it may be closed: after as long in its stage as closed ones were on average, but not before now",
-		SQL: "case when h.days is not null then to_char(greatest({now}, t.since + h.days * interval '1 day') at time zone {zone}, 'YYYY-MM') end",
+		Name: "month", Kind: report.Month, About: "in which it may be closed: after as long in its stage, all times in it together, as closed ones were on average, but not before now",
+		SQL:   "case when h.days is not null then to_char(({now} + greatest(" + left + ", 0) * interval '1 second') at time zone {zone}, 'YYYY-MM') end",
+		Joins: byHistory,
 	}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
 		{Name: "open", Kind: report.Count, SQL: "count(*) {counted}"},
-		{Name: "expectedWon", Kind: report.Number, SQL: "round(sum(h.chance) {counted}, 2)::float8", About: "how many of them may be won"},
-		{Name: "expectedValue", Kind: report.Money, SQL: "round(coalesce(sum(h.chance * h.value) {counted}, 0), 2)", About: "their chances times what won ones brought on average"},
-		{Name: "daysLeft", Kind: report.Number, SQL: "round(avg(greatest(h.days - extract(epoch from {now} - t.since) / 86400.0, 0)) {counted}, 1)::float8", When: "h.days is not null", About: "on average"},
+		{Name: "expectedWon", Kind: report.Number, Places: 2, Joins: byHistory, SQL: "sum(h.chance) {counted}", About: "how many of them may be won"},
+		{Name: "expectedValue", Kind: report.Money, Places: 2, Joins: byHistory, SQL: "coalesce(sum(h.chance * h.value) {counted}, 0)", About: "their chances times what won ones brought on average"},
+		{Name: "daysLeft", Kind: report.Number, Places: 1, Joins: byHistory, SQL: "avg(greatest(" + left + ", 0)) {counted}" + days, When: "h.days is not null", About: "on average"},
 	},
+	Record:   "t.id",
 	Evidence: "array_remove(array[t.opened, t.engaged], null)",
 }
 
@@ -104,13 +135,14 @@ var ageing = &report.Report{
 	Name: "ageing", About: "For how long nobody has touched customers, neither by an act on them nor on an opportunity with them.", Model: schema.Name,
 	From: clients.String(), Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
 	Dimensions: byRecord(report.Column{
-		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+ or never",
+		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+, or the word never",
 		SQL: ages([]int{30, 90, 180, 365}), Banded: ages,
 	}, report.Column{Name: "customer", Kind: report.Customer, SQL: "t.id"}),
 	Measures: []report.Column{
 		{Name: "customers", Kind: report.Count, SQL: "count(*) {counted}"},
-		{Name: "days", Kind: report.Number, SQL: "round((avg(extract(epoch from {now} - t.touched_at)) {counted}" + days, About: "since the last touch, on average"},
+		{Name: "days", Kind: report.Number, Places: 1, SQL: "avg(extract(epoch from {now} - t.touched_at)) {counted}" + days, About: "since the last touch, on average"},
 		{Name: "oldest", Kind: report.Instant, SQL: "min(t.touched_at) {counted}", About: "the longest past last touch"},
 	},
+	Record:   "t.id",
 	Evidence: "array[coalesce(t.touched, t.registered)]",
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/foldtest"
 	"github.com/annal-crm/annal/projections/querytest"
+	"github.com/annal-crm/annal/projections/report"
 	"github.com/annal-crm/annal/projections/sales"
 )
 
@@ -215,5 +216,38 @@ func TestReport(t *testing.T) {
 	}
 	if _, err := sales.Report(t.Context(), w.Pool, all, []sales.Dimension{"weather"}, sales.Filter{}); err == nil {
 		t.Error("grouped by weather")
+	}
+}
+
+// The time in a stage is one thing in all reports: all times of talks together, pauses between a closing and a reopening left out.
+func TestTheTimeOfTalks(t *testing.T) {
+	w := querytest.New(t, sales.Model)
+	owner := uuid.New()
+	for _, history := range [][]any{
+		{opportunity.Engaged{At: day(1, 11)}, opportunity.Lost{At: day(1, 21)}, opportunity.Reopened{At: day(3, 2)}, opportunity.Won{Value: "10", At: day(3, 12)}}, // 10 days and 10
+		{opportunity.Engaged{At: day(1, 11)}, opportunity.Lost{At: day(1, 21)}, opportunity.Reopened{At: day(3, 2)}},                                               // 10 and, so far, 4
+	} {
+		s := stream(opportunity.Category)
+		w.Record(s, opportunity.Opened{Owner: owner, Product: "GTX", At: day(1, 1)})
+		for _, e := range history {
+			w.Record(s, e)
+		}
+	}
+	w.Settle()
+	for name, want := range map[string]string{"funnel daysEngaging": "20", "forecast daysLeft": "6", "forecast month": "2017-03"} {
+		name, column, _ := strings.Cut(name, " ")
+		q := report.Query{Measures: []string{column}, Now: day(3, 6)}
+		if column == "month" {
+			q.By, q.Measures = q.Measures, nil
+		}
+		for _, r := range sales.Reports {
+			if r.Name != name {
+				continue
+			}
+			table, err := r.Query(t.Context(), w.Pool, nil, report.Everything(org), q)
+			if err != nil || len(table.Rows) != 1 || fmt.Sprint(table.Rows[0][0]) != want {
+				t.Errorf("%s %s: %v, want %s; %v", name, column, table, want, err)
+			}
+		}
 	}
 }
