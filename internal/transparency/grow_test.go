@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/eventlog/postgres"
@@ -88,5 +89,26 @@ func TestARollbackIsNoticedWithoutReading(t *testing.T) {
 	}
 	if v := w.verify(nil); v.OK || v.Position != 801 {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestHowFarTheCheckpointsAre(t *testing.T) {
+	w := newWorld(t, 20)
+	status := func() transparency.Status {
+		t.Helper()
+		s, err := w.tree.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := status(); s != (transparency.Status{Unsigned: 20}) {
+		t.Errorf("before the first: %+v", s)
+	}
+	w.checkpoint()
+	w.append(7)
+	w.force(`update transparency.checkpoints set made_at = made_at - interval '1 hour'`)
+	if s := status(); s.Signed != 20 || s.Unsigned != 7 || s.Age < time.Hour || s.Age > time.Hour+time.Minute {
+		t.Errorf("%+v", s)
 	}
 }

@@ -160,6 +160,27 @@ func (t *Tree) changedFrom(was uuid.UUID) string {
 	return fmt.Sprintf("the log's identity was changed: it was %s, and is %s", was, t.id)
 }
 
+// OpenCheckpoint reads a checkpoint that [Tree.Verify] can judge: by the key here, or by one before or after it for which that
+// vouches; or of an identity that the log had before. The error is [ErrCheckpoint] if it is none.
+func (t *Tree) OpenCheckpoint(ctx context.Context, signed []byte) (Checkpoint, error) {
+	keys, with, err := t.refresh(ctx)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	tr, err := keys.trustIn(with.public)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c, err := tr.open(signed)
+	if err == nil || c.Origin == "" || c.Origin == t.Origin() {
+		return c, err
+	}
+	if was, failed := t.known(ctx, map[string]bool{c.Origin: true}); failed != nil || was != uuid.Nil {
+		err = failed // Verify looks at the signature
+	}
+	return c, err
+}
+
 // verifyAs verifies the log under the identity that it had, if that was changed; done if so.
 func (t *Tree) verifyAs(ctx context.Context, o VerifyOptions) (d Verdict, done bool, err error) {
 	was, err := t.renamed(ctx)

@@ -50,7 +50,7 @@ type Status struct {
 func (t *Tree) Status(ctx context.Context) (s Status, err error) {
 	var signed, size int64
 	var age float64
-	err = t.pool.QueryRow(ctx, `select coalesce(c.size, 0), coalesce(greatest(extract(epoch from now() - c.made_at), 0.001), 0)::float8, coalesce(t.size, 0)
+	err = t.pool.QueryRow(ctx, `select coalesce(c.size, 0), (case when c.size is null then 0 else greatest(extract(epoch from now() - c.made_at), 0.001) end)::float8, coalesce(t.size, 0)
 		from (select) one left join transparency.trees t on t.log = $1
 		left join lateral (select size, made_at from transparency.checkpoints where log = $1 order by size desc limit 1) c on true`, t.id).Scan(&signed, &age, &size)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {

@@ -70,6 +70,12 @@ func TestAWitnessCosignsOneHistoryOnly(t *testing.T) {
 	forged.append(10)
 	if c, err := publisher.Publish(t.Context(), forged.tree, forged.checkpoint()); err == nil || !strings.Contains(err.Error(), "422") || transparency.Cosigned(c.Note, verifierKey) == nil {
 		t.Error("another history was cosigned:", err)
+	} else if !strings.Contains(err.Error(), "it has cosigned another history") || forged.tree.Failures()[transparency.Cosigning] != 1 {
+		t.Errorf("the log is told %v, and counts %v", err, forged.tree.Failures())
+	} else if kept, _ := filepath.Glob(filepath.Join(dir, "refused-1015-*.note")); len(kept) != 1 {
+		t.Errorf("the witness keeps %q", kept)
+	} else if refused, err := os.ReadFile(kept[0]); err != nil || !bytes.HasPrefix(c.Note, refused) {
+		t.Errorf("the witness keeps\n%s, not\n%s", refused, c.Note)
 	}
 }
 
