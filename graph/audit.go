@@ -38,7 +38,26 @@ func (q query) AuditKeys(ctx context.Context) (*generated.AuditKey, error) {
 	if err := q.Audit.Ready(); err != nil {
 		return nil, err
 	}
-	return &generated.AuditKey{Name: q.Audit.Origin(), VerifierKey: q.Audit.VerifierKey()}, nil
+	periods, err := q.Audit.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := &generated.AuditKey{Name: q.Audit.Origin(), VerifierKey: q.Audit.VerifierKey()}
+	for _, p := range periods {
+		key.Periods = append(key.Periods, keyPeriodObject(p))
+	}
+	return key, nil
+}
+
+func keyPeriodObject(p transparency.Period) *generated.AuditKeyPeriod {
+	o := &generated.AuditKeyPeriod{VerifierKey: p.VerifierKey, From: int(p.From)}
+	if p.To > 0 {
+		o.To = new(int(p.To))
+	}
+	if h := p.Handover; h != nil {
+		o.Since, o.Reason, o.Vouched, o.Statement = &h.At, &h.Reason, &h.Vouched, new(string(h.Note))
+	}
+	return o
 }
 
 func checkpointObject(c transparency.Checkpoint) *generated.AuditCheckpoint {
@@ -159,7 +178,7 @@ func verificationObject(v verificationState) *generated.Verification {
 	}
 	size, signed := int(v.verdict.Size), int(v.verdict.Signed)
 	o.Ok, o.Size, o.Signed = &v.verdict.OK, &size, &signed
-	if !v.verdict.OK {
+	if v.verdict.Position > 0 {
 		o.Position = &v.verdict.Position
 	}
 	return o

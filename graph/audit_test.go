@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -235,5 +237,34 @@ func TestAVerificationRunsBehindAndTellsWhatItFinds(t *testing.T) {
 	}
 	if v := auditor.verified(get[string](auditor.ask(verifyLog, nil), "verifyLog.id")); v["status"] != "FAILED" || v["ok"] != nil || v["problem"] == nil {
 		t.Errorf("%v", v)
+	}
+}
+
+func TestKeysThatWereReplacedAreShownAndStillGood(t *testing.T) {
+	w := newWorld(t, graph.Config{})
+	auditor, _ := w.member(w.signIn("admin"), "ada", nil, "auditor")
+	const ask = `{ auditKeys { verifierKey periods { verifierKey from to since reason vouched statement } } }`
+	first := get[map[string]any](auditor.ask(ask, nil), "auditKeys")
+	kept := get[string](auditor.ask(`mutation { makeCheckpoint { note } }`, nil), "makeCheckpoint.note")
+	file := filepath.Join(t.TempDir(), "old")
+	if err := os.WriteFile(file, []byte(w.checkpointKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next, _, err := transparency.Open(t.Context(), w.Pool, w.Instance.Log, transparency.Config{Key: transparency.KeySource{Value: transparency.NewKey()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := next.Replace(t.Context(), transparency.Replacement{Reason: "yearly", Old: transparency.KeySource{File: file}, Record: func(string, string) error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	now := get[map[string]any](auditor.ask(ask, nil), "auditKeys")
+	periods := now["periods"].([]any)
+	newest, oldest := periods[0].(map[string]any), periods[len(periods)-1].(map[string]any)
+	if len(periods) != 2 || newest["verifierKey"] != next.VerifierKey() || newest["reason"] != "yearly" || newest["vouched"] != true || newest["to"] != nil ||
+		oldest["verifierKey"] != first["verifierKey"] || oldest["since"] != nil || oldest["to"] != newest["from"] {
+		t.Errorf("%v", now)
+	}
+	if v := auditor.verified(get[string](auditor.ask(verifyLog, vars{"c": kept}), "verifyLog.id")); v["status"] != "VERIFIED" {
+		t.Errorf("a checkpoint by the old key: %v", v)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/google/uuid"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
@@ -111,13 +110,13 @@ func (m mutation) VerifyLog(ctx context.Context, checkpoint *string) (*generated
 	}
 	var options transparency.VerifyOptions
 	if checkpoint != nil { // one that is none is told before the log is read
-		verifier, err := note.NewVerifier(m.Audit.VerifierKey())
+		options.Checkpoint = []byte(*checkpoint)
+		_, err := m.Audit.OpenCheckpoint(ctx, options.Checkpoint)
+		if errors.Is(err, transparency.ErrCheckpoint) {
+			return nil, invalid("checkpoint", "is "+problemFor(transparency.ErrCheckpoint))
+		}
 		if err != nil {
 			return nil, err
-		}
-		options.Checkpoint = []byte(*checkpoint)
-		if _, err := transparency.OpenCheckpoint(options.Checkpoint, verifier); err != nil {
-			return nil, invalid("checkpoint", "is "+problemFor(transparency.ErrCheckpoint))
 		}
 	}
 	s, err := m.verifications.begin(p.Organization)

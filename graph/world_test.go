@@ -32,6 +32,7 @@ const password = "correct horse battery staple 42"
 
 // world is one Annal, whole, behind a real HTTP server.
 type world struct {
+	checkpointKey string
 	testing.TB
 	*instance.Instance
 	server     *httptest.Server
@@ -72,9 +73,9 @@ func (l *logs) String() string {
 
 func newWorld(t testing.TB, config graph.Config) *world {
 	t.Helper()
-	ahead := new(atomic.Int64)
+	ahead, key := new(atomic.Int64), transparency.NewKey()
 	i, err := instance.Open(t.Context(), instance.Config{
-		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(), CheckpointKey: transparency.NewKey(),
+		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(), CheckpointKey: key,
 		Commands:    commands.Config{LoginFloor: -1, Clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }},
 		Projections: projections.Config{WaitLimit: time.Second},
 	})
@@ -89,7 +90,7 @@ func newWorld(t testing.TB, config graph.Config) *world {
 	if _, err := i.Commands.FirstStart(t.Context(), commands.FirstStart{Organization: "Analytical Engines", Password: password}); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, Instance: i, statements: &statements{}, logs: &logs{}, ahead: ahead}
+	w := &world{TB: t, Instance: i, checkpointKey: key, statements: &statements{}, logs: &logs{}, ahead: ahead}
 	running, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

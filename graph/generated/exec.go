@@ -562,7 +562,7 @@ input ActivityFilter {
 	{Name: "../../schema/audit.graphqls", Input: `# Proving that the log is what it was. All of it needs ` + "`" + `audit.verify` + "`" + `, with the scope ` + "`" + `all` + "`" + `; docs/audit.md says what is proved.
 
 extend type Query {
-  "The public key that checkpoints are signed with. Keep it elsewhere: what you are told here, the server's owner tells you."
+  "The public key that checkpoints are signed with, and those before it. Keep it elsewhere: what you are told here, the server's owner tells you."
   auditKeys: AuditKey!
 
   "The newest checkpoint that was signed; null: none yet. At least one a minute is while the log grows; ` + "`" + `makeCheckpoint` + "`" + ` signs one now."
@@ -608,6 +608,25 @@ type AuditKey {
   name: String!
   "As golang.org/x/mod/sumdb/note takes it: ` + "`" + `name+hash+base64` + "`" + `."
   verifierKey: String!
+  "All keys that the log has had, the one that signs now first."
+  periods: [AuditKeyPeriod!]!
+}
+
+"How long a key signs. What was signed under one that was replaced stays good."
+type AuditKeyPeriod {
+  verifierKey: String!
+  "Events in the log when it began."
+  from: Int!
+  "Events under its newest checkpoint; null: it signs now."
+  to: Int
+  "When it took over; null: it is the first."
+  since: Time
+  "Why it took over."
+  reason: String
+  "Whether the key before it vouches for it; null: it is the first. Not, if that was lost."
+  vouched: Boolean
+  "The signed statement of the handover."
+  statement: String
 }
 
 type AuditCheckpoint {
@@ -653,7 +672,7 @@ type Verification {
   size: Int
   "Of these, events under a checkpoint that holds."
   signed: Int
-  "The first event that differs."
+  "The first event that differs, or that can: see ` + "`" + `problem` + "`" + `. null: none does."
   position: Position
   "What differs there, or why the log could not be judged."
   problem: String
@@ -2176,8 +2195,30 @@ func (ec *executionContext) childFields_AuditKey(ctx context.Context, field grap
 		return ec.fieldContext_AuditKey_name(ctx, field)
 	case "verifierKey":
 		return ec.fieldContext_AuditKey_verifierKey(ctx, field)
+	case "periods":
+		return ec.fieldContext_AuditKey_periods(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditKey", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditKeyPeriod(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "verifierKey":
+		return ec.fieldContext_AuditKeyPeriod_verifierKey(ctx, field)
+	case "from":
+		return ec.fieldContext_AuditKeyPeriod_from(ctx, field)
+	case "to":
+		return ec.fieldContext_AuditKeyPeriod_to(ctx, field)
+	case "since":
+		return ec.fieldContext_AuditKeyPeriod_since(ctx, field)
+	case "reason":
+		return ec.fieldContext_AuditKeyPeriod_reason(ctx, field)
+	case "vouched":
+		return ec.fieldContext_AuditKeyPeriod_vouched(ctx, field)
+	case "statement":
+		return ec.fieldContext_AuditKeyPeriod_statement(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditKeyPeriod", field.Name)
 }
 
 func (ec *executionContext) childFields_AuditProof(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5750,6 +5791,87 @@ func (ec *executionContext) _AuditKey_verifierKey(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_AuditKey_verifierKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditKey", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKey_periods(ctx context.Context, field graphql.CollectedField, obj *AuditKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditKey_periods(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Periods, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*AuditKeyPeriod) graphql.Marshaler {
+			return ec.marshalNAuditKeyPeriod2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAuditKeyPeriodᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditKey_periods(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AuditKey",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditKeyPeriod(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AuditKeyPeriod_verifierKey(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalNString2string(ctx, field.Selections, obj.VerifierKey)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_verifierKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKeyPeriod_from(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalNInt2int(ctx, field.Selections, obj.From)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKeyPeriod_to(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalOInt2ᚖint(ctx, field.Selections, obj.To)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKeyPeriod_since(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalOTime2ᚖtimeᚐTime(ctx, field.Selections, obj.Since)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKeyPeriod_reason(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalOString2ᚖstring(ctx, field.Selections, obj.Reason)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKeyPeriod_vouched(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalOBoolean2ᚖbool(ctx, field.Selections, obj.Vouched)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_vouched(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _AuditKeyPeriod_statement(ctx context.Context, field graphql.CollectedField, obj *AuditKeyPeriod) (ret graphql.Marshaler) {
+	return ec.marshalOString2ᚖstring(ctx, field.Selections, obj.Statement)
+}
+func (ec *executionContext) fieldContext_AuditKeyPeriod_statement(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditKeyPeriod", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _AuditProof_position(ctx context.Context, field graphql.CollectedField, obj *AuditProof) (ret graphql.Marshaler) {
@@ -18117,6 +18239,79 @@ func (ec *executionContext) _AuditKey(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "periods":
+			out.Values[i] = ec._AuditKey_periods(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var auditKeyPeriodImplementors = []string{"AuditKeyPeriod"}
+
+func (ec *executionContext) _AuditKeyPeriod(ctx context.Context, sel ast.SelectionSet, obj *AuditKeyPeriod) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditKeyPeriodImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditKeyPeriod")
+		case "verifierKey":
+			out.Values[i] = ec._AuditKeyPeriod_verifierKey(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._AuditKeyPeriod_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._AuditKeyPeriod_to(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._AuditKeyPeriod_since(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._AuditKeyPeriod_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "vouched":
+			out.Values[i] = ec._AuditKeyPeriod_vouched(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "statement":
+			out.Values[i] = ec._AuditKeyPeriod_statement(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -24362,6 +24557,32 @@ func (ec *executionContext) marshalNAuditKey2ᚖgithubᚗcomᚋannalᚑcrmᚋann
 		return graphql.Null
 	}
 	return ec._AuditKey(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNAuditKeyPeriod2ᚕᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAuditKeyPeriodᚄ(ctx context.Context, sel ast.SelectionSet, v []*AuditKeyPeriod) graphql.Marshaler {
+	ret := model.MarshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditKeyPeriod2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAuditKeyPeriod(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAuditKeyPeriod2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAuditKeyPeriod(ctx context.Context, sel ast.SelectionSet, v *AuditKeyPeriod) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AuditKeyPeriod(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNAuditProof2githubᚗcomᚋannalᚑcrmᚋannalᚋgraphᚋgeneratedᚐAuditProof(ctx context.Context, sel ast.SelectionSet, v AuditProof) graphql.Marshaler {

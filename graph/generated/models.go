@@ -111,6 +111,25 @@ type AuditKey struct {
 	Name string `json:"name"`
 	// As golang.org/x/mod/sumdb/note takes it: `name+hash+base64`.
 	VerifierKey string `json:"verifierKey"`
+	// All keys that the log has had, the one that signs now first.
+	Periods []*AuditKeyPeriod `json:"periods"`
+}
+
+// How long a key signs. What was signed under one that was replaced stays good.
+type AuditKeyPeriod struct {
+	VerifierKey string `json:"verifierKey"`
+	// Events in the log when it began.
+	From int `json:"from"`
+	// Events under its newest checkpoint; null: it signs now.
+	To *int `json:"to,omitempty"`
+	// When it took over; null: it is the first.
+	Since *time.Time `json:"since,omitempty"`
+	// Why it took over.
+	Reason *string `json:"reason,omitempty"`
+	// Whether the key before it vouches for it; null: it is the first. Not, if that was lost.
+	Vouched *bool `json:"vouched,omitempty"`
+	// The signed statement of the handover.
+	Statement *string `json:"statement,omitempty"`
 }
 
 type AuditProof struct {
@@ -592,7 +611,7 @@ type Verification struct {
 	Size *int `json:"size,omitempty"`
 	// Of these, events under a checkpoint that holds.
 	Signed *int `json:"signed,omitempty"`
-	// The first event that differs.
+	// The first event that differs, or that can: see `problem`. null: none does.
 	Position *eventlog.Position `json:"position,omitempty"`
 	// What differs there, or why the log could not be judged.
 	Problem *string `json:"problem,omitempty"`
