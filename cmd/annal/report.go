@@ -109,7 +109,11 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 			behind = min(behind, q.Limit)
 		}
 	} else {
-		table, err = r.Query(ctx, db, i.Book, v, q)
+		ask := q
+		if c.OrderBy == nil {
+			ask.Limit = 0 // they are ordered by names, which the tables do not have
+		}
+		table, err = r.Query(ctx, db, i.Book, v, ask)
 	}
 	if err != nil {
 		return inFlags(err)
@@ -135,7 +139,11 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	table = table.Named(names)
+	if table = table.Named(names); c.OrderBy == nil {
+		if table.Sort(); q.Limit > 0 {
+			table.Rows = table.Rows[:min(q.Limit, len(table.Rows))]
+		}
+	}
 	switch c.Format {
 	case "csv":
 		return table.WriteCSV(out)

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +48,7 @@ const (
 // Writer writes a file. It is not safe for concurrent use.
 type Writer struct {
 	columns []Column
-	places  []int // of the columns in the file, where they stand by name
+	places  []int // of the columns in the file
 	file    *parquet.GenericWriter[any]
 	row     parquet.Row
 	rows    int
@@ -61,7 +64,10 @@ func NewWriter(out io.Writer, columns []Column) (*Writer, error) {
 		}
 		fields[c.Name] = parquet.Optional(node(c.Type))
 	}
-	schema := parquet.NewSchema("annal", fields)
+	order := func(f parquet.Field) int {
+		return slices.IndexFunc(columns, func(c Column) bool { return c.Name == f.Name() })
+	}
+	schema := parquet.NewSchema("annal", ordered{fields, slices.SortedFunc(slices.Values(fields.Fields()), func(a, b parquet.Field) int { return order(a) - order(b) })})
 	w := &Writer{columns: columns, places: make([]int, len(columns)), row: make(parquet.Row, len(columns))}
 	for i, c := range columns {
 		leaf, ok := schema.Lookup(c.Name)
@@ -70,9 +76,26 @@ func NewWriter(out io.Writer, columns []Column) (*Writer, error) {
 		}
 		w.places[i] = leaf.ColumnIndex
 	}
-	w.file = parquet.NewGenericWriter[any](out, schema, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}), parquet.CreatedBy("annal", "", ""))
+	w.file = parquet.NewGenericWriter[any](out, schema, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}), createdBy())
 	return w, nil
 }
+
+// createdBy names the program, its version and the Go that built it.
+func createdBy() parquet.WriterOption {
+	version, build := "development", runtime.Version()
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return parquet.CreatedBy("annal", version, build)
+}
+
+// ordered is a group whose fields stand as they were given; those of a [parquet.Group] stand by name.
+type ordered struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func (o ordered) Fields() []parquet.Field { return o.fields }
 
 func node(t Type) parquet.Node {
 	switch t {

@@ -40,6 +40,13 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 			t.Errorf("no %s in %s", type_, f.Schema())
 		}
 	}
+	var order []string
+	for _, field := range f.Schema().Fields() {
+		order = append(order, field.Name())
+	}
+	if want := "text count rate value day at data"; strings.Join(order, " ") != want || strings.Contains(f.Metadata().CreatedBy, "(build )") {
+		t.Errorf("%s, want %s; by %s", order, want, f.Metadata().CreatedBy)
+	}
 	read := make([]parquet.Row, 3)
 	group := f.RowGroups()[0].Rows()
 	defer group.Close()

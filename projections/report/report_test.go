@@ -70,6 +70,21 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+func TestRowsByTheirNames(t *testing.T) {
+	a, b, c := uuid.MustParse("00000000-0000-0000-0000-000000000001"), uuid.MustParse("00000000-0000-0000-0000-000000000002"), uuid.New()
+	table := (&report.Table{By: 2, Columns: []report.Column{{Name: "owner", Kind: report.Account}, {Name: "month", Kind: report.Month}, {Name: "won", Kind: report.Count}}, Rows: [][]any{
+		{a, "2017-04", int64(1)}, {a, "2017-03", int64(2)}, {c, nil, int64(3)}, {nil, nil, int64(4)}, {b, "2017-03", int64(5)},
+	}}).Named(map[uuid.UUID]string{a: "zoe", b: "ada"})
+	table.Sort()
+	var order []any
+	for _, row := range table.Rows {
+		order = append(order, row[3])
+	}
+	if want := []any{int64(5), int64(2), int64(1), int64(3), int64(4)}; /* of no name, of nobody */ !reflect.DeepEqual(order, want) {
+		t.Errorf("%v, want %v", order, want)
+	}
+}
+
 func TestPickingARow(t *testing.T) {
 	table, ada := sample()
 	q := report.Query{By: []string{"owner", "month", "owner"}, Filter: report.Filter{In: map[string][]string{"product": {"GTX"}}}}

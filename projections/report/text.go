@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +36,9 @@ func textOf(v any) string {
 func (t *Table) Named(names map[uuid.UUID]string) *Table {
 	n := &Table{More: t.More, Rows: make([][]any, len(t.Rows))}
 	for i, c := range t.Columns {
+		if i == t.By {
+			n.By = len(n.Columns)
+		}
 		if c.Kind != Account && c.Kind != Customer {
 			n.add(t, c, i, func(v any) any { return v })
 			continue
@@ -49,6 +54,21 @@ func (t *Table) Named(names map[uuid.UUID]string) *Table {
 		n.add(t, id, i, func(v any) any { return v })
 	}
 	return n
+}
+
+// Sort orders the rows of a table by their dimensions as texts, no value last.
+func (t *Table) Sort() {
+	slices.SortStableFunc(t.Rows, func(a, b []any) int {
+		for i := range t.By {
+			switch {
+			case (a[i] == nil) != (b[i] == nil):
+				return map[bool]int{true: 1, false: -1}[a[i] == nil]
+			case textOf(a[i]) != textOf(b[i]):
+				return strings.Compare(textOf(a[i]), textOf(b[i]))
+			}
+		}
+		return 0
+	})
 }
 
 func (t *Table) add(from *Table, c Column, i int, value func(any) any) {
