@@ -1592,7 +1592,10 @@ input ReportFilter {
   where: [ReportCondition!]
 }
 
-"A dimension has any of these values; an empty text means that it has none."
+"""
+A dimension has any of these values; an empty text means that it has none. Accounts and customers are known by their ids. What can be no
+value (` + "`" + `March` + "`" + ` for a month, an empty list) is ` + "`" + `INVALID` + "`" + `; a product or region that there is none of counts nothing.
+"""
 input ReportCondition {
   dimension: String!
   in: [String!]!
@@ -1679,7 +1682,7 @@ A part of the log: events that meet all that is given. What tells of teams and o
 record began outside of it tells a report nothing: a deal that was not opened is not won either.
 """
 input LogFilter {
-  "Any of these: ` + "`" + `opportunity.won` + "`" + `."
+  "Any of these: ` + "`" + `opportunity.won` + "`" + `. A name that is no type of event is ` + "`" + `INVALID` + "`" + `."
   types: [String!]
   "None of these."
   without: [String!]
@@ -1705,7 +1708,7 @@ type ReportResult {
   status: ResultStatus!
   "0 to 1"
   progress: Float!
-  "Of the log, read so far."
+  "Events of the log that were read so far, whether the result takes them or not."
   events: Int!
   "Up to where the log was read."
   position: Position
@@ -1748,10 +1751,11 @@ type ResultDifference {
   "Whom the first column of customers names."
   customer: Customer
   """
-  The events that explain it, in log order, as far as you may see them: those of the records behind the group that only one of the
-  two was folded from; if there are none, those that count in one of the two groups alone, or for a measure that differs on one side
-  alone. Records are looked at up to 100. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. That you looked is an event, as of rows of
-  reports. Costs 200.
+  The events that explain it, in log order, as far as you may see them: of each record behind the group that does not bring the same to
+  it on both sides, those that only one of the two was folded from. A record of which both took the same events is explained by the closed
+  deals that it is judged by (` + "`" + `forecast` + "`" + `), if these differ; else by the events that count on one side alone, which under two definitions
+  of a measure may be all of them. It explains all or nothing: with more than 100 000 records behind a group, or 10 000 that differ, it
+  is ` + "`" + `TOO_COMPLEX` + "`" + `. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. That you looked is an event, as of rows of reports. Costs 200.
   """
   events(first: Int, after: String): ActivityConnection!
 }

@@ -329,7 +329,7 @@ type LifeFilter struct {
 // A part of the log: events that meet all that is given. What tells of teams and of who is in which is always taken. An event whose
 // record began outside of it tells a report nothing: a deal that was not opened is not won either.
 type LogFilter struct {
-	// Any of these: `opportunity.won`.
+	// Any of these: `opportunity.won`. A name that is no type of event is `INVALID`.
 	Types []string `json:"types,omitempty"`
 	// None of these.
 	Without []string `json:"without,omitempty"`
@@ -518,7 +518,8 @@ type RemovePermissionInput struct {
 	Permission string     `json:"permission"`
 }
 
-// A dimension has any of these values; an empty text means that it has none.
+// A dimension has any of these values; an empty text means that it has none. Accounts and customers are known by their ids. What can be no
+// value (`March` for a month, an empty list) is `INVALID`; a product or region that there is none of counts nothing.
 type ReportCondition struct {
 	Dimension string   `json:"dimension"`
 	In        []string `json:"in"`
