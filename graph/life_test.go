@@ -218,6 +218,11 @@ func TestListingTheActsOfSomebodyIsAnEvent(t *testing.T) {
 			t.Errorf("%s: %d shown, on record %q, want %q", c.name, len(shown), got, c.want)
 		}
 	}
+	// What shows a record is no read of a life.
+	ada.ask(`query($a: ID!, $c: ID!) { account(id: $a) { status } customer(id: $c) { name } provenance(account: $a) { fields { field event { type } } } effectiveRights(account: $a) { roles } }`, vars{"a": samID, "c": acme})
+	if got := looks(); len(got) > 0 {
+		t.Errorf("a record: on record %v", got)
+	}
 	s := ada.connect()
 	s.start("1", `subscription { activity(filter: {account: "`+samID+`", types: ["account.locked"]}) { type } }`)
 	var followed []string
