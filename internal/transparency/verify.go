@@ -135,7 +135,7 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 		return err
 	}
 	if tr.origin != t.Origin() {
-		return fmt.Errorf("%w: the key is of %q, this log is %q", ErrCheckpoint, tr.origin, t.Origin())
+		return fmt.Errorf("%w: nothing here is signed by this key: it is of the log %q, this is %q", ErrCheckpoint, tr.origin, t.Origin())
 	}
 	v.judgeKeys(keys, tr, key, o.Key == "")
 	meet := func(signed []byte, from string) error {
