@@ -79,7 +79,7 @@ func Unknown(eventType string) string {
 	if catalog[eventType] != nil {
 		return ""
 	}
-	eventType = eventType[:min(len(eventType), 100)] // more than any has: what was not meant as one is not worth the search
+	eventType = eventType[:min(len(eventType), 100)]          // more than any has: what was not meant as one is not worth the search
 	nearest, least := []string(nil), max(2, len(eventType)/3) // two slips of the hand, or a third of a long word
 	for _, name := range slices.Sorted(maps.Keys(catalog)) {
 		switch far := distance(strings.ToLower(eventType), name); {
