@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/google/uuid"
@@ -81,15 +80,11 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 	if err := c.onRecord(ctx, i, head, &options); err != nil {
 		return err
 	}
-	var out io.Writer = os.Stdout
-	if c.Output != "" {
-		file, err := os.Create(c.Output)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		out = file
+	out, err := create(c.Output)
+	if err != nil {
+		return err
 	}
+	defer func() { err = out.end(err) }()
 	buffered := bufio.NewWriterSize(out, 1<<20)
 	bar := newProgress("export")
 	options.Progress = func(part float64) { bar.at("export", part) }

@@ -123,15 +123,11 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	var out io.Writer = os.Stdout
-	if c.Output != "" {
-		file, err := os.Create(c.Output)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		out = file
+	out, err := create(c.Output)
+	if err != nil {
+		return err
 	}
+	defer func() { err = out.end(err) }()
 	if c.Events {
 		return inFlags(c.events(ctx, i, r, db, v, q, out))
 	}

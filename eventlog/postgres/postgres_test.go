@@ -425,6 +425,20 @@ func TestWhatStandsBesideTheLogIsFoundAndNotObeyed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, c := range []struct{ done, undone, want string }{
+		{"alter table eventlog.events rename to ev; create view eventlog.events as select * from eventlog.ev", "drop view eventlog.events; alter table eventlog.ev rename to events", "eventlog.events is no plain table"},
+		{"alter table eventlog.events enable row level security", "alter table eventlog.events disable row level security", "eventlog.events is no plain table"},
+		{"create rule lost as on insert to eventlog.events do instead nothing", "drop rule lost on eventlog.events", "eventlog.events is no plain table"},
+		{"create table public.more () inherits (eventlog.events)", "drop table public.more", "eventlog.events is no plain table"},
+		{"create trigger other before insert on eventlog.events for each row execute function suppress_redundant_updates_trigger()", "drop trigger other on eventlog.events", "eventlog.events is no plain table"},
+		{"alter table eventlog.events drop constraint events_position; alter table eventlog.events alter position drop not null", "alter table eventlog.events add constraint events_position primary key (position)", "a constraint of the log was taken away"},
+		{"alter table eventlog.events drop constraint events_stream", "alter table eventlog.events add constraint events_stream unique (organization, category, stream, version)", "a constraint of the log was taken away"},
+	} {
+		owner(c.done)
+		inspect(c.want, 0)
+		owner(c.undone)
+		inspect("", 0)
+	}
 	owner("alter table eventlog.events drop constraint events_from_one")
 	for _, position := range []int{0, -7} {
 		if err := forge(position); err != nil {

@@ -457,3 +457,32 @@ func TestAnEventStoreDBThatGivesOtherEventsIsTold(t *testing.T) {
 			insert into transparency.tiles table kept_tiles; insert into transparency.checkpoints table kept_notes`)
 	}
 }
+
+// A view can show a verification the truth and everybody else a forgery: the log's tables must be tables.
+func TestALogThatAnswersAsItLikesIsTold(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, 20)
+	tree := l.with(l.key, l.dir)
+	signed := l.sign(tree)
+	verify := func(want bool) {
+		t.Helper()
+		v := l.verify(l.with("", ""), transparency.VerifyOptions{Checkpoint: signed.Note, Key: tree.VerifierKey()})
+		if v.OK != want || !want && (!strings.Contains(v.Problem, "eventlog.events is no plain table") || v.Position != 0) {
+			t.Errorf("%+v", v)
+		}
+	}
+	owner := func(statements string) {
+		t.Helper()
+		if _, err := l.pool.Exec(t.Context(), statements); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify(true)
+	owner(`alter table eventlog.events rename to held; create view eventlog.events as select position, id, organization, category, stream, version, type, schema, data, metadata,
+		case when position = 7 and current_query() not like '%e.position > $1%' then occurred_at - interval '400 days' else occurred_at end as occurred_at, recorded_at from eventlog.held`)
+	verify(false)
+	owner(`drop view eventlog.events; alter table eventlog.held rename to events`)
+	verify(true)
+	owner(`alter table eventlog.events enable row level security; create policy part on eventlog.events using (position <> 7)`) // its owner sees all rows
+	verify(false)
+}

@@ -189,20 +189,33 @@ func TestWhatFitsABuiltInReport(t *testing.T) {
 	one := func(m reporting.Measure) reporting.Definition {
 		return reporting.Definition{Base: "sales", Measures: []reporting.Measure{{Name: "rate", Of: []string{"won"}, Per: []string{"lost"}}, m}}
 	}
+	// Sums of the two sums before: each is as long as these together.
+	chain := func(n int) reporting.Definition {
+		d := reporting.Definition{Base: "sales", Measures: []reporting.Measure{{Name: "m0", Of: []string{"won"}}, {Name: "m1", Of: []string{"m0", "lost"}}}}
+		for i := 2; i < n; i++ {
+			d.Measures = append(d.Measures, reporting.Measure{Name: fmt.Sprintf("m%d", i), Of: []string{fmt.Sprintf("m%d", i-1), fmt.Sprintf("m%d", i-2)}})
+		}
+		return d
+	}
 	for field, definitions := range map[string][]reporting.Definition{
 		"":                {{Base: "sales", Zone: "Asia/Shanghai", Bands: nil}, {Base: "sales", Zone: "America/Argentina/Buenos_Aires"}, {Base: "ageing", Bands: []int{30}}},
 		"basedOn":         {{Base: "weather"}, {Base: "ours"}},
 		"where":           {{Base: "sales", Where: []reporting.Condition{in("weather", "rain")}}, {Base: "sales", Where: []reporting.Condition{in("won", "1")}}, {Base: "signins", Where: []reporting.Condition{in("source", "192.0.2.1")}}},
 		"bands":           {{Base: "sales", Bands: []int{30}}},
 		"timeZone":        {{Base: "sales", Zone: "Asia/Atlantis"}, {Base: "sales", Zone: "asia/shanghai"}, {Base: "sales", Zone: "Mars/Base+3"}},
-		"measures.1.name": {one(reporting.Measure{Name: "won", Of: []string{"lost"}}), one(reporting.Measure{Name: "month", Of: []string{"lost"}})},
+		"measures.1.name": {one(reporting.Measure{Name: "won", Of: []string{"lost"}}), one(reporting.Measure{Name: "month", Of: []string{"lost"}}), one(reporting.Measure{Name: "ownerId", Of: []string{"lost"}})},
 		"measures.1.of": {
 			one(reporting.Measure{Name: "a", Of: []string{"joy"}}), one(reporting.Measure{Name: "a", Of: []string{"a"}}), one(reporting.Measure{Name: "a", Of: []string{"rate"}}),
 			one(reporting.Measure{Name: "a", Of: []string{"won", "wonValue"}}), one(reporting.Measure{Name: "a", Of: []string{"won", "won"}}),
 		},
 		"measures.1.per":   {one(reporting.Measure{Name: "a", Of: []string{"won"}, Per: []string{"joy"}}), one(reporting.Measure{Name: "a", Of: []string{"won"}, Per: []string{"rate"}})},
 		"measures.1.where": {one(reporting.Measure{Name: "a", Of: []string{"won"}, Where: []reporting.Condition{in("weather", "rain")}})},
-		"measures.0.of":    {{Base: "ageing", Measures: []reporting.Measure{{Name: "a", Of: []string{"oldest"}}}}},
+		"measures.0.of": {
+			{Base: "ageing", Measures: []reporting.Measure{{Name: "a", Of: []string{"oldest"}}}},
+			{Base: "funnel", Measures: []reporting.Measure{{Name: "a", Of: []string{"wonRate", "engagedRate"}}}},
+			{Base: "funnel", Measures: []reporting.Measure{{Name: "a", Of: []string{"daysEngaging", "daysWaiting"}}}},
+		},
+		"measures.8.of": {chain(9)}, // 55 terms; the one before has 34
 	} {
 		for _, d := range definitions {
 			err := catalogue.Check(t.Context(), w.Pool, "ours", d)

@@ -33,11 +33,14 @@ func (r *Report) Derive(name string, d reporting.Definition) (*Report, error) {
 	own.Measures = slices.Clone(r.Measures)
 	for i, m := range d.Measures {
 		field := fmt.Sprintf("measures.%d", i)
-		if slices.ContainsFunc(slices.Concat(r.Dimensions, r.Measures), func(c Column) bool { return c.Name == m.Name }) {
+		if slices.ContainsFunc(slices.Concat(r.Dimensions, r.Measures), func(c Column) bool { return c.takes(m.Name) }) {
 			bad[field+".name"] = fmt.Sprintf("%q is a column of %s", m.Name, r.Name)
 		}
 		own.knows(bad, field+".where", m.Where)
 		of, per := own.parts(bad, field+".of", m.Of), own.parts(bad, field+".per", m.Per)
+		if terms := terms(of) + terms(per); terms > maxTerms {
+			bad[field+".of"] = fmt.Sprintf("comes to more than %d built-in measures, with those that its parts are made of", maxTerms)
+		}
 		if bad.Err() != nil {
 			continue
 		}
@@ -47,6 +50,26 @@ func (r *Report) Derive(name string, d reporting.Definition) (*Report, error) {
 		return nil, err
 	}
 	return &own, nil
+}
+
+// maxTerms bounds what a measure is a sum of in the end: sums of sums double with each step.
+const maxTerms = 50
+
+func terms(columns []Column) (n int) {
+	for _, c := range columns {
+		n += max(1, terms(c.of)+terms(c.per))
+	}
+	return n
+}
+
+// takes tells whether a column stands under a name: people and customers have a second column, of their ids.
+func (c Column) takes(name string) bool {
+	return name == c.Name || (c.Kind == Account || c.Kind == Customer) && name == c.Name+"Id"
+}
+
+// average tells whether a measure is one, so that a sum with it means nothing.
+func (c Column) average() bool {
+	return strings.Contains(c.SQL, "avg(") || slices.ContainsFunc(c.of, Column.average)
 }
 
 // knows notes a condition on a dimension that is not there, or is personal: a definition stands in the log in clear, for ever.
@@ -72,6 +95,8 @@ func (r *Report) parts(bad domain.Invalid, field string, names []string) []Colum
 			bad[field] = fmt.Sprintf("names %q, which is a ratio: make it of what that is made of", c.Name)
 		case c.Kind == Instant:
 			bad[field] = fmt.Sprintf("names %q, which is a time and no number", c.Name)
+		case len(found) > 1 && c.average():
+			bad[field] = fmt.Sprintf("adds %q, which is an average or a share", c.Name)
 		case c.Kind != found[0].Kind:
 			bad[field] = fmt.Sprintf("adds %q and %q, which are a %s and a %s", found[0].Name, c.Name, found[0].Kind, c.Kind)
 		}
