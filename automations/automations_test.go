@@ -17,7 +17,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/eventlog/memory"
 	"github.com/annal-crm/annal/internal/auth"
-	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/internal/pgtest"
 	"github.com/annal-crm/annal/internal/vault"
 )
@@ -26,7 +26,7 @@ const password = "correct horse battery staple 42"
 
 type world struct {
 	log      *memory.Log
-	book     *facts.Book
+	book     *eventcodec.Book
 	commands *commands.Commands
 	uses     *auth.Uses
 	account  uuid.UUID
@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{log: memory.New(), book: facts.New(v), uses: auth.OpenUses(pool)}
+	w := &world{log: memory.New(), book: eventcodec.New(v), uses: auth.OpenUses(pool)}
 	t.Cleanup(func() { w.uses.Close() })
 	w.commands = commands.New(w.log, w.book, v, auth.NewPasswords(nil, auth.HashingConfig{Memory: 64}), w.uses, commands.Config{LoginFloor: -1})
 	started, err := w.commands.FirstStart(t.Context(), commands.FirstStart{Organization: "Home", Password: password})

@@ -15,7 +15,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/vault"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 )
 
@@ -23,8 +23,8 @@ import (
 type ErasureDependencies struct {
 	Commands *commands.Commands
 	Vault    *vault.Vault
-	Engine   *projections.Engine
-	DB       projections.DB // of the read model of erasures
+	Engine   *engine.Engine
+	DB       engine.DB // of the read model of erasures
 	// Vacuum removes the dead rows of some tables, and of the vault. It fails while somebody's snapshot still sees them.
 	Vacuum func(ctx context.Context, tables []string) error
 }

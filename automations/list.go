@@ -16,7 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 )
 
@@ -128,7 +128,7 @@ func MeetErasures(ctx context.Context, c *commands.Commands, entries []Entry) (a
 }
 
 // AllErasures lists who was erased, of all organizations, as the list has it.
-func AllErasures(ctx context.Context, db projections.DB) (entries []Entry, err error) {
+func AllErasures(ctx context.Context, db engine.DB) (entries []Entry, err error) {
 	for after := eventlog.Position(0); ; {
 		page, err := erasures.Subjects(ctx, db, after, metAtOnce)
 		if err != nil || len(page) == 0 {

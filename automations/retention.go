@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/retention"
 )
 
@@ -79,7 +79,7 @@ func (r *Retention) apply(ctx context.Context, rule retention.Rule) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	page, err := question.Due(ctx, projections.PageRequest{First: rule.PerDay})
+	page, err := question.Due(ctx, engine.PageRequest{First: rule.PerDay})
 	if err != nil || len(page.Rows) == 0 {
 		return 0, err
 	}

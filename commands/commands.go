@@ -32,7 +32,7 @@ import (
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/auth"
-	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/internal/vault"
 )
 
@@ -77,7 +77,7 @@ type Config struct {
 // Commands is the write side. It is safe for concurrent use.
 type Commands struct {
 	log       eventlog.Log
-	book      *facts.Book
+	book      *eventcodec.Book
 	vault     *vault.Vault
 	passwords *auth.Passwords
 	uses      *auth.Uses
@@ -98,7 +98,7 @@ type Commands struct {
 }
 
 // New returns the write side of a log.
-func New(log eventlog.Log, book *facts.Book, vault *vault.Vault, passwords *auth.Passwords, uses *auth.Uses, cfg Config) *Commands {
+func New(log eventlog.Log, book *eventcodec.Book, vault *vault.Vault, passwords *auth.Passwords, uses *auth.Uses, cfg Config) *Commands {
 	size := cmp.Or(cfg.CachedStreams, 4096)
 	c := &Commands{
 		log: log, book: book, vault: vault, passwords: passwords, uses: uses,

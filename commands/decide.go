@@ -15,7 +15,7 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/internal/vault"
 )
 
@@ -65,7 +65,7 @@ func (a *aggregate[S, E]) advance(ctx context.Context, c *Commands, s eventlog.S
 		if err != nil {
 			return loaded[S]{}, err
 		}
-		event, err := facts.Decode(ctx, c.book, a.codec, e)
+		event, err := eventcodec.Decode(ctx, c.book, a.codec, e)
 		if errors.Is(err, domain.ErrUnknownEvent) {
 			return loaded[S]{}, fmt.Errorf("%w: %w", ErrTooOld, err)
 		}
@@ -162,7 +162,7 @@ func (a *aggregate[S, E]) encode(ctx context.Context, c *Commands, s eventlog.St
 			at = own.OccurredAt()
 		}
 		var err error
-		if stored[i], err = facts.Encode(ctx, c.book, a.codec, s, act.event(s, i), e, act.meta, at); err != nil {
+		if stored[i], err = eventcodec.Encode(ctx, c.book, a.codec, s, act.event(s, i), e, act.meta, at); err != nil {
 			return nil, err
 		}
 	}
@@ -192,7 +192,7 @@ func (a *aggregate[S, E]) first(ctx context.Context, c *Commands, s eventlog.Str
 		default:
 			continue
 		}
-		event, err := facts.Decode(ctx, c.book, a.codec, e)
+		event, err := eventcodec.Decode(ctx, c.book, a.codec, e)
 		if err != nil {
 			return outcome[E]{}, err
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/internal/vault"
 )
 
@@ -164,7 +164,7 @@ func (c *Commands) PreviewErasure(ctx context.Context, p *Principal, category st
 			return ErasurePreview{}, err
 		}
 		preview.History++
-		fields, err := facts.SealedFields(e)
+		fields, err := eventcodec.SealedFields(e)
 		if err != nil {
 			return ErasurePreview{}, unreadable(e, err)
 		}

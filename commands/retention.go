@@ -18,7 +18,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
 // What a rule of retention takes of a person, besides a permission.
@@ -276,7 +276,7 @@ func tally[E any](ctx context.Context, c *Commands, count *retention.Count, code
 		if err != nil {
 			return err
 		}
-		event, err := facts.Decode(ctx, c.book, codec, e)
+		event, err := eventcodec.Decode(ctx, c.book, codec, e)
 		if err != nil {
 			return unreadable(e, err)
 		}

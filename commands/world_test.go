@@ -20,7 +20,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/eventlog/memory"
 	"github.com/annal-crm/annal/internal/auth"
-	"github.com/annal-crm/annal/internal/facts"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/internal/pgtest"
 	"github.com/annal-crm/annal/internal/vault"
 )
@@ -34,7 +34,7 @@ type world struct {
 	*testing.T
 	*commands.Commands
 	log    *log
-	book   *facts.Book
+	book   *eventcodec.Book
 	vault  *vault.Vault
 	uses   *auth.Uses
 	pool   *pgxpool.Pool
@@ -88,7 +88,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, log: &log{Log: memory.New()}, vault: v, book: facts.New(v), uses: auth.OpenUses(pool), pool: pool, now: &clock{}}
+	w := &world{T: t, log: &log{Log: memory.New()}, vault: v, book: eventcodec.New(v), uses: auth.OpenUses(pool), pool: pool, now: &clock{}}
 	t.Cleanup(func() {
 		if err := w.uses.Close(); err != nil {
 			t.Error(err)

@@ -13,8 +13,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 func (q query) Viewer(ctx context.Context) (*model.Viewer, error) {
@@ -43,7 +43,7 @@ func (r *resolver) ownAccount(p *commands.Principal) *model.Account {
 	}, r.teams(p))
 }
 
-func (r *resolver) oneAccount(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID) (*model.Account, error) {
+func (r *resolver) oneAccount(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Account, error) {
 	found, err := accounts.Get(ctx, r.DB, v, []uuid.UUID{id})
 	if row, ok := found[id]; ok && err == nil {
 		return accountObject(row, r.teams(p)), nil
@@ -75,7 +75,7 @@ func (r *resolver) people(p *commands.Principal) *model.Batch[model.Account] {
 	return model.NewBatch(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Account, error) {
 		v, err := viewer(p, organization.ViewAccounts)
 		if err != nil { // no right to look at accounts leaves their names
-			v = projections.Viewer{Organization: p.Organization, Account: p.Account, Personal: personal(p)}
+			v = engine.Viewer{Organization: p.Organization, Account: p.Account, Personal: personal(p)}
 		}
 		found, err := accounts.Named(ctx, r.DB, v, ids)
 		if err != nil {

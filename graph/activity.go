@@ -10,9 +10,9 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 func (q query) Activity(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.ActivityFilter, at *eventlog.Position) (*model.ActivityConnection, error) {
@@ -44,8 +44,8 @@ func (q query) Activity(ctx context.Context, first *int, after *string, last *in
 }
 
 // onlooker is how the principal may look at activity: everybody at that of what they may see.
-func onlooker(p *commands.Principal) (projections.Viewer, activity.Sight) {
-	v := projections.Viewer{
+func onlooker(p *commands.Principal) (engine.Viewer, activity.Sight) {
+	v := engine.Viewer{
 		Organization: p.Organization, Account: p.Account, Scope: p.Scope(organization.ViewActivity), Teams: p.Teams(), Personal: personal(p),
 	}
 	return v, activity.Sight{
@@ -63,7 +63,7 @@ func activityFilter(f *generated.ActivityFilter) (activity.Filter, error) {
 // knownTypes refuses what is no type of event: to find nothing would read as if nothing had happened.
 func knownTypes(types []string) error {
 	for _, name := range types {
-		if wrong := facts.Unknown(name); wrong != "" {
+		if wrong := eventcodec.Unknown(name); wrong != "" {
 			return invalid("filter.types", wrong)
 		}
 	}

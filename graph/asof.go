@@ -14,11 +14,11 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/opportunities"
 )
 
@@ -70,8 +70,8 @@ func (r *resolver) moment(ctx context.Context, of uuid.UUID, at eventlog.AsOf) (
 	case at.Position == 0:
 		return time.Now(), nil
 	}
-	newest, err := activity.Index(ctx, r.DB, projections.Viewer{Organization: of, Scope: organization.All}, activity.Sight{}, activity.Filter{},
-		projections.PageRequest{Last: 1, Before: activity.Cursor(at.Position + 1)})
+	newest, err := activity.Index(ctx, r.DB, engine.Viewer{Organization: of, Scope: organization.All}, activity.Sight{}, activity.Filter{},
+		engine.PageRequest{Last: 1, Before: activity.Cursor(at.Position + 1)})
 	if err != nil || len(newest.Rows) == 0 {
 		return time.Now(), err
 	}
@@ -79,7 +79,7 @@ func (r *resolver) moment(ctx context.Context, of uuid.UUID, at eventlog.AsOf) (
 }
 
 // listOf is the database of a list: as it is, or as it was, and then the instant that it is about.
-func (r *resolver) listOf(ctx context.Context, readModel string, v projections.Viewer, in *generated.AsOf) (projections.DB, time.Time, error) {
+func (r *resolver) listOf(ctx context.Context, readModel string, v engine.Viewer, in *generated.AsOf) (engine.DB, time.Time, error) {
 	if in == nil {
 		return r.DB, time.Now(), nil
 	}
@@ -102,11 +102,11 @@ func (r *resolver) listOf(ctx context.Context, readModel string, v projections.V
 }
 
 // history reads the events of a record as of a past.
-func (r *resolver) history(ctx context.Context, v projections.Viewer, category string, id uuid.UUID, at eventlog.AsOf) ([]*facts.Fact, error) {
+func (r *resolver) history(ctx context.Context, v engine.Viewer, category string, id uuid.UUID, at eventlog.AsOf) ([]*eventcodec.Fact, error) {
 	return r.past.Facts(ctx, eventlog.Stream{Organization: v.Organization, Category: category, ID: id}, at)
 }
 
-func (r *resolver) pastCustomer(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Customer, error) {
+func (r *resolver) pastCustomer(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Customer, error) {
 	at, err := r.asOf(ctx, "asOf", in)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (r *resolver) pastCustomer(ctx context.Context, p *commands.Principal, v pr
 	return customerObject(row.ShownTo(v), r.people(p)), nil
 }
 
-func (r *resolver) pastOpportunity(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Opportunity, error) {
+func (r *resolver) pastOpportunity(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Opportunity, error) {
 	at, err := r.asOf(ctx, "asOf", in)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (r *resolver) pastOpportunity(ctx context.Context, p *commands.Principal, v
 	return opportunityObject(row, r.people(p), r.clients(p)), nil
 }
 
-func (r *resolver) pastAccount(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Account, error) {
+func (r *resolver) pastAccount(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Account, error) {
 	at, err := r.asOf(ctx, "asOf", in)
 	if err != nil {
 		return nil, err
@@ -159,10 +159,10 @@ func (r *resolver) pastAccount(ctx context.Context, p *commands.Principal, v pro
 }
 
 // fold is a read model's fold of one record.
-type fold[R any] func(uuid.UUID, []*facts.Fact, func(*facts.Fact, R)) (R, bool, error)
+type fold[R any] func(uuid.UUID, []*eventcodec.Fact, func(*eventcodec.Fact, R)) (R, bool, error)
 
 // folded is a record as of a past.
-func folded[R any](ctx context.Context, r *resolver, v projections.Viewer, category string, id uuid.UUID, at eventlog.AsOf, fold fold[R]) (row R, there bool, err error) {
+func folded[R any](ctx context.Context, r *resolver, v engine.Viewer, category string, id uuid.UUID, at eventlog.AsOf, fold fold[R]) (row R, there bool, err error) {
 	history, err := r.history(ctx, v, category, id, at)
 	if err != nil {
 		return row, false, err

@@ -17,12 +17,12 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/past"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/history/asof"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/opportunities"
 )
 
@@ -35,8 +35,8 @@ type record struct {
 
 type explained struct {
 	version int // 0: it was not there
-	values  []past.Value
-	origins map[string]*facts.Fact
+	values  []asof.Value
+	origins map[string]*eventcodec.Fact
 }
 
 // oneRecord finds the record that exactly one of three arguments names.
@@ -62,12 +62,12 @@ func (r *resolver) oneRecord(ctx context.Context, customerID, accountID, opportu
 		return p, found, err
 	}
 	found, err := recordOf(r, p, organization.ViewOpportunity, opportunity.Category, *opportunityID, opportunities.Get, opportunities.Of,
-		func(o opportunities.Opportunity, _ projections.Viewer) opportunities.Opportunity { return o })
+		func(o opportunities.Opportunity, _ engine.Viewer) opportunities.Opportunity { return o })
 	return p, found, err
 }
 
 func recordOf[R any](r *resolver, p *commands.Principal, permission organization.Permission, category string, id uuid.UUID,
-	get func(context.Context, projections.DB, projections.Viewer, []uuid.UUID) (map[uuid.UUID]R, error), fold fold[R], shown func(R, projections.Viewer) R) (record, error) {
+	get func(context.Context, engine.DB, engine.Viewer, []uuid.UUID) (map[uuid.UUID]R, error), fold fold[R], shown func(R, engine.Viewer) R) (record, error) {
 	v, err := viewer(p, permission)
 	if p.Scope(organization.ViewActivity) == organization.All { // they see all that ever happened to it anyway
 		v, err = everything(p), nil
@@ -84,11 +84,11 @@ func recordOf[R any](r *resolver, p *commands.Principal, permission organization
 		if err != nil {
 			return explained{}, err
 		}
-		known, err := past.Explain(id, history, fold)
+		known, err := asof.Explain(id, history, fold)
 		if err != nil || !known.Exists {
 			return explained{}, unfoldable(err)
 		}
-		e := explained{version: int(history[len(history)-1].Version), values: past.Values(shown(known.Row, v)), origins: known.Origins}
+		e := explained{version: int(history[len(history)-1].Version), values: asof.Values(shown(known.Row, v)), origins: known.Origins}
 		for i := range e.values {
 			if e.values[i].Name == "stage" { // an enumeration: as the API writes it
 				e.values[i].JSON = bytes.ToUpper(e.values[i].JSON)
@@ -162,7 +162,7 @@ func (q query) Compare(ctx context.Context, customer, account, opportunity *uuid
 	if err != nil || was.version+is.version == 0 {
 		return nil, err
 	}
-	changed := make(map[string]*facts.Fact)
+	changed := make(map[string]*eventcodec.Fact)
 	var names []string
 	for _, name := range append(is.fields(), was.fields()...) {
 		if changed[name] != nil || bytes.Equal(was.value(name), is.value(name)) {
@@ -213,9 +213,9 @@ func (e explained) value(name string) json.RawMessage {
 }
 
 // told returns the events of facts as the principal may see them.
-func (r *resolver) told(ctx context.Context, p *commands.Principal, of map[string]*facts.Fact) (map[*facts.Fact]*model.Activity, error) {
-	told := make(map[*facts.Fact]*model.Activity)
-	var all []*facts.Fact
+func (r *resolver) told(ctx context.Context, p *commands.Principal, of map[string]*eventcodec.Fact) (map[*eventcodec.Fact]*model.Activity, error) {
+	told := make(map[*eventcodec.Fact]*model.Activity)
+	var all []*eventcodec.Fact
 	var stored []eventlog.Event
 	for _, f := range of {
 		if _, there := told[f]; !there {
@@ -254,7 +254,7 @@ func (q query) EffectiveRights(ctx context.Context, id uuid.UUID, asOf *generate
 	if err != nil {
 		return nil, err
 	}
-	events := make(map[string]*facts.Fact)
+	events := make(map[string]*eventcodec.Fact)
 	for _, one := range rights.Permissions {
 		for _, g := range one.By {
 			events["granted "+g.Role], events[string(one.Permission)+" "+g.Role] = g.Granted, g.Defined

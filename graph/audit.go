@@ -18,7 +18,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // The tree is over the log of all organizations; what is shown of it are hashes, and leaves of the caller's own organization.

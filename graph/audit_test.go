@@ -18,7 +18,7 @@ import (
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/graph"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/graph/generated"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // Reading the whole log takes longer than a request may: a verification runs in the background, one at a time in a process, and

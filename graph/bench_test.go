@@ -15,8 +15,8 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/graph"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 // BenchmarkCustomersPage is a page of 20 over GraphQL, signed in, beside its floor: the same token check and the same query by
@@ -50,9 +50,9 @@ func BenchmarkCustomersPage(b *testing.B) {
 			http.Error(rw, err.Error(), http.StatusUnauthorized)
 			return
 		}
-		page, err := customers.List(r.Context(), w.Pool, projections.Viewer{
+		page, err := customers.List(r.Context(), w.Pool, engine.Viewer{
 			Organization: p.Organization, Account: p.Account, Scope: p.Scope(organization.ViewCustomers), Teams: p.Teams(), Personal: true,
-		}, customers.Filter{}, projections.PageRequest{First: 20})
+		}, customers.Filter{}, engine.PageRequest{First: 20})
 		if err != nil {
 			http.Error(rw, err.Error(), http.StatusInternalServerError)
 			return

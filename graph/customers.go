@@ -10,8 +10,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 func (q query) Customer(ctx context.Context, id uuid.UUID, asOf *generated.AsOf, at *eventlog.Position) (*model.Customer, error) {
@@ -25,7 +25,7 @@ func (q query) Customer(ctx context.Context, id uuid.UUID, asOf *generated.AsOf,
 	return q.oneCustomer(ctx, p, v, id)
 }
 
-func (r *resolver) oneCustomer(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID) (*model.Customer, error) {
+func (r *resolver) oneCustomer(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Customer, error) {
 	found, err := customers.Get(ctx, r.DB, v, []uuid.UUID{id})
 	if row, ok := found[id]; ok && err == nil {
 		return customerObject(row, r.people(p)), nil

@@ -16,20 +16,20 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/catalogue"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 // asked is a report that somebody asks for.
 type asked struct {
-	catalogue.Asked
+	reports.Asked
 	part results.Part // of the log that it is folded from
 }
 
 // report finds a report by its name; no version: the newest. It is not for those that were retired.
 func (r *resolver) report(ctx context.Context, p *commands.Principal, name string, version *int) (asked, error) {
-	a, err := catalogue.Find(func() (reporting.State, error) { return r.Commands.Reports(ctx, p) }, name, version)
+	a, err := reports.Find(func() (reporting.State, error) { return r.Commands.Reports(ctx, p) }, name, version)
 	return asked{a, results.Part(a.Folded)}, err
 }
 
@@ -46,12 +46,12 @@ func (r *resolver) madeUnder(ctx context.Context, p *commands.Principal, s resul
 	if err != nil {
 		return asked{}, err
 	}
-	a, err := catalogue.Under(s.Report, s.Definition, d)
+	a, err := reports.Under(s.Report, s.Definition, d)
 	return asked{a, results.Part(a.Folded)}, err
 }
 
 // live is the database of a report as it is, or as of a past. One that takes a part of the log is folded for the question.
-func (r *resolver) live(ctx context.Context, a asked, v projections.Viewer, in *generated.AsOf) (projections.DB, time.Time, error) {
+func (r *resolver) live(ctx context.Context, a asked, v engine.Viewer, in *generated.AsOf) (engine.DB, time.Time, error) {
 	if a.part.IsZero() && (in == nil || in.HappenedBy == nil) {
 		return r.listOf(ctx, a.Model, v, in)
 	}
@@ -184,7 +184,7 @@ func (m mutation) DefineReport(ctx context.Context, in generated.DefineReportInp
 	}
 	if checked, err := reporting.Define(reporting.State{}, in.Name, d); err != nil {
 		return nil, err
-	} else if err := catalogue.Check(ctx, m.DB, in.Name, checked[0].(reporting.Defined).Definition); err != nil {
+	} else if err := reports.Check(ctx, m.DB, in.Name, checked[0].(reporting.Defined).Definition); err != nil {
 		return nil, err
 	}
 	done, _, err := m.Commands.DefineReport(ctx, p, commands.DefineReport{

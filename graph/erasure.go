@@ -14,8 +14,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 )
 
@@ -121,7 +121,7 @@ func (q query) ErasurePreview(ctx context.Context, customerID, accountID *uuid.U
 	}
 	object.ReadModels = append([]string{}, held...)
 	if category == account.Category {
-		v := projections.Viewer{Organization: p.Organization, Account: p.Account, Scope: organization.All}
+		v := engine.Viewer{Organization: p.Organization, Account: p.Account, Scope: organization.All}
 		all, err := activity.Count(ctx, q.DB, v, activity.Sight{}, activity.Filter{Account: id})
 		if err != nil {
 			return nil, err

@@ -27,15 +27,15 @@ import (
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/life"
-	"github.com/annal-crm/annal/internal/past"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/history/asof"
+	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/vault"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/catalogue"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 	readretention "github.com/annal-crm/annal/projections/retention"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/reports"
+	"github.com/annal-crm/annal/reports/results"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // Code says, in `extensions.code`, what kind of error a client has to do with.
@@ -131,15 +131,15 @@ var table = []struct {
 	{reporting.ErrUnknown, NotFound, "your organization has no such report"},
 	{reporting.ErrRetired, Conflict, "the report was retired: define it again to use it"},
 	{reporting.ErrFull, Conflict, "the organization has a hundred reports of its own: retire one first"},
-	{catalogue.ErrBuiltIn, Conflict, "a built-in report has this name: take another"},
+	{reports.ErrBuiltIn, Conflict, "a built-in report has this name: take another"},
 
-	{past.ErrTooMuch, TooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position"},
-	{past.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},
-	{life.ErrIndex, Unavailable, "the log does not hold an event as the read model of activity says: an administrator has to verify the log (annal audit verify) and fold activity anew"},
+	{asof.ErrTooMuch, TooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position"},
+	{asof.ErrBusy, RateLimited, "other lists of the past are being folded: try again in a moment"},
+	{timeline.ErrIndex, Unavailable, "the log does not hold an event as the read model of activity says: an administrator has to verify the log (annal audit verify) and fold activity anew"},
 	{where.ErrHidden, Invalid, "this asks for personal data, which are hidden from you"},
 	{readretention.ErrParked, Unavailable, "events of an opportunity could not be read and are parked: nobody knows who is due before an administrator has mended them"},
-	{projections.ErrNotParked, NotFound, "nothing is parked there"},
-	{projections.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
+	{engine.ErrNotParked, NotFound, "nothing is parked there"},
+	{engine.ErrBehind, Unavailable, "not folded up to that position yet: try again in a moment"},
 	{eventlog.ErrUnavailable, Unavailable, "the log cannot be reached: try again in a moment"},
 	{vault.ErrUnavailable, Unavailable, "the vault cannot be reached: try again in a moment"},
 	{context.DeadlineExceeded, Unavailable, "it took too long: try again, or ask for less"},
@@ -199,13 +199,13 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code Code, mes
 	}
 	for _, known := range table {
 		if errors.Is(cause, known.err) {
-			if known.err == commands.ErrUnreadable || known.err == life.ErrIndex { // somebody has to mend that
+			if known.err == commands.ErrUnreadable || known.err == timeline.ErrIndex { // somebody has to mend that
 				p.logger.ErrorContext(ctx, "an event cannot be read", "path", e.Path.String(), "error", cause)
 			}
 			return known.code, known.message, nil
 		}
 	}
-	if projections.Unreachable(cause) {
+	if engine.Unreachable(cause) {
 		p.logger.WarnContext(ctx, "the database cannot be reached", "path", e.Path.String(), "error", cause)
 		return Unavailable, "the database cannot be reached: try again in a moment", nil
 	}

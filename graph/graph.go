@@ -24,22 +24,22 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/life"
-	"github.com/annal-crm/annal/internal/past"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/internal/transparency"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/history/asof"
+	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/results"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // Dependencies are what the graph resolves from. All are required.
 type Dependencies struct {
 	Commands *commands.Commands
-	Engine   *projections.Engine
+	Engine   *engine.Engine
 	Log      eventlog.Log
 	Audit    *transparency.Tree // over the log
-	DB       projections.DB     // of the read models
-	Book     *facts.Book        // opens the personal fields of activity
+	DB       engine.DB          // of the read models
+	Book     *eventcodec.Book   // opens the personal fields of activity
 	Logger   *slog.Logger
 }
 
@@ -74,8 +74,8 @@ func New(d Dependencies, c Config) *Handler {
 	h.sockets.init = h.connect
 
 	resolver := &resolver{
-		Dependencies: d, config: c, lists: past.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
-		past: past.Reader{Log: d.Log, Book: d.Book}, lives: life.Pages{Log: d.Log, Book: d.Book, DB: d.DB, Engine: d.Engine},
+		Dependencies: d, config: c, lists: asof.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
+		past: asof.Reader{Log: d.Log, Book: d.Book}, lives: timeline.Pages{Log: d.Log, Book: d.Book, DB: d.DB, Engine: d.Engine},
 		kept: results.New(d.Engine, d.Log, d.DB, results.Config{}),
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})

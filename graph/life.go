@@ -12,9 +12,9 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/life"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first *int, after *string, in *generated.LifeFilter) (*model.ActivityConnection, error) {
@@ -52,7 +52,7 @@ func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first
 }
 
 // lifeOf reads whose life is asked for, and what of it.
-func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who activity.Filter, f life.Filter, err error) {
+func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who activity.Filter, f timeline.Filter, err error) {
 	if (accountID == nil) == (customerID == nil) {
 		return who, f, invalid("account", "or customer must be given, and not both")
 	}
@@ -63,9 +63,9 @@ func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who act
 	if err := knownTypes(in.Types); err != nil {
 		return who, f, err
 	}
-	f = life.Filter{Types: in.Types, From: value(in.From), To: value(in.To), Device: value(in.Device), Session: value(in.Session), Request: value(in.Request)}
+	f = timeline.Filter{Types: in.Types, From: value(in.From), To: value(in.To), Device: value(in.Device), Session: value(in.Session), Request: value(in.Request)}
 	if in.IP != nil {
-		if f.IP, err = life.ParseIP(*in.IP); err != nil {
+		if f.IP, err = timeline.ParseIP(*in.IP); err != nil {
 			return who, f, invalid("filter.ip", "is neither an address nor a network")
 		}
 	}
@@ -119,7 +119,7 @@ func (s subscription) Life(ctx context.Context, accountID, customerID *uuid.UUID
 type replay struct {
 	subscription
 	who     activity.Filter
-	filter  life.Filter
+	filter  timeline.Filter
 	cursor  string            // after the last event looked at
 	past    eventlog.Position // up to here it is paced
 	speed   float64           // 0: as fast as can be
@@ -140,7 +140,7 @@ func (r *replay) run(ctx context.Context) error {
 		}
 		v, sight := onlooker(p)
 		page, err := r.lives.Of(ctx, v, sight, r.who, r.filter, livePage, r.cursor)
-		if errors.Is(err, projections.ErrCursor) {
+		if errors.Is(err, engine.ErrCursor) {
 			err = invalid("after", "is not a cursor of this list")
 		}
 		if err != nil {

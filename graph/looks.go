@@ -15,11 +15,11 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/life"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 // looks remembers which lives are being read, so that a replay is one event on record and not one for each page.
@@ -42,7 +42,7 @@ func newLooks() *looks {
 // look puts on record that the principal reads a life, before anything of it is shown: always, or, of what goes on, if that is not
 // on record for this session within the hour. One's own is nobody's business. A life of nobody, or of somebody of whom the principal
 // may see nothing, is [commands.ErrNotFound], and not on record: nothing was read.
-func (r *resolver) look(ctx context.Context, p *commands.Principal, who activity.Filter, f life.Filter, goesOn bool) error {
+func (r *resolver) look(ctx context.Context, p *commands.Principal, who activity.Filter, f timeline.Filter, goesOn bool) error {
 	if who.Account == p.Account {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (r *resolver) lookAtActs(ctx context.Context, p *commands.Principal, f acti
 	if f.Account == uuid.Nil && f.Customer == uuid.Nil {
 		return nil
 	}
-	return r.look(ctx, p, f, life.Filter{Types: f.Types, From: f.From, To: f.To}, true)
+	return r.look(ctx, p, f, timeline.Filter{Types: f.Types, From: f.From, To: f.To}, true)
 }
 
 // inSight tells [commands.ErrNotFound] unless those whose life is asked for are there, and the principal may see them or anything
@@ -96,7 +96,7 @@ func (r *resolver) inSight(ctx context.Context, p *commands.Principal, who activ
 }
 
 func inSight[R any](ctx context.Context, r *resolver, p *commands.Principal, category string, id uuid.UUID, acts activity.Filter, permission organization.Permission,
-	get func(context.Context, projections.DB, projections.Viewer, []uuid.UUID) (map[uuid.UUID]R, error)) error {
+	get func(context.Context, engine.DB, engine.Viewer, []uuid.UUID) (map[uuid.UUID]R, error)) error {
 	v, sight := onlooker(p)
 	if v.Scope == organization.All { // the log knows, also what no read model has come to
 		for _, err := range r.Log.ReadStream(ctx, eventlog.Stream{Organization: p.Organization, Category: category, ID: id}, 0) {
@@ -104,7 +104,7 @@ func inSight[R any](ctx context.Context, r *resolver, p *commands.Principal, cat
 		}
 		return commands.ErrNotFound
 	}
-	some, err := activity.Index(ctx, r.DB, v, sight, acts, projections.PageRequest{First: 1})
+	some, err := activity.Index(ctx, r.DB, v, sight, acts, engine.PageRequest{First: 1})
 	if err != nil || len(some.Rows) > 0 {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/opportunities"
 )
 
@@ -27,7 +27,7 @@ func (q query) Opportunity(ctx context.Context, id uuid.UUID, asOf *generated.As
 	return q.oneOpportunity(ctx, p, v, id)
 }
 
-func (r *resolver) oneOpportunity(ctx context.Context, p *commands.Principal, v projections.Viewer, id uuid.UUID) (*model.Opportunity, error) {
+func (r *resolver) oneOpportunity(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Opportunity, error) {
 	found, err := opportunities.Get(ctx, r.DB, v, []uuid.UUID{id})
 	if row, ok := found[id]; ok && err == nil {
 		return opportunityObject(row, r.people(p), r.clients(p)), nil

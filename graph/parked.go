@@ -14,7 +14,7 @@ import (
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/internal/vault"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 // Parked events are for who may manage the organization, and each organization sees its own.
@@ -29,7 +29,7 @@ func (q query) ParkedEvents(ctx context.Context, readModel *string, position *ev
 		return nil, err
 	}
 	size := cmp.Or(request.First, defaultPage)
-	filter := projections.ParkedFilter{Model: value(readModel), Position: value(position), Limit: size + 1}
+	filter := engine.ParkedFilter{Model: value(readModel), Position: value(position), Limit: size + 1}
 	if filter.After, err = parkedAfter(request.After); err != nil {
 		return nil, invalid("after", "is not a cursor of this list")
 	}
@@ -37,14 +37,14 @@ func (q query) ParkedEvents(ctx context.Context, readModel *string, position *ev
 	if err != nil {
 		return nil, err
 	}
-	page := projections.Page[projections.Parked]{Rows: found[:min(len(found), size)], HasNext: len(found) > size, HasPrevious: after != nil}
+	page := engine.Page[engine.Parked]{Rows: found[:min(len(found), size)], HasNext: len(found) > size, HasPrevious: after != nil}
 	for _, e := range page.Rows {
 		page.Cursors = append(page.Cursors, parkedCursor(e))
 	}
-	return listed(page, nil, func(e projections.Parked) *model.ParkedEvent { return q.parkedObject(p, e) }, nil)
+	return listed(page, nil, func(e engine.Parked) *model.ParkedEvent { return q.parkedObject(p, e) }, nil)
 }
 
-func (r *resolver) parkedObject(p *commands.Principal, e projections.Parked) *model.ParkedEvent {
+func (r *resolver) parkedObject(p *commands.Principal, e engine.Parked) *model.ParkedEvent {
 	return &model.ParkedEvent{
 		ReadModel: e.Model, Position: e.Position, EventID: e.Event, Type: e.Type,
 		Category: e.Stream.Category, StreamID: e.Stream.ID, StreamVersion: int(e.StreamVersion),
@@ -55,25 +55,25 @@ func (r *resolver) parkedObject(p *commands.Principal, e projections.Parked) *mo
 
 // A cursor is the place of an event in the list: its read model and position.
 
-func parkedCursor(e projections.Parked) string {
+func parkedCursor(e engine.Parked) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(e.Model + " " + e.Position.String()))
 }
 
-func parkedAfter(cursor string) (projections.Cursor, error) {
+func parkedAfter(cursor string) (engine.Cursor, error) {
 	if cursor == "" {
-		return projections.Cursor{}, nil
+		return engine.Cursor{}, nil
 	}
 	place, err := base64.RawURLEncoding.DecodeString(cursor)
 	readModel, at, found := strings.Cut(string(place), " ")
 	position, malformed := eventlog.ParsePosition(at)
 	if err != nil || malformed != nil || !found {
-		return projections.Cursor{}, projections.ErrCursor
+		return engine.Cursor{}, engine.ErrCursor
 	}
-	return projections.Cursor{Model: readModel, Position: position}, nil
+	return engine.Cursor{Model: readModel, Position: position}, nil
 }
 
 // parked lists the parked events that the principal may judge.
-func (r *resolver) parked(ctx context.Context, p *commands.Principal, f projections.ParkedFilter) ([]projections.Parked, error) {
+func (r *resolver) parked(ctx context.Context, p *commands.Principal, f engine.ParkedFilter) ([]engine.Parked, error) {
 	if p.Scope(organization.Manage) == organization.None {
 		return nil, commands.ErrForbidden
 	}
@@ -82,22 +82,22 @@ func (r *resolver) parked(ctx context.Context, p *commands.Principal, f projecti
 }
 
 // parkedAt returns the one at a position.
-func (r *resolver) parkedAt(ctx context.Context, p *commands.Principal, readModel string, at eventlog.Position) (projections.Parked, error) {
+func (r *resolver) parkedAt(ctx context.Context, p *commands.Principal, readModel string, at eventlog.Position) (engine.Parked, error) {
 	if readModel == "" || at == 0 { // which would mean any
-		return projections.Parked{}, projections.ErrNotParked
+		return engine.Parked{}, engine.ErrNotParked
 	}
-	found, err := r.parked(ctx, p, projections.ParkedFilter{Model: readModel, Position: at, Limit: 1})
+	found, err := r.parked(ctx, p, engine.ParkedFilter{Model: readModel, Position: at, Limit: 1})
 	if err == nil && len(found) == 0 {
-		err = projections.ErrNotParked
+		err = engine.ErrNotParked
 	}
 	if err != nil {
-		return projections.Parked{}, err
+		return engine.Parked{}, err
 	}
 	return found[0], nil
 }
 
 // data reads a parked event, from the log, as the principal may see it. What cannot be opened is null: then the error says why.
-func (r *resolver) data(ctx context.Context, p *commands.Principal, parked projections.Parked) (json.RawMessage, error) {
+func (r *resolver) data(ctx context.Context, p *commands.Principal, parked engine.Parked) (json.RawMessage, error) {
 	for e, err := range r.Log.ReadStream(ctx, parked.Stream, parked.StreamVersion-1) {
 		if err != nil {
 			return nil, err
@@ -162,7 +162,7 @@ func (m mutation) SkipParked(ctx context.Context, in generated.SkipParkedInput) 
 		return nil, err
 	}
 	done, err := m.Engine.SkipParked(ctx, in.ReadModel, in.Position)
-	if err != nil && !errors.Is(err, projections.ErrNotParked) { // not parked any more: the command was sent again
+	if err != nil && !errors.Is(err, engine.ErrNotParked) { // not parked any more: the command was sent again
 		return nil, &notShown{recorded.Receipt, err}
 	}
 	m.Logger.InfoContext(ctx, "parked event skipped", "model", in.ReadModel, "position", in.Position, "account", p.Account, "folded", done.Folded, "left", done.Left)

@@ -9,11 +9,11 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/life"
-	"github.com/annal-crm/annal/internal/past"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/history/asof"
+	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 // resolver resolves the roots of the schema; the fields below them are methods of package model.
@@ -21,9 +21,9 @@ type resolver struct {
 	Dependencies
 	config Config
 	errors presenter
-	past   past.Reader
-	lists  *past.Shelf
-	lives  life.Pages
+	past   asof.Reader
+	lists  *asof.Shelf
+	lives  timeline.Pages
 	kept   *results.Results
 	looks  *looks
 
@@ -46,10 +46,10 @@ func (r *resolver) Subscription() generated.SubscriptionResolver { return subscr
 type query struct{ *resolver }
 
 // read begins a query: who asks, with which scope of a permission, and not before the read models have come to a position.
-func (r *resolver) read(ctx context.Context, permission organization.Permission, at *eventlog.Position, models ...string) (*commands.Principal, projections.Viewer, error) {
+func (r *resolver) read(ctx context.Context, permission organization.Permission, at *eventlog.Position, models ...string) (*commands.Principal, engine.Viewer, error) {
 	p, err := callerOf(ctx).who(ctx)
 	if err != nil {
-		return nil, projections.Viewer{}, err
+		return nil, engine.Viewer{}, err
 	}
 	v, err := viewer(p, permission)
 	if err != nil {
@@ -62,21 +62,21 @@ func (r *resolver) read(ctx context.Context, permission organization.Permission,
 }
 
 // paging reads the arguments that every connection has.
-func paging(first *int, after *string, last *int, before *string) (projections.PageRequest, error) {
+func paging(first *int, after *string, last *int, before *string) (engine.PageRequest, error) {
 	if first != nil && last != nil {
-		return projections.PageRequest{}, invalid("last", "cannot be given together with first")
+		return engine.PageRequest{}, invalid("last", "cannot be given together with first")
 	}
 	for name, n := range map[string]*int{"first": first, "last": last} {
 		if n != nil && (*n < 1 || *n > maxPageSize) {
-			return projections.PageRequest{}, invalid(name, "must be 1 to 200")
+			return engine.PageRequest{}, invalid(name, "must be 1 to 200")
 		}
 	}
-	return projections.PageRequest{First: value(first), Last: value(last), After: value(after), Before: value(before)}, nil
+	return engine.PageRequest{First: value(first), Last: value(last), After: value(after), Before: value(before)}, nil
 }
 
 // listed makes the answer of a page.
-func listed[R, T any](page projections.Page[R], err error, object func(R) *T, count func(context.Context) (int, error)) (*model.Connection[T], error) {
-	if errors.Is(err, projections.ErrCursor) {
+func listed[R, T any](page engine.Page[R], err error, object func(R) *T, count func(context.Context) (int, error)) (*model.Connection[T], error) {
+	if errors.Is(err, engine.ErrCursor) {
 		return nil, invalid("after", "is not a cursor of this list, or `before` is not")
 	}
 	if errors.Is(err, where.ErrHidden) {

@@ -17,10 +17,10 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
-	"github.com/annal-crm/annal/projections/catalogue"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 func (q query) Reports(ctx context.Context) (all []*model.ReportDefinition, err error) {
@@ -28,7 +28,7 @@ func (q query) Reports(ctx context.Context) (all []*model.ReportDefinition, err 
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range catalogue.Reports {
+	for _, r := range reports.Reports {
 		all = append(all, reportObject(r))
 	}
 	own, err := q.Commands.Reports(ctx, p)
@@ -79,7 +79,7 @@ func (q query) Report(ctx context.Context, name string, definition *int, groupBy
 		return nil, err
 	}
 	var r asked
-	var db projections.DB
+	var db engine.DB
 	of := pastWords(in)
 	if result == nil {
 		if r, err = q.report(ctx, p, name, definition); err != nil {
@@ -218,13 +218,13 @@ func (b *behind) page(ctx context.Context, first *int, after *string) (*model.Ac
 	positions = positions[:min(len(positions), size)]
 	v, sight := onlooker(b.principal)
 	f, people := activity.Filter{Positions: positions}, b.people(b.principal)
-	var page projections.Page[activity.Activity]
+	var page engine.Page[activity.Activity]
 	if len(positions) > 0 {
 		last := positions[len(positions)-1]
 		if err := b.Engine.Wait(ctx, last, activity.Model.Name); err != nil {
 			return nil, err
 		}
-		if page, err = activity.List(ctx, b.DB, b.Book, v, sight, f, projections.PageRequest{First: size}); err != nil {
+		if page, err = activity.List(ctx, b.DB, b.Book, v, sight, f, engine.PageRequest{First: size}); err != nil {
 			return nil, err
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 // lookedInto is the event of a look at people's acts by way of a report; of names what it was folded from.

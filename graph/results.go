@@ -17,9 +17,9 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 const resultPace = 250 * time.Millisecond // between two looks of a subscription; who folds says how far it is every 500 ms
@@ -96,7 +96,7 @@ func (q query) ReportResult(ctx context.Context, id uuid.UUID) (*model.ReportRes
 }
 
 // resultOf is the database of a result of a read model, and the instant that it is about; argument names it.
-func (r *resolver) resultOf(ctx context.Context, readModel, argument string, v projections.Viewer, id uuid.UUID) (projections.DB, time.Time, error) {
+func (r *resolver) resultOf(ctx context.Context, readModel, argument string, v engine.Viewer, id uuid.UUID) (engine.DB, time.Time, error) {
 	if v.Scope != organization.All {
 		return nil, time.Time{}, commands.ErrForbidden
 	}
@@ -176,7 +176,7 @@ func takesSome(f *generated.LogFilter) error {
 	bad := domain.Invalid{}
 	for field, names := range map[string][]string{"filter.types": f.Types, "filter.without": f.Without} {
 		for _, name := range names {
-			if unknown := facts.Unknown(name); unknown != "" {
+			if unknown := eventcodec.Unknown(name); unknown != "" {
 				bad[field] = unknown
 			}
 		}

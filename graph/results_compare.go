@@ -18,9 +18,9 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 const comparedGroups = 10_000 // of each side: all of them are held at once
@@ -30,7 +30,7 @@ var errManyGroups = errors.New("graph: too many groups to compare")
 // side is a result, or the live rows, in a comparison.
 type side struct {
 	report asked
-	db     projections.DB
+	db     engine.DB
 	now    time.Time                  // that it speaks of
 	takes  func(*eventlog.Event) bool // what it was folded from
 	table  *report.Table
@@ -39,7 +39,7 @@ type side struct {
 // comparison is of two sides, each by its own version of a report.
 type comparison struct {
 	query
-	viewer projections.Viewer
+	viewer engine.Viewer
 	ask    report.Query
 	sides  [2]side
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 // What is explained is explained whole: a group with more behind it is refused.
@@ -163,7 +163,7 @@ func (c *comparison) stored(ctx context.Context, f activity.Filter, of int, each
 		return nil
 	}
 	all := report.Everything(c.viewer.Organization)
-	for request := (projections.PageRequest{First: 10_000}); ; {
+	for request := (engine.PageRequest{First: 10_000}); ; {
 		page, err := activity.Index(ctx, c.DB, all, activity.Sight{}, f, request)
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/graph"
-	"github.com/annal-crm/annal/internal/results"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 const (

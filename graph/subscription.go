@@ -11,8 +11,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 // subscription resolves the fields of Subscription.
@@ -106,7 +106,7 @@ func (f *follower) wait(ctx context.Context, to eventlog.Position) (folded bool,
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return false, nil
-	case errors.Is(err, projections.ErrBehind): // stopped, maybe for long
+	case errors.Is(err, engine.ErrBehind): // stopped, maybe for long
 		<-ctx.Done()
 		return false, nil
 	}
@@ -116,7 +116,7 @@ func (f *follower) wait(ctx context.Context, to eventlog.Position) (folded bool,
 // deliver sends what is there after the cursor, until a time. all is false if there is more.
 func (f *follower) deliver(ctx context.Context, p *commands.Principal, until time.Time) (all bool, err error) {
 	v, sight := onlooker(p)
-	page, err := activity.List(ctx, f.DB, f.Book, v, sight, f.filter, projections.PageRequest{First: livePage, After: f.cursor})
+	page, err := activity.List(ctx, f.DB, f.Book, v, sight, f.filter, engine.PageRequest{First: livePage, After: f.cursor})
 	if err != nil {
 		return false, err
 	}

@@ -19,13 +19,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/graph"
-	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/pgtest"
-	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/transparency"
 )
 
 const password = "correct horse battery staple 42"
@@ -34,7 +34,7 @@ const password = "correct horse battery staple 42"
 type world struct {
 	checkpointKey string
 	testing.TB
-	*instance.Instance
+	*app.Instance
 	server     *httptest.Server
 	handler    *graph.Handler
 	statements *statements
@@ -74,10 +74,10 @@ func (l *logs) String() string {
 func newWorld(t testing.TB, config graph.Config) *world {
 	t.Helper()
 	ahead, key := new(atomic.Int64), transparency.NewKey()
-	i, err := instance.Open(t.Context(), instance.Config{
+	i, err := app.Open(t.Context(), app.Config{
 		DatabaseURL: pgtest.URL(t), MasterKey: vault.NewMasterKey(), CheckpointKey: key,
 		Commands:    commands.Config{LoginFloor: -1, Clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }},
-		Projections: projections.Config{WaitLimit: time.Second},
+		Projections: engine.Config{WaitLimit: time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)

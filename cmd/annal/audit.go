@@ -13,7 +13,7 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 type auditCmd struct {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
@@ -27,8 +28,7 @@ import (
 	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 type auditBundleCmd struct {
@@ -109,7 +109,7 @@ var categories = []string{account.Category, audit.Category, customer.Category, e
 	reservation.Category, retention.Category, source.Category}
 
 // organization is that of the stream.
-func (c auditBundleCmd) organization(ctx context.Context, i *instance.Instance) (uuid.UUID, error) {
+func (c auditBundleCmd) organization(ctx context.Context, i *app.Instance) (uuid.UUID, error) {
 	if id, err := uuid.Parse(c.Organization); err == nil {
 		return id, nil
 	}

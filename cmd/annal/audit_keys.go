@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 type auditKeysCmd struct {
@@ -70,7 +70,7 @@ func (c auditKeysCmd) Run(ctx context.Context) error {
 }
 
 // replace prints the statement and then the first checkpoint, and says on standard error what is to be done with them.
-func (c auditKeysCmd) replace(ctx context.Context, i *instance.Instance) error {
+func (c auditKeysCmd) replace(ctx context.Context, i *app.Instance) error {
 	var old transparency.KeySource
 	if c.OldKey != "" {
 		old.File = c.OldKey

@@ -9,22 +9,22 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/internal/instance"
 )
 
 // openEvidence opens what proving needs: where there is no master key, the log and its tree alone.
-func (p place) openEvidence(ctx context.Context) (*instance.Instance, error) {
+func (p place) openEvidence(ctx context.Context) (*app.Instance, error) {
 	config := p.config()
 	config.Existing, config.Evidence = true, true
-	return instance.Open(ctx, config)
+	return app.Open(ctx, config)
 }
 
 // checked puts on record, as the program's own act, that somebody at the command line checks the log of an organization: in the
 // first one's if none is meant. Proofs, bundles and judgements are on record before they are shown, or they are not shown. Where
 // only the log and its tree are open there is nothing to put it on record with: that is said.
-func checked(ctx context.Context, i *instance.Instance, organization uuid.UUID, kind audit.Kind, of string) error {
+func checked(ctx context.Context, i *app.Instance, organization uuid.UUID, kind audit.Kind, of string) error {
 	if i.Evidence() {
 		fmt.Fprintln(os.Stderr, "read without the master key: that this was asked is not put on record")
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/internal/whatif"
+	"github.com/annal-crm/annal/history/whatif"
 )
 
 type auditWhatIfCmd struct {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/annal-crm/annal/internal/transparency"
+	"github.com/annal-crm/annal/transparency"
 )
 
 type auditWitnessCmd struct {

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/annal-crm/annal/internal/pgtest"
-	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // A backup from before an erasure is restored, as docs/audit.md says it is met: by itself where there is a data directory, by the

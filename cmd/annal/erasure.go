@@ -15,7 +15,7 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 )
 
@@ -44,7 +44,7 @@ func (c erasureListCmd) Run(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REQUEST\tSTATUS\tKIND\tSUBJECT\tASKED\tREASON")
 	for after := ""; ; {
-		page, err := erasures.List(ctx, i.Pool, program.Organization, erasures.Filter{}, projections.PageRequest{First: 100, After: after})
+		page, err := erasures.List(ctx, i.Pool, program.Organization, erasures.Filter{}, engine.PageRequest{First: 100, After: after})
 		if err != nil {
 			return err
 		}

@@ -9,12 +9,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/export"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/transfer/export"
 )
 
 type exportCmd struct {
@@ -51,7 +51,7 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("--to %s: must be greater than --after %s: nothing is between them", options.To, options.After)
 	}
 	for _, name := range c.Type {
-		if unknown := facts.Unknown(name); unknown != "" {
+		if unknown := eventcodec.Unknown(name); unknown != "" {
 			return fmt.Errorf("--type: %s", unknown)
 		}
 	}
@@ -98,7 +98,7 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 }
 
 // onRecord puts on record what is written, before it is: up to the end of the log as it is now, if nothing else was said.
-func (c exportEventsCmd) onRecord(ctx context.Context, i *instance.Instance, head eventlog.Position, o *export.Options) error {
+func (c exportEventsCmd) onRecord(ctx context.Context, i *app.Instance, head eventlog.Position, o *export.Options) error {
 	if o.To == 0 {
 		o.To = head
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/internal/importer"
+	"github.com/annal-crm/annal/transfer/importer"
 )
 
 type importCmd struct {

@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/annal-crm/annal/domain"
-	"github.com/annal-crm/annal/internal/authlog"
+	"github.com/annal-crm/annal/transfer/sshlog"
 )
 
 type importAuthLogCmd struct {
@@ -33,7 +33,7 @@ func (c importAuthLogCmd) Run(ctx context.Context) error {
 	}
 	defer i.Close()
 	bar := newProgress("importing")
-	sum, err := authlog.Run(ctx, i.Commands, c.Organization, file, c.Year, func(done, total int) { bar.at("importing", float64(done)/float64(total)) })
+	sum, err := sshlog.Run(ctx, i.Commands, c.Organization, file, c.Year, func(done, total int) { bar.at("importing", float64(done)/float64(total)) })
 	bar.finish()
 	if _, bad := errors.AsType[domain.Invalid](err); err != nil && !bad {
 		return fmt.Errorf("%s: %w", c.File, err)

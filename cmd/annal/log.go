@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/history/timeline"
 )
 
 type logCmd struct {
@@ -32,7 +32,7 @@ func (c logStatsCmd) Run(ctx context.Context) error {
 	var events, streams, size int
 	var first, last string
 	types := make(map[string]int)
-	for e, err := range life.Events(ctx, i.Log) {
+	for e, err := range timeline.Events(ctx, i.Log) {
 		if err != nil {
 			return err
 		}

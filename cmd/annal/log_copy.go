@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/eventlog/eventstoredb"
 	"github.com/annal-crm/annal/eventlog/postgres"
-	"github.com/annal-crm/annal/internal/instance"
 	"github.com/annal-crm/annal/internal/logcopy"
 )
 
@@ -78,7 +78,7 @@ func (c logCopyCmd) target(ctx context.Context) (log eventlog.Importer, end func
 	}
 	owner, err := pgx.Connect(ctx, c.To)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--to: no Postgres at %s: %w", instance.Redacted(c.To), err)
+		return nil, nil, fmt.Errorf("--to: no Postgres at %s: %w", app.Redacted(c.To), err)
 	}
 	err = postgres.Migrate(ctx, owner)
 	owner.Close(context.WithoutCancel(ctx))
@@ -98,7 +98,7 @@ func (c logCopyCmd) target(ctx context.Context) (log eventlog.Importer, end func
 }
 
 // sayWhatNext says what to change in the configuration.
-func (c logCopyCmd) sayWhatNext(ctx context.Context, i *instance.Instance, target eventlog.Log) error {
+func (c logCopyCmd) sayWhatNext(ctx context.Context, i *app.Instance, target eventlog.Log) error {
 	identity, err := target.Identity(ctx)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (c logCopyCmd) sayWhatNext(ctx context.Context, i *instance.Instance, targe
 	if err := i.Pool.QueryRow(ctx, "select identity from eventlog.head").Scan(&here); err != nil {
 		return err
 	}
-	to := instance.Redacted(c.To)
+	to := app.Redacted(c.To)
 	fmt.Println("\nTo use the copy, stop every Annal and run this command a last time; then")
 	switch {
 	case strings.HasPrefix(c.To, "esdb"), strings.HasPrefix(c.To, "kurrentdb"):

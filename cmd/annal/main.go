@@ -18,7 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/app"
 )
 
 type cli struct {
@@ -37,8 +37,6 @@ type cli struct {
 	SQL         sqlCmd         `cmd:"" name:"sql" help:"Who may read the views for SQL and BI tools."`
 	Log         logCmd         `cmd:"" help:"Look at the log."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
-	Bench       benchCmd       `cmd:"" help:"Measure this machine: each figure beside its floor."`
-	BenchPart   benchPartCmd   `cmd:"" name:"bench-part" hidden:"" help:"What annal bench starts, for measurements of several processes."`
 	Health      healthCmd      `cmd:"" help:"Ask a running Annal whether it is ready; for health checks where there is no curl."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	Reference   referenceCmd   `cmd:"" hidden:"" help:"Write the reference of the configuration."`
@@ -55,20 +53,20 @@ type place struct {
 	LogFormat     string `help:"How to log: ${enum}." enum:"text,json" default:"text" env:"ANNAL_LOG_FORMAT"`
 }
 
-func (p place) config() instance.Config {
-	return instance.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, EventStoreURL: p.EventStore, MasterKey: p.MasterKey, CheckpointKey: p.CheckpointKey}
+func (p place) config() app.Config {
+	return app.Config{DataDir: p.DataDir, DatabaseURL: p.DatabaseURL, EventStoreURL: p.EventStore, MasterKey: p.MasterKey, CheckpointKey: p.CheckpointKey}
 }
 
 // open opens what is there.
-func (p place) open(ctx context.Context) (*instance.Instance, error) {
+func (p place) open(ctx context.Context) (*app.Instance, error) {
 	config := p.config()
 	config.Existing = true
-	return instance.Open(ctx, config)
+	return app.Open(ctx, config)
 }
 
 // begin opens what is there, or makes it.
-func (p place) begin(ctx context.Context) (*instance.Instance, error) {
-	return instance.Open(ctx, p.config())
+func (p place) begin(ctx context.Context) (*app.Instance, error) {
+	return app.Open(ctx, p.config())
 }
 
 // AfterApply sets up logging before a subcommand runs.

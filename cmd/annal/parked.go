@@ -14,10 +14,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 type parkedCmd struct {
@@ -71,7 +71,7 @@ type parkedLine struct {
 	Data          json.RawMessage `json:"data,omitempty"`
 }
 
-func lineOf(p projections.Parked, data json.RawMessage) parkedLine {
+func lineOf(p engine.Parked, data json.RawMessage) parkedLine {
 	return parkedLine{
 		p.Model, p.Position.String(), p.Event, p.Type, p.Stream.Organization, p.Stream.Category, p.Stream.ID, int(p.StreamVersion),
 		p.Error, p.At.UTC(), p.Waiting, data,
@@ -85,9 +85,9 @@ func (c parkedListCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer i.Close()
-	var all []projections.Parked
-	for after := (projections.Cursor{}); ; {
-		page, err := i.Engine.Parked(ctx, projections.ParkedFilter{After: after})
+	var all []engine.Parked
+	for after := (engine.Cursor{}); ; {
+		page, err := i.Engine.Parked(ctx, engine.ParkedFilter{After: after})
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (c parkedListCmd) Run(ctx context.Context) error {
 			break
 		}
 		last := page[len(page)-1]
-		all, after = append(all, page...), projections.Cursor{Model: last.Model, Position: last.Position}
+		all, after = append(all, page...), engine.Cursor{Model: last.Model, Position: last.Position}
 	}
 	if c.JSON {
 		out := json.NewEncoder(os.Stdout)
@@ -121,17 +121,17 @@ func (c parkedListCmd) Run(ctx context.Context) error {
 func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 
 // find returns the parked event of a place.
-func (c oneParked) find(ctx context.Context, i *instance.Instance) (projections.Parked, error) {
-	nothing := fmt.Errorf("%w: read model %s, position %s; annal parked list says what is parked", projections.ErrNotParked, c.ReadModel, c.Position)
+func (c oneParked) find(ctx context.Context, i *app.Instance) (engine.Parked, error) {
+	nothing := fmt.Errorf("%w: read model %s, position %s; annal parked list says what is parked", engine.ErrNotParked, c.ReadModel, c.Position)
 	if c.Position == 0 { // which would mean any
-		return projections.Parked{}, nothing
+		return engine.Parked{}, nothing
 	}
-	found, err := i.Engine.Parked(ctx, projections.ParkedFilter{Model: c.ReadModel, Position: c.Position, Limit: 1})
+	found, err := i.Engine.Parked(ctx, engine.ParkedFilter{Model: c.ReadModel, Position: c.Position, Limit: 1})
 	if err == nil && len(found) == 0 {
 		err = nothing
 	}
 	if err != nil {
-		return projections.Parked{}, err
+		return engine.Parked{}, err
 	}
 	return found[0], nil
 }
@@ -173,7 +173,7 @@ func (c parkedShowCmd) Run(ctx context.Context) error {
 	return w.Flush()
 }
 
-func readParked(ctx context.Context, i *instance.Instance, p projections.Parked) (json.RawMessage, error) {
+func readParked(ctx context.Context, i *app.Instance, p engine.Parked) (json.RawMessage, error) {
 	for e, err := range i.Log.ReadStream(ctx, p.Stream, p.StreamVersion-1) {
 		if err != nil {
 			return nil, err

@@ -13,8 +13,8 @@ import (
 
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
 type replayCmd struct {
@@ -34,15 +34,15 @@ type replayCmd struct {
 	Token   string    `help:"Of a session there, as logIn returns it; best given by the environment." env:"ANNAL_TOKEN" placeholder:"TOKEN"`
 }
 
-func (c replayCmd) filter() (f life.Filter, err error) {
+func (c replayCmd) filter() (f timeline.Filter, err error) {
 	for _, name := range c.Type {
-		if wrong := facts.Unknown(name); wrong != "" {
+		if wrong := eventcodec.Unknown(name); wrong != "" {
 			return f, fmt.Errorf("--type: %s", wrong)
 		}
 	}
-	f = life.Filter{Types: c.Type, From: c.From, To: c.To, Device: c.Device, Session: c.Session, Request: c.Request}
+	f = timeline.Filter{Types: c.Type, From: c.From, To: c.To, Device: c.Device, Session: c.Session, Request: c.Request}
 	if c.IP != "" {
-		f.IP, err = life.ParseIP(c.IP)
+		f.IP, err = timeline.ParseIP(c.IP)
 	}
 	return f, err
 }
@@ -62,7 +62,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 			return err
 		}
 		defer i.Close()
-		reader := life.Reader{Log: i.Log, Book: i.Book}
+		reader := timeline.Reader{Log: i.Log, Book: i.Book}
 		of, logins, err := reader.Find(ctx, c.Kind, c.Who)
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func counted(lines iter.Seq2[line, error], n *int) iter.Seq2[line, error] {
 }
 
 // local reads the whole log.
-func local(ctx context.Context, reader life.Reader, category string, id uuid.UUID, filter life.Filter, logins map[uuid.UUID]string) iter.Seq2[line, error] {
+func local(ctx context.Context, reader timeline.Reader, category string, id uuid.UUID, filter timeline.Filter, logins map[uuid.UUID]string) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
 		for f, err := range reader.Of(ctx, category, id) {
 			if err != nil {
@@ -129,7 +129,7 @@ func local(ctx context.Context, reader life.Reader, category string, id uuid.UUI
 	}
 }
 
-func told(f *facts.Fact, logins map[uuid.UUID]string) (line, error) {
+func told(f *eventcodec.Fact, logins map[uuid.UUID]string) (line, error) {
 	view, err := f.Display()
 	if err != nil {
 		return line{}, err

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/history/timeline"
 )
 
 const remoteLife = `query Life($account: ID, $customer: ID, $after: String, $filter: LifeFilter) {
@@ -102,11 +102,11 @@ func (c replayCmd) remoteID(ctx context.Context) (uuid.UUID, error) {
 	}
 	switch len(found) {
 	case 0:
-		return uuid.Nil, fmt.Errorf("%w: %s %q, or not for you", life.ErrUnknown, c.Kind, c.Who)
+		return uuid.Nil, fmt.Errorf("%w: %s %q, or not for you", timeline.ErrUnknown, c.Kind, c.Who)
 	case 1:
 		return found[0].ID, nil
 	}
-	return uuid.Nil, fmt.Errorf("%w: %q; give the id", life.ErrAmbiguous, c.Who)
+	return uuid.Nil, fmt.Errorf("%w: %q; give the id", timeline.ErrAmbiguous, c.Who)
 }
 
 // ask sends one GraphQL request.

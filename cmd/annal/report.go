@@ -17,22 +17,22 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/internal/life"
-	"github.com/annal-crm/annal/internal/results"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/accounts"
-	"github.com/annal-crm/annal/projections/catalogue"
 	"github.com/annal-crm/annal/projections/customers"
-	"github.com/annal-crm/annal/projections/report"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
+	"github.com/annal-crm/annal/reports"
+	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 type reportCmd struct {
@@ -87,7 +87,7 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := catalogue.Find(func() (reporting.State, error) { return ownReports(ctx, i, of) }, c.Name, c.Definition)
+	r, err := reports.Find(func() (reporting.State, error) { return ownReports(ctx, i, of) }, c.Name, c.Definition)
 	if errors.Is(err, reporting.ErrRetired) {
 		err = fmt.Errorf("the report %s was retired", c.Name)
 	}
@@ -152,7 +152,7 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 }
 
 // onRecord puts on record that people's acts are looked at, before anything of them is shown; numbers alone are not.
-func (c reportCmd) onRecord(ctx context.Context, i *instance.Instance, of uuid.UUID, r catalogue.Asked, q report.Query, personal []string, behind int) error {
+func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, personal []string, behind int) error {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	if c.Position != "" {
 		at.Position, _ = eventlog.ParsePosition(c.Position) // judged before
@@ -174,7 +174,7 @@ func (c reportCmd) onRecord(ctx context.Context, i *instance.Instance, of uuid.U
 }
 
 // ownReports are the reports of an organization's own.
-func ownReports(ctx context.Context, i *instance.Instance, of uuid.UUID) (reporting.State, error) {
+func ownReports(ctx context.Context, i *app.Instance, of uuid.UUID) (reporting.State, error) {
 	program, err := i.Commands.System(ctx, of)
 	if err != nil {
 		return reporting.State{}, err
@@ -183,7 +183,7 @@ func ownReports(ctx context.Context, i *instance.Instance, of uuid.UUID) (report
 }
 
 // database is where the report is asked, and q's now is set to what it speaks of.
-func (c reportCmd) database(ctx context.Context, i *instance.Instance, r catalogue.Asked, of uuid.UUID, q *report.Query) (projections.DB, func() error, error) {
+func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Asked, of uuid.UUID, q *report.Query) (engine.DB, func() error, error) {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	head, err := i.Log.Head(ctx)
 	if err != nil {
@@ -231,8 +231,8 @@ func (c reportCmd) database(ctx context.Context, i *instance.Instance, r catalog
 	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
 	recorded, happened := results.Past(at)
 	part := results.Part(r.Folded)
-	result, err := i.Engine.FoldResult(ctx, r.Model, name, projections.ResultOptions{
-		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
+	result, err := i.Engine.FoldResult(ctx, r.Model, name, engine.ResultOptions{
+		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {
@@ -245,7 +245,7 @@ func (c reportCmd) database(ctx context.Context, i *instance.Instance, r catalog
 }
 
 // reportResult begins the names of the results that are folded here, followed by when.
-const reportResult = projections.ResultPrefix + "report_"
+const reportResult = engine.ResultPrefix + "report_"
 
 // left tells whether a result was left by a program that was killed: nobody asks one report for a day.
 func left(schema string) bool {
@@ -255,7 +255,7 @@ func left(schema string) bool {
 }
 
 // events writes what is behind the rows of a query, from the log.
-func (c reportCmd) events(ctx context.Context, i *instance.Instance, r catalogue.Asked, db projections.DB, v projections.Viewer, q report.Query, out io.Writer) error {
+func (c reportCmd) events(ctx context.Context, i *app.Instance, r reports.Asked, db engine.DB, v engine.Viewer, q report.Query, out io.Writer) error {
 	const page = 500 // at once: their names are one query
 	left := q.Limit
 	for after := eventlog.Position(0); ; {
@@ -290,7 +290,7 @@ func (c reportCmd) events(ctx context.Context, i *instance.Instance, r catalogue
 	}
 }
 
-func writeFacts(ctx context.Context, i *instance.Instance, v projections.Viewer, known []*facts.Fact, asJSON bool, out io.Writer) error {
+func writeFacts(ctx context.Context, i *app.Instance, v engine.Viewer, known []*eventcodec.Fact, asJSON bool, out io.Writer) error {
 	var actors []uuid.UUID
 	for _, f := range known {
 		if actor, err := f.Actor(); err == nil && actor != uuid.Nil {
@@ -320,7 +320,7 @@ func writeFacts(ctx context.Context, i *instance.Instance, v projections.Viewer,
 }
 
 // identify puts ids in the place of names of accounts and customers that a filter has.
-func identify(ctx context.Context, i *instance.Instance, v projections.Viewer, r *report.Report, in map[string][]string) error {
+func identify(ctx context.Context, i *app.Instance, v engine.Viewer, r *report.Report, in map[string][]string) error {
 	for _, d := range r.Dimensions {
 		for at, name := range in[d.Name] {
 			if d.Kind != report.Account && d.Kind != report.Customer || name == "" || uuid.Validate(name) == nil {
@@ -336,7 +336,7 @@ func identify(ctx context.Context, i *instance.Instance, v projections.Viewer, r
 					ids = append(ids, a.ID)
 				}
 			} else {
-				page, err := customers.List(ctx, i.Pool, v, customers.Filter{Name: &where.Text{Eq: &name}}, projections.PageRequest{First: 10})
+				page, err := customers.List(ctx, i.Pool, v, customers.Filter{Name: &where.Text{Eq: &name}}, engine.PageRequest{First: 10})
 				if err != nil {
 					return err
 				}
@@ -358,7 +358,7 @@ func identify(ctx context.Context, i *instance.Instance, v projections.Viewer, r
 }
 
 // namesOf returns login names of accounts and names of customers, as the read models have them now.
-func namesOf(ctx context.Context, i *instance.Instance, v projections.Viewer, people, clients []uuid.UUID) (map[uuid.UUID]string, error) {
+func namesOf(ctx context.Context, i *app.Instance, v engine.Viewer, people, clients []uuid.UUID) (map[uuid.UUID]string, error) {
 	names := make(map[uuid.UUID]string)
 	if len(people) > 0 {
 		found, err := accounts.Get(ctx, i.Pool, v, people)
@@ -382,18 +382,18 @@ func namesOf(ctx context.Context, i *instance.Instance, v projections.Viewer, pe
 }
 
 // named returns the organization of a name; of none, that where people work.
-func named(ctx context.Context, i *instance.Instance, name string) (uuid.UUID, error) {
+func named(ctx context.Context, i *app.Instance, name string) (uuid.UUID, error) {
 	if name == "" {
 		return commands.Home, nil
 	}
-	for e, err := range life.Events(ctx, i.Log) {
+	for e, err := range timeline.Events(ctx, i.Log) {
 		if err != nil {
 			return uuid.Nil, err
 		}
 		if e.Type != "organization.registered" {
 			continue
 		}
-		registered, err := facts.Decode(ctx, i.Book, organization.Codec, e)
+		registered, err := eventcodec.Decode(ctx, i.Book, organization.Codec, e)
 		if r, ok := registered.(organization.Registered); ok && err == nil && r.Name == name {
 			return e.Stream.Organization, nil
 		}
@@ -418,7 +418,7 @@ func inFlags(err error) error {
 // list tells what there is to be asked. What is built in is told also where there is no Annal.
 func (c reportCmd) list(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, r := range catalogue.Reports {
+	for _, r := range reports.Reports {
 		describe(w, r, "")
 	}
 	own, err := c.own(ctx)
@@ -431,7 +431,7 @@ func (c reportCmd) list(ctx context.Context) error {
 	return w.Flush()
 }
 
-func (c reportCmd) own(ctx context.Context) (all []catalogue.Asked, err error) {
+func (c reportCmd) own(ctx context.Context) (all []reports.Asked, err error) {
 	i, err := c.open(ctx)
 	if err != nil {
 		return nil, err
@@ -446,7 +446,7 @@ func (c reportCmd) own(ctx context.Context) (all []catalogue.Asked, err error) {
 		return nil, err
 	}
 	for _, name := range own.Names() {
-		r, err := catalogue.Find(func() (reporting.State, error) { return own, nil }, name, nil)
+		r, err := reports.Find(func() (reporting.State, error) { return own, nil }, name, nil)
 		if err != nil {
 			return nil, err
 		}

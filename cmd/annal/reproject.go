@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/app"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 type reprojectCmd struct {
@@ -32,7 +32,7 @@ func (c reprojectCmd) Run(ctx context.Context) error {
 	names := []string{c.Name}
 	if c.All {
 		names = nil
-		for _, m := range instance.Models() {
+		for _, m := range app.Models() {
 			names = append(names, m.Name)
 		}
 	}
@@ -47,11 +47,11 @@ func (c reprojectCmd) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (c reprojectCmd) reproject(ctx context.Context, i *instance.Instance, name string) error {
+func (c reprojectCmd) reproject(ctx context.Context, i *app.Instance, name string) error {
 	bar := newProgress(name)
-	done, err := i.Engine.Rebuild(ctx, name, projections.RebuildOptions{
+	done, err := i.Engine.Rebuild(ctx, name, engine.RebuildOptions{
 		Verify:   c.Verify,
-		Progress: func(p projections.Progress) { bar.at(p.Phase, p.Done) },
+		Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {

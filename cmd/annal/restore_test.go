@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/annal-crm/annal/internal/instance"
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/internal/pgtest"
 	"github.com/annal-crm/annal/internal/vault"
 )
@@ -84,7 +84,7 @@ func TestRestoreDrill(t *testing.T) {
 
 	verified := func(h *home) {
 		t.Helper()
-		if out := h.must("reproject", "--all", "--verify"); strings.Count(out, "the live rows were equal") != len(instance.Models()) {
+		if out := h.must("reproject", "--all", "--verify"); strings.Count(out, "the live rows were equal") != len(app.Models()) {
 			t.Errorf("not all were equal:\n%s", out)
 		}
 	}

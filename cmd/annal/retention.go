@@ -12,12 +12,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	domainretention "github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 	"github.com/annal-crm/annal/projections/retention"
 )
@@ -62,7 +62,7 @@ func (c erasureRulesCmd) Run(ctx context.Context) error {
 		fmt.Fprintln(w, "RULE\tSTATUS\tFROM\tDAYS\tA DAY\tDONE\tUNDER WAY\tWAITING\tREASON")
 	}
 	for after := ""; ; {
-		page, err := retention.List(ctx, i.Pool, program.Organization, projections.PageRequest{First: 100, After: after})
+		page, err := retention.List(ctx, i.Pool, program.Organization, engine.PageRequest{First: 100, After: after})
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (c erasureRulesCmd) Run(ctx context.Context) error {
 }
 
 // of opens the instance and returns it with the program itself in an organization.
-func (p place) of(ctx context.Context, organization string) (*instance.Instance, *commands.Principal, error) {
+func (p place) of(ctx context.Context, organization string) (*app.Instance, *commands.Principal, error) {
 	i, err := p.open(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -122,7 +122,7 @@ func (p place) of(ctx context.Context, organization string) (*instance.Instance,
 
 // folding keeps read models up to date, those that no other process does, until it is ended: whom a rule would erase is asked of all that
 // is in the log.
-func folding(ctx context.Context, i *instance.Instance) (end func()) {
+func folding(ctx context.Context, i *app.Instance) (end func()) {
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -242,7 +242,7 @@ func (c erasureDryRunCmd) tell(ctx context.Context, question retention.Question,
 		fmt.Fprintln(w, "KIND\tID\tCOUNTED FROM\tAT POSITION\tDUE")
 	}
 	for after := ""; ; {
-		page, err := question.Due(ctx, projections.PageRequest{First: 200, After: after})
+		page, err := question.Due(ctx, engine.PageRequest{First: 200, After: after})
 		if err != nil {
 			return err
 		}

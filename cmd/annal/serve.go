@@ -15,13 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/annal-crm/annal/app"
+	"github.com/annal-crm/annal/app/web"
 	"github.com/annal-crm/annal/automations"
 	"github.com/annal-crm/annal/graph"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/internal/transparency"
 	"github.com/annal-crm/annal/internal/vault"
-	"github.com/annal-crm/annal/internal/web"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // front is how Annal is reached.
@@ -52,7 +52,7 @@ type serveCmd struct {
 
 // Run serves what is there. Unlike up it makes neither organization nor administrator nor sample.
 func (c serveCmd) Run(ctx context.Context) error {
-	return c.front.serve(ctx, c.Role, c.place.config(), nil, func(_ context.Context, _ *instance.Instance, url string) error {
+	return c.front.serve(ctx, c.Role, c.place.config(), nil, func(_ context.Context, _ *app.Instance, url string) error {
 		if c.Role == roleProjector {
 			url = strings.TrimSuffix(url, "graphql") + "readyz"
 		}
@@ -62,7 +62,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 }
 
 // moment is something to be done with an instance that is served, or will be, at a URL.
-type moment func(ctx context.Context, i *instance.Instance, url string) error
+type moment func(ctx context.Context, i *app.Instance, url string) error
 
 // listen takes the port before anything else is done, so that a port in use is told at once.
 func (f front) listen() (net.Listener, error) {
@@ -79,7 +79,7 @@ func (f front) listen() (net.Listener, error) {
 // serve opens the instance and does the work of a role until ctx ends; then it stops in the order that loses nothing: requests
 // first, then the read models and automations, then the log and the database. It refuses to serve read models that do not fit
 // the log. found, if not nil, runs before anything else does; ready once every read model has reached the head of the log.
-func (f front) serve(ctx context.Context, role role, config instance.Config, found, ready moment) (err error) {
+func (f front) serve(ctx context.Context, role role, config app.Config, found, ready moment) (err error) {
 	defer func() {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // asked to end while it starts: no failure
 			err = nil
@@ -93,7 +93,7 @@ func (f front) serve(ctx context.Context, role role, config instance.Config, fou
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	config.Projections.Metrics = registry
-	i, err := instance.Open(ctx, config)
+	i, err := app.Open(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ const unfit = 4
 // misfit says what to do about an error that tells that read models, log and vault do not belong together. Others it returns
 // as they are.
 func misfit(err error) error {
-	if !errors.Is(err, projections.ErrForeign) && !errors.Is(err, vault.ErrNoKey) {
+	if !errors.Is(err, engine.ErrForeign) && !errors.Is(err, vault.ErrNoKey) {
 		return err
 	}
 	return exit{unfit, fmt.Errorf("log, vault and read models do not belong together, so nothing is served; \"After a restore\" in docs/operations.md says what to do\n%w", err)}

@@ -10,12 +10,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/internal/bi"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/internal/life"
+	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/transfer/sqlviews"
 )
 
 type sqlCmd struct {
@@ -40,7 +40,7 @@ type sqlListCmd struct{ place }
 
 // Run makes the views, if nobody has yet, and grants.
 func (c sqlGrantCmd) Run(ctx context.Context) error {
-	return asOwner(ctx, c.place, func(i *instance.Instance, owner *pgx.Conn) error {
+	return asOwner(ctx, c.place, func(i *app.Instance, owner *pgx.Conn) error {
 		if _, err := i.ShowViews(ctx); err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (c sqlGrantCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		guarded, err := bi.Grant(ctx, owner, c.Login, of, operator(), func() error { return onRecord(ctx, i, of, c.Login, i.Commands.GrantSQL) })
+		guarded, err := sqlviews.Grant(ctx, owner, c.Login, of, operator(), func() error { return onRecord(ctx, i, of, c.Login, i.Commands.GrantSQL) })
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (c sqlGrantCmd) Run(ctx context.Context) error {
 
 // Run revokes; what a session has read before stays read.
 func (c sqlRevokeCmd) Run(ctx context.Context) error {
-	return asOwner(ctx, c.place, func(i *instance.Instance, owner *pgx.Conn) error {
+	return asOwner(ctx, c.place, func(i *app.Instance, owner *pgx.Conn) error {
 		of := uuid.Nil
 		if c.Organization != "" {
 			var err error
@@ -70,12 +70,12 @@ func (c sqlRevokeCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		return bi.Revoke(ctx, owner, c.Login, of, func(of uuid.UUID) error { return onRecord(ctx, i, of, c.Login, i.Commands.RevokeSQL) })
+		return sqlviews.Revoke(ctx, owner, c.Login, of, func(of uuid.UUID) error { return onRecord(ctx, i, of, c.Login, i.Commands.RevokeSQL) })
 	})
 }
 
 // onRecord puts on record what is about to become of a login, with who at this machine does so.
-func onRecord(ctx context.Context, i *instance.Instance, organization uuid.UUID, login string, record func(context.Context, *commands.Principal, commands.Command, string) (commands.Result, error)) error {
+func onRecord(ctx context.Context, i *app.Instance, organization uuid.UUID, login string, record func(context.Context, *commands.Principal, commands.Command, string) (commands.Result, error)) error {
 	program, err := keeper(ctx, i.Commands, organization)
 	if err == nil {
 		_, err = record(ctx, program, commands.Command{Reason: operator() + " at the command line"}, login)
@@ -88,8 +88,8 @@ func onRecord(ctx context.Context, i *instance.Instance, organization uuid.UUID,
 
 // Run lists.
 func (c sqlListCmd) Run(ctx context.Context) error {
-	return asOwner(ctx, c.place, func(i *instance.Instance, owner *pgx.Conn) error {
-		grants, err := bi.Grants(ctx, owner)
+	return asOwner(ctx, c.place, func(i *app.Instance, owner *pgx.Conn) error {
+		grants, err := sqlviews.Grants(ctx, owner)
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (c sqlListCmd) Run(ctx context.Context) error {
 	})
 }
 
-func asOwner(ctx context.Context, p place, do func(*instance.Instance, *pgx.Conn) error) error {
+func asOwner(ctx context.Context, p place, do func(*app.Instance, *pgx.Conn) error) error {
 	i, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -125,16 +125,16 @@ func asOwner(ctx context.Context, p place, do func(*instance.Instance, *pgx.Conn
 }
 
 // organizationNames reads them all from the log, where alone they are.
-func organizationNames(ctx context.Context, i *instance.Instance) (map[uuid.UUID]string, error) {
+func organizationNames(ctx context.Context, i *app.Instance) (map[uuid.UUID]string, error) {
 	names := make(map[uuid.UUID]string)
-	for e, err := range life.Events(ctx, i.Log) {
+	for e, err := range timeline.Events(ctx, i.Log) {
 		if err != nil {
 			return nil, err
 		}
 		if e.Type != "organization.registered" {
 			continue
 		}
-		registered, err := facts.Decode(ctx, i.Book, organization.Codec, e)
+		registered, err := eventcodec.Decode(ctx, i.Book, organization.Codec, e)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +144,7 @@ func organizationNames(ctx context.Context, i *instance.Instance) (map[uuid.UUID
 }
 
 // organizationNamed returns the organization of a name; "" is the one where people work.
-func organizationNamed(ctx context.Context, i *instance.Instance, name string) (id uuid.UUID, called string, err error) {
+func organizationNamed(ctx context.Context, i *app.Instance, name string) (id uuid.UUID, called string, err error) {
 	names, err := organizationNames(ctx, i)
 	if err != nil {
 		return id, "", err

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/annal-crm/annal/app"
+	"github.com/annal-crm/annal/app/sample"
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/internal/instance"
-	"github.com/annal-crm/annal/internal/sample"
 )
 
 type upCmd struct {
@@ -26,7 +26,7 @@ type founding struct {
 }
 
 // found makes the organization and its administrator, if they are not there; at is when that is to have happened.
-func (f founding) found(ctx context.Context, i *instance.Instance, at time.Time) (commands.Started, error) {
+func (f founding) found(ctx context.Context, i *app.Instance, at time.Time) (commands.Started, error) {
 	started, err := i.Commands.FirstStart(ctx, commands.FirstStart{Organization: f.Organization, Password: os.Getenv("ANNAL_ADMIN_PASSWORD"), OccurredAt: at})
 	if err != nil {
 		return started, fmt.Errorf("the first start: %w", err)
@@ -37,11 +37,11 @@ func (f founding) found(ctx context.Context, i *instance.Instance, at time.Time)
 // Run makes what is missing, serves, and says when it is ready.
 func (c upCmd) Run(ctx context.Context) error {
 	var lines []string // about the first start: printed when what they say is true
-	found := func(ctx context.Context, i *instance.Instance, url string) (err error) {
+	found := func(ctx context.Context, i *app.Instance, url string) (err error) {
 		lines, err = c.firstStart(ctx, i, url)
 		return err
 	}
-	return c.front.serve(ctx, roleAll, c.place.config(), found, func(_ context.Context, _ *instance.Instance, url string) error {
+	return c.front.serve(ctx, roleAll, c.place.config(), found, func(_ context.Context, _ *app.Instance, url string) error {
 		fmt.Println("ready", url)
 		fmt.Println("      " + strings.TrimSuffix(url, "graphql") + "   in a browser: what runs here, and queries to try")
 		for _, l := range lines {
@@ -52,7 +52,7 @@ func (c upCmd) Run(ctx context.Context) error {
 }
 
 // firstStart makes what the first start makes, and returns what is to be told about it.
-func (c upCmd) firstStart(ctx context.Context, i *instance.Instance, url string) (lines []string, err error) {
+func (c upCmd) firstStart(ctx context.Context, i *app.Instance, url string) (lines []string, err error) {
 	var at time.Time // now
 	if !c.NoSample {
 		at = sample.Begin(time.Now())
@@ -81,7 +81,7 @@ func (c upCmd) firstStart(ctx context.Context, i *instance.Instance, url string)
 }
 
 // worthSeeing returns a command to paste into a shell: it asks, as the auditor, for the story of the sample's lock.
-func worthSeeing(ctx context.Context, i *instance.Instance, told sample.Told, url string) (string, error) {
+func worthSeeing(ctx context.Context, i *app.Instance, told sample.Told, url string) (string, error) {
 	auditor := told.Logins[0]
 	in, err := i.Commands.LogIn(ctx, commands.Origin{IP: "127.0.0.1", Device: "annal up"}, commands.LogIn{LoginName: auditor.Name, Password: auditor.Password})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/engine/where"
 	"github.com/google/uuid"
 )
 

@@ -13,23 +13,23 @@ import (
 
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
-var schema = projections.Schema{Name: "accounts", Version: 2}
+var schema = engine.Schema{Name: "accounts", Version: 2}
 
-var table = projections.NewTable[uuid.UUID, Account](schema, "accounts", projections.TableConfig{
+var table = engine.NewTable[uuid.UUID, Account](schema, "accounts", engine.TableConfig{
 	Indexes:  []string{"(organization, display_name, id)", "(login_name)", "(team)"},
 	Personal: []string{"login_name", "display_name", "email"},
 })
 
 // Model folds the events of accounts.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{table},
+	Tables: []engine.Relation{table},
 	Events: events(),
-	Keys: func(f *facts.Fact, rows *projections.Rows) error {
+	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
 		table.Touch(rows, f.Stream.ID)
 		return nil
 	},
@@ -93,7 +93,7 @@ func (a Account) Status(now time.Time) Status {
 	return Active
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-// Of folds the events of one account in memory, as the list does, and returns its row; see [projections.Trace].
-func Of(id uuid.UUID, history []*facts.Fact, each func(*facts.Fact, Account)) (Account, bool, error) {
-	return projections.Trace(Model, table, id, history, each)
+// Of folds the events of one account in memory, as the list does, and returns its row; see [engine.Trace].
+func Of(id uuid.UUID, history []*eventcodec.Fact, each func(*eventcodec.Fact, Account)) (Account, bool, error) {
+	return engine.Trace(Model, table, id, history, each)
 }

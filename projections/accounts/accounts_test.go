@@ -12,11 +12,11 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
-	"github.com/annal-crm/annal/projections/foldtest"
-	"github.com/annal-crm/annal/projections/querytest"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/foldtest"
+	"github.com/annal-crm/annal/projections/engine/querytest"
+	"github.com/annal-crm/annal/projections/engine/where"
 )
 
 var (
@@ -99,13 +99,13 @@ func TestQueries(t *testing.T) {
 	w.Record(foreign, account.Invited{LoginName: "mallory", DisplayName: "Dr mallory"})
 	w.Settle()
 
-	all := projections.Viewer{Organization: org, Account: ids["zoe"], Scope: organization.All, Personal: true}
+	all := engine.Viewer{Organization: org, Account: ids["zoe"], Scope: organization.All, Personal: true}
 	masked := all
 	masked.Personal = false
-	list := func(v projections.Viewer, f accounts.Filter) []string {
+	list := func(v engine.Viewer, f accounts.Filter) []string {
 		t.Helper()
 		f.Now = now
-		names := querytest.Walk(t, 2, func(r projections.PageRequest) (projections.Page[accounts.Account], error) {
+		names := querytest.Walk(t, 2, func(r engine.PageRequest) (engine.Page[accounts.Account], error) {
 			return accounts.List(ctx, w.Pool, v, f, r)
 		},
 			func(a accounts.Account) string { return a.LoginName })
@@ -114,7 +114,7 @@ func TestQueries(t *testing.T) {
 		}
 		return names
 	}
-	scoped := func(s organization.Scope) projections.Viewer {
+	scoped := func(s organization.Scope) engine.Viewer {
 		v := all
 		v.Scope, v.Teams = s, []uuid.UUID{north}
 		return v
@@ -123,7 +123,7 @@ func TestQueries(t *testing.T) {
 	eve.Account = ids["eve"]
 	text := func(s string) *string { return &s }
 	for name, c := range map[string]struct {
-		viewer projections.Viewer
+		viewer engine.Viewer
 		filter accounts.Filter
 		want   []string
 	}{
@@ -146,7 +146,7 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	// The status that a filter finds is the one that the row shows.
-	page, err := accounts.List(ctx, w.Pool, all, accounts.Filter{}, projections.PageRequest{First: 10})
+	page, err := accounts.List(ctx, w.Pool, all, accounts.Filter{}, engine.PageRequest{First: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	for _, f := range []accounts.Filter{{LoginName: &where.Text{}}, {DisplayName: &where.Text{}}} {
-		if _, err := accounts.List(ctx, w.Pool, masked, f, projections.PageRequest{}); !errors.Is(err, where.ErrHidden) {
+		if _, err := accounts.List(ctx, w.Pool, masked, f, engine.PageRequest{}); !errors.Is(err, where.ErrHidden) {
 			t.Error(err)
 		}
 		if _, err := accounts.Count(ctx, w.Pool, masked, f); !errors.Is(err, where.ErrHidden) {
@@ -200,7 +200,7 @@ func TestNamedTellsWhoAndNoMore(t *testing.T) {
 	w.Record(mine, account.Invited{LoginName: "ada", DisplayName: "Ada", Team: north})
 	w.Record(other, account.Invited{LoginName: "bob", DisplayName: "Bob", Email: "bob@example.com", Team: uuid.New(), Roles: []string{"auditor"}})
 	w.Settle()
-	v := projections.Viewer{Organization: org, Account: mine.ID, Scope: organization.Team, Teams: []uuid.UUID{north}, Personal: true}
+	v := engine.Viewer{Organization: org, Account: mine.ID, Scope: organization.Team, Teams: []uuid.UUID{north}, Personal: true}
 	found, err := accounts.Named(t.Context(), w.Pool, v, []uuid.UUID{mine.ID, other.ID})
 	if err != nil || len(found) != 2 || found[mine.ID].Team != north {
 		t.Fatalf("%+v, %v", found, err)

@@ -7,12 +7,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 // Named returns those of ids that a record names which the viewer sees: its owner, who did it. Of an account that does not lie
 // in the viewer's own scope of accounts it tells who that is and whether it is deactivated, and nothing else.
-func Named(ctx context.Context, db projections.DB, v projections.Viewer, ids []uuid.UUID) (map[uuid.UUID]Account, error) {
+func Named(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (map[uuid.UUID]Account, error) {
 	everybody := v
 	everybody.Scope = organization.All
 	found, err := Get(ctx, db, everybody, ids)
@@ -28,7 +28,7 @@ func Named(ctx context.Context, db projections.DB, v projections.Viewer, ids []u
 }
 
 // in tells what the condition of visible does, of a row at hand.
-func (a Account) in(v projections.Viewer) bool {
+func (a Account) in(v engine.Viewer) bool {
 	switch v.Scope {
 	case organization.All:
 		return true

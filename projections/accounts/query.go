@@ -11,8 +11,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 )
 
 // Filter narrows the list. Fields that are not given let everything pass.
@@ -30,7 +30,7 @@ var (
 )
 
 // Get returns those of ids that the viewer may see.
-func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uuid.UUID) (map[uuid.UUID]Account, error) {
+func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (map[uuid.UUID]Account, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -48,7 +48,7 @@ func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uui
 }
 
 // ByLoginName returns the account that signs in with a name, letter case not told apart, if the viewer may see it.
-func ByLoginName(ctx context.Context, db projections.DB, v projections.Viewer, name string) (Account, bool, error) {
+func ByLoginName(ctx context.Context, db engine.DB, v engine.Viewer, name string) (Account, bool, error) {
 	if !v.Personal {
 		return Account{}, false, where.ErrHidden
 	}
@@ -63,7 +63,7 @@ func ByLoginName(ctx context.Context, db projections.DB, v projections.Viewer, n
 }
 
 // Holders returns the accounts of an organization, not erased, that have one of some roles. It is for the program itself: names are in it.
-func Holders(ctx context.Context, db projections.DB, organization uuid.UUID, roles []string) ([]Account, error) {
+func Holders(ctx context.Context, db engine.DB, organization uuid.UUID, roles []string) ([]Account, error) {
 	return table.Find(ctx, db, "t.organization = $1 and t.roles && $2 and not t.erased order by t.id", organization, roles)
 }
 
@@ -74,10 +74,10 @@ func normalised(name string) string {
 
 // List returns a page of the accounts that the viewer may see, by display name; by id if names are hidden from the viewer.
 // Then a filter on names is [where.ErrHidden].
-func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter, page projections.PageRequest) (projections.Page[Account], error) {
+func List(ctx context.Context, db engine.DB, v engine.Viewer, f Filter, page engine.PageRequest) (engine.Page[Account], error) {
 	c, err := f.clause(v)
 	if err != nil {
-		return projections.Page[Account]{}, err
+		return engine.Page[Account]{}, err
 	}
 	order := byName
 	if !v.Personal {
@@ -91,7 +91,7 @@ func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter
 }
 
 // Count returns how many accounts List has in all its pages.
-func Count(ctx context.Context, db projections.DB, v projections.Viewer, f Filter) (int, error) {
+func Count(ctx context.Context, db engine.DB, v engine.Viewer, f Filter) (int, error) {
 	c, err := f.clause(v)
 	if err != nil {
 		return 0, err
@@ -100,7 +100,7 @@ func Count(ctx context.Context, db projections.DB, v projections.Viewer, f Filte
 }
 
 // visible are the accounts in the viewer's scope: its own, those of its teams' members, all.
-func visible(v projections.Viewer) *where.Clause {
+func visible(v engine.Viewer) *where.Clause {
 	c := new(where.Clause)
 	c.And("t.organization = ?", v.Organization)
 	switch v.Scope {
@@ -115,7 +115,7 @@ func visible(v projections.Viewer) *where.Clause {
 	return c
 }
 
-func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
+func (f Filter) clause(v engine.Viewer) (*where.Clause, error) {
 	c := visible(v)
 	if !v.Personal && (f.LoginName != nil || f.DisplayName != nil) {
 		return nil, where.ErrHidden
@@ -147,7 +147,7 @@ func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
 }
 
 // ShownTo hides what is personal from viewers who may not see it. One's own name is no secret.
-func (a Account) ShownTo(v projections.Viewer) Account {
+func (a Account) ShownTo(v engine.Viewer) Account {
 	switch {
 	case a.LoginName == "": // erased: nobody else has none
 		a.LoginName, a.DisplayName = "account-"+a.ID.String()[:8], "erased"

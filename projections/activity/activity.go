@@ -19,28 +19,28 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
-	schema = projections.Schema{Name: "activity", Version: 1}
+	schema = engine.Schema{Name: "activity", Version: 1}
 
 	// The indexes are those that a page is read along: all, one stream, one actor, one type.
-	events = projections.NewTable[Place, Event](schema, "events", projections.TableConfig{AppendOnly: true, Indexes: []string{
+	events = engine.NewTable[Place, Event](schema, "events", engine.TableConfig{AppendOnly: true, Indexes: []string{
 		"(stream, position)",
 		"(actor, position) where actor is not null",
 		"(organization, type, position)",
 	}})
-	records = projections.NewTable[uuid.UUID, Record](schema, "records", projections.TableConfig{Indexes: []string{"(owner)"}})
+	records = engine.NewTable[uuid.UUID, Record](schema, "records", engine.TableConfig{Indexes: []string{"(owner)"}})
 	team    = members.New(schema)
 )
 
 // Model keeps every event, also of types that this program does not know.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{events, records, team},
+	Tables: []engine.Relation{events, records, team},
 	Keys:   keys,
 	Fold:   fold,
 }
@@ -82,7 +82,7 @@ var folded = append([]string{
 	"customer.registered", "customer.reassigned", "opportunity.opened", "opportunity.reassigned", "reservation.claimed",
 }, members.Events...)
 
-func keys(f *facts.Fact, rows *projections.Rows) error {
+func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	members.Keys(team, f, rows)
 	if slices.Contains(folded, f.Type) || f.Stream.Category == reservation.Category {
 		records.Touch(rows, f.Stream.ID)
@@ -90,7 +90,7 @@ func keys(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	organization := f.Stream.Organization
 	if slices.Contains(folded, f.Type) {
 		payload, err := f.Payload()

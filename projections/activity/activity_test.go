@@ -20,9 +20,9 @@ import (
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/vault"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/activity"
-	"github.com/annal-crm/annal/projections/querytest"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/querytest"
 )
 
 var org = uuid.New()
@@ -74,12 +74,12 @@ func newHistory(t *testing.T) *history {
 	return h
 }
 
-var auditor = projections.Viewer{Organization: org, Account: uuid.New(), Scope: organization.All, Personal: true}
+var auditor = engine.Viewer{Organization: org, Account: uuid.New(), Scope: organization.All, Personal: true}
 
 // list returns the positions of a list, having read it in both directions and counted it.
-func (h *history) list(t *testing.T, v projections.Viewer, s activity.Sight, f activity.Filter) string {
+func (h *history) list(t *testing.T, v engine.Viewer, s activity.Sight, f activity.Filter) string {
 	t.Helper()
-	positions := querytest.Walk(t, 3, func(r projections.PageRequest) (projections.Page[activity.Activity], error) {
+	positions := querytest.Walk(t, 3, func(r engine.PageRequest) (engine.Page[activity.Activity], error) {
 		return activity.List(t.Context(), h.Pool, h.Book, v, s, f, r)
 	}, func(a activity.Activity) eventlog.Position { return a.Position })
 	if n, err := activity.Count(t.Context(), h.Pool, v, s, f); err != nil || n != len(positions) {
@@ -124,19 +124,19 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
-	if got := h.list(t, projections.Viewer{Organization: uuid.New(), Scope: organization.All}, activity.Sight{}, activity.Filter{Account: h.ada.ID}); got != "" {
+	if got := h.list(t, engine.Viewer{Organization: uuid.New(), Scope: organization.All}, activity.Sight{}, activity.Filter{Account: h.ada.ID}); got != "" {
 		t.Errorf("seen from another organization: %s", got)
 	}
 }
 
 func TestEverybodySeesWhatLiesInTheirScope(t *testing.T) {
 	h := newHistory(t)
-	viewer := func(s eventlog.Stream, scope organization.Scope, teams ...uuid.UUID) projections.Viewer {
-		return projections.Viewer{Organization: org, Account: s.ID, Scope: scope, Teams: teams, Personal: true}
+	viewer := func(s eventlog.Stream, scope organization.Scope, teams ...uuid.UUID) engine.Viewer {
+		return engine.Viewer{Organization: org, Account: s.ID, Scope: scope, Teams: teams, Personal: true}
 	}
 	own, team, all := organization.Own, organization.Team, organization.All
 	for name, c := range map[string]struct {
-		viewer projections.Viewer
+		viewer engine.Viewer
 		sight  activity.Sight
 		filter activity.Filter
 		want   string
@@ -183,9 +183,9 @@ func TestPersonalFieldsStaySealedAndAreOpenedWhenRead(t *testing.T) {
 			}
 		}
 	}
-	one := func(v projections.Viewer, p eventlog.Position) activity.Activity {
+	one := func(v engine.Viewer, p eventlog.Position) activity.Activity {
 		t.Helper()
-		page, err := activity.List(t.Context(), h.Pool, h.Book, v, activity.Sight{}, activity.Filter{}, projections.PageRequest{First: 1, After: activity.Cursor(p - 1)})
+		page, err := activity.List(t.Context(), h.Pool, h.Book, v, activity.Sight{}, activity.Filter{}, engine.PageRequest{First: 1, After: activity.Cursor(p - 1)})
 		if err != nil || len(page.Rows) != 1 {
 			t.Fatalf("%+v, %v", page, err)
 		}
@@ -219,7 +219,7 @@ func TestPersonalFieldsStaySealedAndAreOpenedWhenRead(t *testing.T) {
 	if _, err := h.Pool.Exec(t.Context(), `update activity_v1.events set data = (select data from activity_v1.events where position = 4) where position = 3`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := activity.List(t.Context(), h.Pool, h.Book, auditor, activity.Sight{}, activity.Filter{Account: h.ada.ID}, projections.PageRequest{}); !errors.Is(err, vault.ErrTampered) {
+	if _, err := activity.List(t.Context(), h.Pool, h.Book, auditor, activity.Sight{}, activity.Filter{Account: h.ada.ID}, engine.PageRequest{}); !errors.Is(err, vault.ErrTampered) {
 		t.Errorf("another event's fields were put into a row: %v", err)
 	}
 }
@@ -240,22 +240,22 @@ func TestAnEventOfANewerProgramIsListed(t *testing.T) {
 
 func TestCursors(t *testing.T) {
 	h := newHistory(t)
-	list := func(r projections.PageRequest) (projections.Page[activity.Activity], error) {
+	list := func(r engine.PageRequest) (engine.Page[activity.Activity], error) {
 		return activity.List(t.Context(), h.Pool, h.Book, auditor, activity.Sight{}, activity.Filter{}, r)
 	}
 	for _, bad := range []string{"x", "MQ", "7", activity.Cursor(7) + "A", activity.Cursor(7)[1:], "YWN0aXZpdHk6LTE", "YWN0aXZpdHk6OTk5OTk5OTk5OTk5OTk5OTk5OTk"} {
-		if _, err := list(projections.PageRequest{First: 1, After: bad}); !errors.Is(err, projections.ErrCursor) {
+		if _, err := list(engine.PageRequest{First: 1, After: bad}); !errors.Is(err, engine.ErrCursor) {
 			t.Errorf("%q: %v", bad, err)
 		}
-		if _, err := list(projections.PageRequest{Last: 1, Before: bad}); !errors.Is(err, projections.ErrCursor) {
+		if _, err := list(engine.PageRequest{Last: 1, Before: bad}); !errors.Is(err, engine.ErrCursor) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	page, err := list(projections.PageRequest{First: 10, After: activity.Cursor(3), Before: activity.Cursor(6)})
+	page, err := list(engine.PageRequest{First: 10, After: activity.Cursor(3), Before: activity.Cursor(6)})
 	if err != nil || len(page.Rows) != 2 || page.Rows[0].Position != 4 || page.HasNext || !page.HasPrevious {
 		t.Errorf("%+v, %v", page, err)
 	}
-	if page, err := list(projections.PageRequest{First: 1, After: activity.Cursor(100)}); err != nil || len(page.Rows) != 0 || page.HasNext {
+	if page, err := list(engine.PageRequest{First: 1, After: activity.Cursor(100)}); err != nil || len(page.Rows) != 0 || page.HasNext {
 		t.Errorf("%+v, %v", page, err)
 	}
 }
@@ -276,8 +276,8 @@ func TestAPageIsReadAlongAnIndex(t *testing.T) {
 	for name, f := range map[string]activity.Filter{
 		"all": {}, "of an account": {Account: me}, "of a customer": {Customer: me}, "of types": {Types: []string{"account.locked", "account.unlocked"}},
 	} {
-		plans := w.Plans(func(db projections.DB) {
-			for _, request := range []projections.PageRequest{{First: 5}, {Last: 5}, {First: 5, After: activity.Cursor(9000)}} {
+		plans := w.Plans(func(db engine.DB) {
+			for _, request := range []engine.PageRequest{{First: 5}, {Last: 5}, {First: 5, After: activity.Cursor(9000)}} {
 				if _, err := activity.List(t.Context(), db, w.Book, auditor, activity.Sight{}, f, request); err != nil {
 					t.Fatal(err)
 				}

@@ -16,9 +16,9 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 )
 
 // Filter narrows the list: all that is given must hold.
@@ -49,12 +49,12 @@ type Activity struct {
 	Actor      uuid.UUID // zero: the system, or nobody known
 	OccurredAt time.Time
 	RecordedAt time.Time
-	facts.View
+	eventcodec.View
 }
 
 // List returns a page of the events that the viewer may see, in log order. Personal fields are opened for those who may see
 // them.
-func List(ctx context.Context, db projections.DB, book *facts.Book, v projections.Viewer, s Sight, f Filter, request projections.PageRequest) (page projections.Page[Activity], err error) {
+func List(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, s Sight, f Filter, request engine.PageRequest) (page engine.Page[Activity], err error) {
 	found, err := Index(ctx, db, v, s, f, request)
 	if err != nil {
 		return page, err
@@ -69,13 +69,13 @@ func List(ctx context.Context, db projections.DB, book *facts.Book, v projection
 }
 
 // Index is [List] without what the log alone can vouch for: the rows as they stand, with their personal fields sealed.
-func Index(ctx context.Context, db projections.DB, v projections.Viewer, s Sight, f Filter, request projections.PageRequest) (page projections.Page[Event], err error) {
+func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter, request engine.PageRequest) (page engine.Page[Event], err error) {
 	backward := request.Last > 0 && request.First == 0
 	limit, order := request.First, "asc"
 	if backward {
 		limit, order = request.Last, "desc"
 	} else if limit == 0 {
-		limit = projections.DefaultPage
+		limit = engine.DefaultPage
 	}
 	c := f.clause(v, s)
 	for _, bound := range []struct{ cursor, condition string }{{request.After, "t.position > ?"}, {request.Before, "t.position < ?"}} {
@@ -112,7 +112,7 @@ func Index(ctx context.Context, db projections.DB, v projections.Viewer, s Sight
 }
 
 // Count returns how many events List has in all its pages.
-func Count(ctx context.Context, db projections.DB, v projections.Viewer, s Sight, f Filter) (n int, err error) {
+func Count(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter) (n int, err error) {
 	c := f.clause(v, s)
 	ways := f.ways(c)
 	for i, way := range ways {
@@ -123,7 +123,7 @@ func Count(ctx context.Context, db projections.DB, v projections.Viewer, s Sight
 }
 
 // clause is all of the filter but what [Filter.ways] has.
-func (f Filter) clause(v projections.Viewer, s Sight) *where.Clause {
+func (f Filter) clause(v engine.Viewer, s Sight) *where.Clause {
 	c := new(where.Clause)
 	c.And("t.organization = ?", v.Organization)
 	if v.Scope != organization.All {
@@ -179,7 +179,7 @@ func (f Filter) typesAreWays() bool {
 }
 
 // visible is the condition on what a viewer sees who does not see everything.
-func visible(c *where.Clause, v projections.Viewer, s Sight) string {
+func visible(c *where.Clause, v engine.Viewer, s Sight) string {
 	me := c.Arg(v.Account)
 	conditions := []string{"t.actor = " + me, fmt.Sprintf("t.category = '%s' and t.stream = %s", account.Category, me)}
 	teamMembers := func() string {
@@ -216,7 +216,7 @@ func visible(c *where.Clause, v projections.Viewer, s Sight) string {
 }
 
 // Open returns events as the viewer sees them; all keys are one query of the vault.
-func Open(ctx context.Context, book *facts.Book, v projections.Viewer, stored []eventlog.Event) ([]Activity, error) {
+func Open(ctx context.Context, book *eventcodec.Book, v engine.Viewer, stored []eventlog.Event) ([]Activity, error) {
 	page, err := book.Page(ctx, stored)
 	if err != nil {
 		return nil, err
@@ -269,16 +269,16 @@ func Cursor(p eventlog.Position) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(cursorPrefix + p.String()))
 }
 
-// ParseCursor is the inverse of [Cursor]. What no list has returned is [projections.ErrCursor].
+// ParseCursor is the inverse of [Cursor]. What no list has returned is [engine.ErrCursor].
 func ParseCursor(cursor string) (eventlog.Position, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil {
-		return 0, projections.ErrCursor
+		return 0, engine.ErrCursor
 	}
 	number, ok := strings.CutPrefix(string(b), cursorPrefix)
 	position, err := eventlog.ParsePosition(number)
 	if !ok || err != nil {
-		return 0, projections.ErrCursor
+		return 0, engine.ErrCursor
 	}
 	return position, nil
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 var (
-	schema = projections.Schema{Name: "acts", Version: 1}
+	schema = engine.Schema{Name: "acts", Version: 1}
 
-	acts = projections.NewTable[Place, Act](schema, "acts", projections.TableConfig{AppendOnly: true, Indexes: []string{
+	acts = engine.NewTable[Place, Act](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
 		"(actor, at) where actor is not null",
 		"(organization, at) where outcome is not null",
 	}})
@@ -31,9 +31,9 @@ var (
 )
 
 // Model takes every event that somebody did, also of types that this program does not know, and every sign-in.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{acts, tree.Teams, tree.Members},
+	Tables: []engine.Relation{acts, tree.Teams, tree.Members},
 	Keys:   keys,
 	Fold:   fold,
 }
@@ -69,7 +69,7 @@ const (
 	Muted    = "muted" // a source had failed so often that it is not recorded one by one any more
 )
 
-func keys(f *facts.Fact, rows *projections.Rows) error {
+func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	if f.Stream.Category == organization.Category || f.Stream.Category == account.Category {
 		return tree.Keys(f, rows)
 	}
@@ -88,7 +88,7 @@ var folded = func() map[string]bool {
 	return all
 }()
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	actor, err := f.Actor()
 	if err != nil {
 		return err

@@ -9,19 +9,19 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 	"github.com/annal-crm/annal/projections/members"
-	"github.com/annal-crm/annal/projections/report"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 // Reports are those that are asked of [Model].
 var Reports = []*report.Report{activity, signins}
 
 // visible shows the rows of those accounts in a column that lie in the viewer's scope.
-func visible(account string) func(*where.Clause, projections.Viewer) {
-	return func(c *where.Clause, v projections.Viewer) { members.Visible(tree.Members, c, v, account) }
+func visible(account string) func(*where.Clause, engine.Viewer) {
+	return func(c *where.Clause, v engine.Viewer) { members.Visible(tree.Members, c, v, account) }
 }
 
 func dimensions(account string, more ...report.Column) []report.Column {
@@ -36,7 +36,7 @@ var activity = &report.Report{
 	Name: "activity", About: "What people did, and how often they signed in.", Model: schema.Name,
 	From: acts.String(), Where: "t.actor is not null", At: "t.at", Visible: visible("t.actor"), Joins: tree.Joins("t.actor"),
 	Dimensions: dimensions("t.actor",
-		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", Wrong: facts.Unknown, About: "of the event"},
+		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", Wrong: eventcodec.Unknown, About: "of the event"},
 		report.Column{Name: "area", Kind: report.Text, SQL: "split_part(t.type, '.', 1)", About: "account, customer, opportunity, organization"},
 	),
 	Measures: []report.Column{
@@ -77,7 +77,7 @@ var signins = &report.Report{
 const maxOpened = 100_000
 
 // sources opens where attempts came from. One that was erased, or tells of none, has no source.
-func sources(ctx context.Context, db projections.DB, book *facts.Book, condition string, args []any) (positions []int64, texts []string, err error) {
+func sources(ctx context.Context, db engine.DB, book *eventcodec.Book, condition string, args []any) (positions []int64, texts []string, err error) {
 	rows, err := db.Query(ctx, fmt.Sprintf("select t.organization, t.position, t.type, t.stream, t.metadata from %s t where t.stream is not null and %s limit %d",
 		acts, condition, maxOpened+1), args...)
 	if err != nil {
@@ -85,7 +85,7 @@ func sources(ctx context.Context, db projections.DB, book *facts.Book, condition
 	}
 	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e eventlog.Event, err error) {
 		err = row.Scan(&e.Stream.Organization, &e.Position, &e.Type, &e.Stream.ID, &e.Meta)
-		e.Stream.Category = facts.Category(e.Type)
+		e.Stream.Category = eventcodec.Category(e.Type)
 		return e, err
 	})
 	if err != nil {

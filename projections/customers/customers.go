@@ -15,15 +15,15 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
-	schema = projections.Schema{Name: "customers", Version: 2}
+	schema = engine.Schema{Name: "customers", Version: 2}
 
-	table = projections.NewTable[uuid.UUID, Customer](schema, "customers", projections.TableConfig{Indexes: []string{
+	table = engine.NewTable[uuid.UUID, Customer](schema, "customers", engine.TableConfig{Indexes: []string{
 		"(organization, name, id)",
 		"(organization, sector, name, id)",
 		"(owner, name, id)",
@@ -32,11 +32,11 @@ var (
 )
 
 // Model folds the events of customers, and who is in which team.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{table, team},
+	Tables: []engine.Relation{table, team},
 	Events: append([]string{"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored", domain.ErasedType}, members.Events...),
-	Keys: func(f *facts.Fact, rows *projections.Rows) error {
+	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)
 		} else {
@@ -67,7 +67,7 @@ type Customer struct {
 	Position     eventlog.Position `db:"position"`
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func change[V any](object json.RawMessage, changes map[string]V, to func(V) stri
 	return json.Marshal(texts)
 }
 
-// Of folds the events of one customer in memory, as the list does, and returns its row; see [projections.Trace].
-func Of(id uuid.UUID, history []*facts.Fact, each func(*facts.Fact, Customer)) (Customer, bool, error) {
-	return projections.Trace(Model, table, id, history, each)
+// Of folds the events of one customer in memory, as the list does, and returns its row; see [engine.Trace].
+func Of(id uuid.UUID, history []*eventcodec.Fact, each func(*eventcodec.Fact, Customer)) (Customer, bool, error) {
+	return engine.Trace(Model, table, id, history, each)
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/customers"
-	"github.com/annal-crm/annal/projections/foldtest"
-	"github.com/annal-crm/annal/projections/querytest"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/foldtest"
+	"github.com/annal-crm/annal/projections/engine/querytest"
+	"github.com/annal-crm/annal/projections/engine/where"
 )
 
 var org = uuid.New()
@@ -76,17 +76,17 @@ func TestQueries(t *testing.T) {
 	w.Record(foreign, customer.Registered{Name: "Foreign", Sector: "medical", Owner: ada.ID})
 	w.Settle()
 
-	all := projections.Viewer{Organization: org, Account: ada.ID, Scope: organization.All, Personal: true}
+	all := engine.Viewer{Organization: org, Account: ada.ID, Scope: organization.All, Personal: true}
 	masked := all
 	masked.Personal = false
-	scoped := func(s organization.Scope, teams ...uuid.UUID) projections.Viewer {
+	scoped := func(s organization.Scope, teams ...uuid.UUID) engine.Viewer {
 		v := all
 		v.Scope, v.Teams = s, teams
 		return v
 	}
-	list := func(v projections.Viewer, f customers.Filter) []string {
+	list := func(v engine.Viewer, f customers.Filter) []string {
 		t.Helper()
-		names := querytest.Walk(t, 2, func(r projections.PageRequest) (projections.Page[customers.Customer], error) {
+		names := querytest.Walk(t, 2, func(r engine.PageRequest) (engine.Page[customers.Customer], error) {
 			return customers.List(ctx, w.Pool, v, f, r)
 		},
 			func(c customers.Customer) string { return c.Name })
@@ -98,7 +98,7 @@ func TestQueries(t *testing.T) {
 	text := func(s string) *string { return &s }
 	yes, no := true, false
 	for name, c := range map[string]struct {
-		viewer projections.Viewer
+		viewer engine.Viewer
 		filter customers.Filter
 		want   []string
 	}{
@@ -150,20 +150,20 @@ func TestQueries(t *testing.T) {
 	if got := list(masked, customers.Filter{}); !slices.Equal(got, []string{"hidden", "hidden", "hidden", "hidden", "hidden"}) {
 		t.Errorf("%q", got)
 	}
-	page, err := customers.List(ctx, w.Pool, masked, customers.Filter{}, projections.PageRequest{First: 1})
+	page, err := customers.List(ctx, w.Pool, masked, customers.Filter{}, engine.PageRequest{First: 1})
 	if err != nil || strings.Contains(fmt.Sprint(page), "Acme") {
 		t.Errorf("%+v, %v", page, err)
 	}
 	// Cursors of the list by name would tell the names: they are not taken, nor given.
-	named, err := customers.List(ctx, w.Pool, all, customers.Filter{}, projections.PageRequest{First: 1})
+	named, err := customers.List(ctx, w.Pool, all, customers.Filter{}, engine.PageRequest{First: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := customers.List(ctx, w.Pool, masked, customers.Filter{}, projections.PageRequest{First: 1, After: named.Cursors[0]}); !errors.Is(err, projections.ErrCursor) {
+	if _, err := customers.List(ctx, w.Pool, masked, customers.Filter{}, engine.PageRequest{First: 1, After: named.Cursors[0]}); !errors.Is(err, engine.ErrCursor) {
 		t.Error(err)
 	}
 	for _, f := range []customers.Filter{{Name: &where.Text{}}} {
-		if _, err := customers.List(ctx, w.Pool, masked, f, projections.PageRequest{}); !errors.Is(err, where.ErrHidden) {
+		if _, err := customers.List(ctx, w.Pool, masked, f, engine.PageRequest{}); !errors.Is(err, where.ErrHidden) {
 			t.Error(err)
 		}
 		if _, err := customers.Count(ctx, w.Pool, masked, f); !errors.Is(err, where.ErrHidden) {
@@ -182,19 +182,19 @@ func TestAPageIsReadAlongAnIndex(t *testing.T) {
 	if _, err := w.Pool.Exec(t.Context(), `analyze customers_v2.customers`); err != nil {
 		t.Fatal(err)
 	}
-	v := projections.Viewer{Organization: org, Scope: organization.All, Personal: true}
+	v := engine.Viewer{Organization: org, Scope: organization.All, Personal: true}
 	masked, rare := v, "rare"
 	masked.Personal = false
 	for name, c := range map[string]struct {
-		viewer projections.Viewer
+		viewer engine.Viewer
 		filter customers.Filter
 	}{"all": {v, customers.Filter{}}, "hidden": {masked, customers.Filter{}}, "of a sector": {v, customers.Filter{Sector: &where.Text{Eq: &rare}}}} {
-		first, err := customers.List(t.Context(), w.Pool, c.viewer, c.filter, projections.PageRequest{First: 5})
+		first, err := customers.List(t.Context(), w.Pool, c.viewer, c.filter, engine.PageRequest{First: 5})
 		if err != nil {
 			t.Fatal(err)
 		}
-		plans := w.Plans(func(db projections.DB) {
-			for _, request := range []projections.PageRequest{{First: 10}, {Last: 10}, {First: 10, After: first.Cursors[4]}, {Last: 10, Before: first.Cursors[4]}} {
+		plans := w.Plans(func(db engine.DB) {
+			for _, request := range []engine.PageRequest{{First: 10}, {Last: 10}, {First: 10, After: first.Cursors[4]}, {Last: 10, Before: first.Cursors[4]}} {
 				if _, err := customers.List(t.Context(), db, c.viewer, c.filter, request); err != nil {
 					t.Fatal(err)
 				}

@@ -5,9 +5,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 	"github.com/annal-crm/annal/projections/members"
-	"github.com/annal-crm/annal/projections/where"
 )
 
 // Filter narrows the list. Fields that are not given let everything pass.
@@ -25,7 +25,7 @@ var (
 )
 
 // Get returns those of ids that the viewer may see.
-func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uuid.UUID) (map[uuid.UUID]Customer, error) {
+func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (map[uuid.UUID]Customer, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -45,10 +45,10 @@ func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uui
 
 // List returns a page of the customers that the viewer may see, by name; by id if names are hidden from the viewer. Then a
 // filter on names is [where.ErrHidden].
-func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter, page projections.PageRequest) (projections.Page[Customer], error) {
+func List(ctx context.Context, db engine.DB, v engine.Viewer, f Filter, page engine.PageRequest) (engine.Page[Customer], error) {
 	c, err := f.clause(v)
 	if err != nil {
-		return projections.Page[Customer]{}, err
+		return engine.Page[Customer]{}, err
 	}
 	order := byName
 	if !v.Personal {
@@ -62,7 +62,7 @@ func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter
 }
 
 // Count returns how many customers List has in all its pages.
-func Count(ctx context.Context, db projections.DB, v projections.Viewer, f Filter) (int, error) {
+func Count(ctx context.Context, db engine.DB, v engine.Viewer, f Filter) (int, error) {
 	c, err := f.clause(v)
 	if err != nil {
 		return 0, err
@@ -70,7 +70,7 @@ func Count(ctx context.Context, db projections.DB, v projections.Viewer, f Filte
 	return table.Count(ctx, db, c.SQL(), c.Args()...)
 }
 
-func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
+func (f Filter) clause(v engine.Viewer) (*where.Clause, error) {
 	if !v.Personal && f.Name != nil {
 		return nil, where.ErrHidden
 	}
@@ -89,7 +89,7 @@ func (f Filter) clause(v projections.Viewer) (*where.Clause, error) {
 }
 
 // ShownTo hides what is personal from viewers who may not see it.
-func (c Customer) ShownTo(v projections.Viewer) Customer {
+func (c Customer) ShownTo(v engine.Viewer) Customer {
 	switch {
 	case c.Name == "":
 		c.Name, c.Erased = "erased", true

@@ -10,23 +10,23 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 var (
-	schema = projections.Schema{Name: "deadlines", Version: 2}
+	schema = engine.Schema{Name: "deadlines", Version: 2}
 
-	locks    = projections.NewTable[uuid.UUID, Lock](schema, "locks", projections.TableConfig{Indexes: []string{"(until)"}})
-	sessions = projections.NewTable[uuid.UUID, Session](schema, "sessions", projections.TableConfig{Indexes: []string{"(opened)", "(account)"}})
+	locks    = engine.NewTable[uuid.UUID, Lock](schema, "locks", engine.TableConfig{Indexes: []string{"(until)"}})
+	sessions = engine.NewTable[uuid.UUID, Session](schema, "sessions", engine.TableConfig{Indexes: []string{"(opened)", "(account)"}})
 )
 
 // Model folds what begins and ends locks and sessions.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{locks, sessions},
+	Tables: []engine.Relation{locks, sessions},
 	Events: []string{"account.locked", "account.unlocked", "account.logged_in", "account.logged_out", domain.ErasedType},
-	Keys: func(f *facts.Fact, rows *projections.Rows) error {
+	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
 		payload, err := f.Payload()
 		switch e := payload.(type) {
 		case account.Locked, account.Unlocked, account.Erased:
@@ -40,7 +40,7 @@ var Model = projections.ReadModel{
 		}
 		return err
 	},
-	Fold: func(f *facts.Fact, rows *projections.Rows) error {
+	Fold: func(f *eventcodec.Fact, rows *engine.Rows) error {
 		payload, err := f.Payload()
 		switch e := payload.(type) {
 		case account.Locked:
@@ -77,20 +77,20 @@ type Session struct {
 }
 
 // DueLocks returns up to limit locks that have run out by a time, of all organizations, oldest first.
-func DueLocks(ctx context.Context, db projections.DB, now time.Time, limit int) ([]Lock, error) {
+func DueLocks(ctx context.Context, db engine.DB, now time.Time, limit int) ([]Lock, error) {
 	return locks.Find(ctx, db, "t.until <= $1 order by t.until limit $2", now, limit)
 }
 
 // DueSessions returns up to limit sessions that have expired by a time, of all organizations, oldest first. Last uses are
 // those that are written (auth.session_use), a minute and some coarse: whoever ends a session looks again.
-func DueSessions(ctx context.Context, db projections.DB, now time.Time, limit int) ([]Session, error) {
+func DueSessions(ctx context.Context, db engine.DB, now time.Time, limit int) ([]Session, error) {
 	return sessions.Find(ctx, db, `t.opened <= $1 and (t.opened <= $2
 		or not exists (select from auth.session_use u where u.session = t.id and u.last_use > $1)) order by t.opened limit $3`,
 		now.Add(-account.SessionIdle), now.Add(-account.SessionMax), limit)
 }
 
 // Sessions returns the open sessions of accounts, the newest first.
-func Sessions(ctx context.Context, db projections.DB, organization uuid.UUID, accounts []uuid.UUID) (map[uuid.UUID][]Session, error) {
+func Sessions(ctx context.Context, db engine.DB, organization uuid.UUID, accounts []uuid.UUID) (map[uuid.UUID][]Session, error) {
 	if len(accounts) == 0 {
 		return nil, nil
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/projections/deadlines"
-	"github.com/annal-crm/annal/projections/querytest"
+	"github.com/annal-crm/annal/projections/engine/querytest"
 )
 
 func TestWhatIsDue(t *testing.T) {

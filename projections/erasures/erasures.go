@@ -16,27 +16,27 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 var (
-	schema = projections.Schema{Name: "erasures", Version: 2}
+	schema = engine.Schema{Name: "erasures", Version: 2}
 
-	requests = projections.NewTable[uuid.UUID, Request](schema, "requests", projections.TableConfig{Indexes: []string{
+	requests = engine.NewTable[uuid.UUID, Request](schema, "requests", engine.TableConfig{Indexes: []string{
 		"(organization, asked_at, id)",
 		"(status) where status = 'approved'",
 		"(rule) where rule is not null",
 	}})
-	subjects = projections.NewTable[uuid.UUID, Subject](schema, "subjects", projections.TableConfig{Indexes: []string{"(position)"}})
+	subjects = engine.NewTable[uuid.UUID, Subject](schema, "subjects", engine.TableConfig{Indexes: []string{"(position)"}})
 )
 
 // Model folds requests and certificates.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{requests, subjects},
+	Tables: []engine.Relation{requests, subjects},
 	Events: []string{"erasure.requested", "erasure.approved", "erasure.refused", "erasure.done", domain.ErasedType},
-	Keys: func(f *facts.Fact, rows *projections.Rows) error {
+	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
 		if f.Stream.Category == erasure.Category {
 			requests.Touch(rows, f.Stream.ID)
 		} else {
@@ -82,7 +82,7 @@ type Subject struct {
 	Position     eventlog.Position `db:"position"`
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-func put(f *facts.Fact, rows *projections.Rows, e domain.Erased) {
+func put(f *eventcodec.Fact, rows *engine.Rows, e domain.Erased) {
 	s := Subject{
 		ID: f.Stream.ID, Organization: f.Stream.Organization, Category: f.Stream.Category, Request: e.Request, RequestedBy: e.RequestedBy,
 		ApprovedBy: e.ApprovedBy, Reason: e.Reason, Rule: e.Rule, Freed: e.Freed, ErasedAt: f.OccurredAt, Position: f.Position,

@@ -10,9 +10,9 @@ import (
 
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 )
 
 // Member is an account and its team; zero: none.
@@ -22,25 +22,25 @@ type Member struct {
 }
 
 // Table holds the members of all teams.
-type Table = projections.Table[uuid.UUID, Member]
+type Table = engine.Table[uuid.UUID, Member]
 
 // New returns the table of a read model.
-func New(schema projections.Schema) *Table {
-	return projections.NewTable[uuid.UUID, Member](schema, "members", projections.TableConfig{Indexes: []string{"(team)"}})
+func New(schema engine.Schema) *Table {
+	return engine.NewTable[uuid.UUID, Member](schema, "members", engine.TableConfig{Indexes: []string{"(team)"}})
 }
 
 // Events are the types of the events that [Fold] takes.
 var Events = []string{"account.invited", "account.moved_to_team"}
 
 // Keys asks for the row of an event among [Events].
-func Keys(t *Table, f *facts.Fact, rows *projections.Rows) {
+func Keys(t *Table, f *eventcodec.Fact, rows *engine.Rows) {
 	if slices.Contains(Events, f.Type) {
 		t.Touch(rows, f.Stream.ID)
 	}
 }
 
 // Fold folds an event, of whatever type.
-func Fold(t *Table, f *facts.Fact, rows *projections.Rows, payload any) {
+func Fold(t *Table, f *eventcodec.Fact, rows *engine.Rows, payload any) {
 	switch e := payload.(type) {
 	case account.Invited:
 		t.Put(rows, Member{f.Stream.ID, e.Team})
@@ -50,7 +50,7 @@ func Fold(t *Table, f *facts.Fact, rows *projections.Rows, payload any) {
 }
 
 // Visible narrows a clause to the rows of a viewer's organization whose owner, an account in a column, lies in the viewer's scope.
-func Visible(t *Table, c *where.Clause, v projections.Viewer, owner string) {
+func Visible(t *Table, c *where.Clause, v engine.Viewer, owner string) {
 	c.And("t.organization = ?", v.Organization)
 	switch v.Scope {
 	case organization.All:

@@ -10,15 +10,15 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
-	schema = projections.Schema{Name: "opportunities", Version: 1}
+	schema = engine.Schema{Name: "opportunities", Version: 1}
 
-	table = projections.NewTable[uuid.UUID, Opportunity](schema, "opportunities", projections.TableConfig{Indexes: []string{
+	table = engine.NewTable[uuid.UUID, Opportunity](schema, "opportunities", engine.TableConfig{Indexes: []string{
 		"(organization, opened_at, id)",
 		"(owner, opened_at, id)",
 		"(customer, opened_at, id)",
@@ -28,14 +28,14 @@ var (
 )
 
 // Model folds the events of opportunities, and who is in which team.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{table, team},
+	Tables: []engine.Relation{table, team},
 	Events: append([]string{
 		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened",
 		"opportunity.reassigned", "opportunity.edited",
 	}, members.Events...),
-	Keys: func(f *facts.Fact, rows *projections.Rows) error {
+	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)
 		} else {
@@ -63,7 +63,7 @@ type Opportunity struct {
 	Position     eventlog.Position `db:"position"`
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-// Of folds the events of one opportunity in memory, as the list does, and returns its row; see [projections.Trace].
-func Of(id uuid.UUID, history []*facts.Fact, each func(*facts.Fact, Opportunity)) (Opportunity, bool, error) {
-	return projections.Trace(Model, table, id, history, each)
+// Of folds the events of one opportunity in memory, as the list does, and returns its row; see [engine.Trace].
+func Of(id uuid.UUID, history []*eventcodec.Fact, each func(*eventcodec.Fact, Opportunity)) (Opportunity, bool, error) {
+	return engine.Trace(Model, table, id, history, each)
 }

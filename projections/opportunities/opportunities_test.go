@@ -14,11 +14,11 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/foldtest"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/foldtest"
+	"github.com/annal-crm/annal/projections/engine/querytest"
+	"github.com/annal-crm/annal/projections/engine/where"
 	"github.com/annal-crm/annal/projections/opportunities"
-	"github.com/annal-crm/annal/projections/querytest"
-	"github.com/annal-crm/annal/projections/where"
 )
 
 var org = uuid.New()
@@ -88,15 +88,15 @@ func TestQueries(t *testing.T) {
 	open("5", bob.ID, day(5), opportunity.Engaged{At: day(6)}, opportunity.Lost{At: day(7)}, opportunity.Edited{Customer: &domain.Change{From: acme.String()}})
 	w.Settle()
 
-	all := projections.Viewer{Organization: org, Account: ada.ID, Scope: organization.All}
-	scoped := func(s organization.Scope, teams ...uuid.UUID) projections.Viewer {
+	all := engine.Viewer{Organization: org, Account: ada.ID, Scope: organization.All}
+	scoped := func(s organization.Scope, teams ...uuid.UUID) engine.Viewer {
 		v := all
 		v.Scope, v.Teams = s, teams
 		return v
 	}
-	list := func(v projections.Viewer, f opportunities.Filter) string {
+	list := func(v engine.Viewer, f opportunities.Filter) string {
 		t.Helper()
-		refs := querytest.Walk(t, 2, func(r projections.PageRequest) (projections.Page[opportunities.Opportunity], error) {
+		refs := querytest.Walk(t, 2, func(r engine.PageRequest) (engine.Page[opportunities.Opportunity], error) {
 			return opportunities.List(ctx, w.Pool, v, f, r)
 		}, func(o opportunities.Opportunity) string { return o.Reference })
 		if n, err := opportunities.Count(ctx, w.Pool, v, f); err != nil || n != len(refs) {
@@ -112,7 +112,7 @@ func TestQueries(t *testing.T) {
 		t.Errorf("not the newest first: %s", got)
 	}
 	for name, c := range map[string]struct {
-		viewer projections.Viewer
+		viewer engine.Viewer
 		filter opportunities.Filter
 		want   string
 	}{

@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain/opportunity"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 	"github.com/annal-crm/annal/projections/members"
-	"github.com/annal-crm/annal/projections/where"
 )
 
 // Filter narrows the list. Fields that are not given let everything pass.
@@ -23,7 +23,7 @@ type Filter struct {
 var newestFirst = table.Descending("opened_at", "id")
 
 // Get returns those of ids that the viewer may see.
-func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uuid.UUID) (map[uuid.UUID]Opportunity, error) {
+func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (map[uuid.UUID]Opportunity, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -41,18 +41,18 @@ func Get(ctx context.Context, db projections.DB, v projections.Viewer, ids []uui
 }
 
 // List returns a page of the opportunities that the viewer may see, those opened last first.
-func List(ctx context.Context, db projections.DB, v projections.Viewer, f Filter, page projections.PageRequest) (projections.Page[Opportunity], error) {
+func List(ctx context.Context, db engine.DB, v engine.Viewer, f Filter, page engine.PageRequest) (engine.Page[Opportunity], error) {
 	c := f.clause(v)
 	return table.Page(ctx, db, newestFirst, page, c.SQL(), c.Args()...)
 }
 
 // Count returns how many opportunities List has in all its pages.
-func Count(ctx context.Context, db projections.DB, v projections.Viewer, f Filter) (int, error) {
+func Count(ctx context.Context, db engine.DB, v engine.Viewer, f Filter) (int, error) {
 	c := f.clause(v)
 	return table.Count(ctx, db, c.SQL(), c.Args()...)
 }
 
-func (f Filter) clause(v projections.Viewer) *where.Clause {
+func (f Filter) clause(v engine.Viewer) *where.Clause {
 	c := new(where.Clause)
 	members.Visible(team, c, v, "t.owner")
 	if f.Stages != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 )
 
 var (
@@ -25,17 +25,17 @@ var (
 )
 
 // List returns a page of an organization's rules, the newest first.
-func List(ctx context.Context, db projections.DB, organization uuid.UUID, page projections.PageRequest) (projections.Page[Rule], error) {
+func List(ctx context.Context, db engine.DB, organization uuid.UUID, page engine.PageRequest) (engine.Page[Rule], error) {
 	return rules.Page(ctx, db, newestFirst, page, "t.organization = $1", organization)
 }
 
 // CountRules returns how many rules List has in all its pages.
-func CountRules(ctx context.Context, db projections.DB, organization uuid.UUID) (int, error) {
+func CountRules(ctx context.Context, db engine.DB, organization uuid.UUID) (int, error) {
 	return rules.Count(ctx, db, "t.organization = $1", organization)
 }
 
 // Get returns a rule of an organization.
-func Get(ctx context.Context, db projections.DB, organization, id uuid.UUID) (Rule, bool, error) {
+func Get(ctx context.Context, db engine.DB, organization, id uuid.UUID) (Rule, bool, error) {
 	rows, err := rules.Find(ctx, db, "t.organization = $1 and t.id = $2", organization, id)
 	if err != nil || len(rows) == 0 {
 		return Rule{}, false, err
@@ -44,7 +44,7 @@ func Get(ctx context.Context, db projections.DB, organization, id uuid.UUID) (Ru
 }
 
 // Running returns the rules, of all organizations, that are approved and not ended.
-func Running(ctx context.Context, db projections.DB) ([]Rule, error) {
+func Running(ctx context.Context, db engine.DB) ([]Rule, error) {
 	return rules.Find(ctx, db, "t.status = 'approved' order by t.approved_at, t.id")
 }
 
@@ -60,8 +60,8 @@ type Left struct {
 // Source is where questions are answered from.
 type Source struct {
 	Log    eventlog.Log
-	Engine *projections.Engine
-	DB     projections.DB
+	Engine *engine.Engine
+	DB     engine.DB
 }
 
 // Question is a rule tried at a time: approved, proposed, or neither.
@@ -72,7 +72,7 @@ type Question struct {
 	Kept         []Left            // whom it leaves out
 	Managers     []uuid.UUID       // accounts that can sign in and manage the organization, of a rule about accounts
 	Head         eventlog.Position // of the log when it was asked: all that had happened by then is counted
-	db           projections.DB
+	db           engine.DB
 }
 
 // Ask prepares a question. It waits until the read models hold all that is in the log. Managing are the roles that may manage the
@@ -128,7 +128,7 @@ func (s Source) Ask(ctx context.Context, organization uuid.UUID, rule retention.
 
 // whole tells whether any opportunity of an organization is parked. A customer that is parked itself cannot be judged, and stays.
 func (s Source) whole(ctx context.Context, organization uuid.UUID) error {
-	for f := (projections.ParkedFilter{Model: Model.Name, Organization: organization}); ; {
+	for f := (engine.ParkedFilter{Model: Model.Name, Organization: organization}); ; {
 		parked, err := s.Engine.Parked(ctx, f)
 		if err != nil || len(parked) == 0 {
 			return err
@@ -137,7 +137,7 @@ func (s Source) whole(ctx context.Context, organization uuid.UUID) error {
 			if p.Stream.Category == opportunity.Category {
 				return ErrParked
 			}
-			f.After = projections.Cursor{Model: p.Model, Position: p.Position}
+			f.After = engine.Cursor{Model: p.Model, Position: p.Position}
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (q Question) String(due int) string {
 }
 
 // Due returns a page of those whom the rule would erase, those who have waited longest first.
-func (q Question) Due(ctx context.Context, page projections.PageRequest) (projections.Page[Count], error) {
+func (q Question) Due(ctx context.Context, page engine.PageRequest) (engine.Page[Count], error) {
 	c := q.clause()
 	return counts.Page(ctx, q.db, oldestFirst, page, c.SQL(), c.Args()...)
 }
@@ -171,7 +171,7 @@ func (q Question) clause() *where.Clause {
 }
 
 // Opportunities returns the opportunities that there are with customers.
-func Opportunities(ctx context.Context, db projections.DB, customers []uuid.UUID) (map[uuid.UUID][]uuid.UUID, error) {
+func Opportunities(ctx context.Context, db engine.DB, customers []uuid.UUID) (map[uuid.UUID][]uuid.UUID, error) {
 	rows, err := deals.Find(ctx, db, "t.customer = any($1)", customers)
 	if err != nil {
 		return nil, err

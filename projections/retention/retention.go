@@ -17,24 +17,24 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 var (
-	schema = projections.Schema{Name: "retention", Version: 1}
+	schema = engine.Schema{Name: "retention", Version: 1}
 
-	rules  = projections.NewTable[uuid.UUID, Rule](schema, "rules", projections.TableConfig{Indexes: []string{"(organization, proposed_at, id)"}})
-	counts = projections.NewTable[place, Count](schema, "counts", projections.TableConfig{Indexes: []string{
+	rules  = engine.NewTable[uuid.UUID, Rule](schema, "rules", engine.TableConfig{Indexes: []string{"(organization, proposed_at, id)"}})
+	counts = engine.NewTable[place, Count](schema, "counts", engine.TableConfig{Indexes: []string{
 		"(organization, basis, since, id)",
 	}})
-	deals = projections.NewTable[uuid.UUID, deal](schema, "deals", projections.TableConfig{Indexes: []string{"(customer)"}})
+	deals = engine.NewTable[uuid.UUID, deal](schema, "deals", engine.TableConfig{Indexes: []string{"(customer)"}})
 )
 
 // Model folds rules, and what days are counted from.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{rules, counts, deals},
+	Tables: []engine.Relation{rules, counts, deals},
 	Events: []string{
 		"retention.proposed", "retention.approved", "retention.applied", "retention.ended", "erasure.requested", domain.ErasedType,
 		"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored",
@@ -97,7 +97,7 @@ type deal struct {
 	Customer uuid.UUID `db:"customer,null"`
 }
 
-func keys(f *facts.Fact, rows *projections.Rows) error {
+func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	touch := func(id uuid.UUID) {
 		if id != uuid.Nil {
 			counts.Touch(rows, place{id, retention.CustomerTouched})
@@ -136,7 +136,7 @@ func keys(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 }
 
 // tally has the domain say what an event changes in what is counted of a subject.
-func tally(f *facts.Fact, rows *projections.Rows, id uuid.UUID, bases ...retention.Basis) func(event any, own bool) {
+func tally(f *eventcodec.Fact, rows *engine.Rows, id uuid.UUID, bases ...retention.Basis) func(event any, own bool) {
 	return func(event any, own bool) {
 		var count retention.Count
 		kept := Count{ID: id, Organization: f.Stream.Organization}
@@ -206,7 +206,7 @@ func tally(f *facts.Fact, rows *projections.Rows, id uuid.UUID, bases ...retenti
 	}
 }
 
-func foldRule(f *facts.Fact, rows *projections.Rows, event retention.Event) {
+func foldRule(f *eventcodec.Fact, rows *engine.Rows, event retention.Event) {
 	if e, ok := event.(retention.Proposed); ok {
 		rules.Put(rows, Rule{
 			ID: f.Stream.ID, Organization: f.Stream.Organization, Status: retention.StatusProposed, Basis: e.Basis, Days: e.Days, PerDay: e.PerDay,

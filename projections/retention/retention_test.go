@@ -15,9 +15,9 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	domainretention "github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
 	"github.com/annal-crm/annal/projections/accounts"
-	"github.com/annal-crm/annal/projections/querytest"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/querytest"
 	"github.com/annal-crm/annal/projections/retention"
 )
 
@@ -102,7 +102,7 @@ func TestWhoIsDueIsWhatTheDomainSays(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got := querytest.Walk(t, 7, func(r projections.PageRequest) (projections.Page[retention.Count], error) { return q.Due(ctx, r) }, func(c retention.Count) string {
+				got := querytest.Walk(t, 7, func(r engine.PageRequest) (engine.Page[retention.Count], error) { return q.Due(ctx, r) }, func(c retention.Count) string {
 					count := lives[c.ID]
 					if from, _ := count.From(basis); !from.At.Equal(c.Since) || from.Position != int64(c.Position) {
 						t.Errorf("%s counts from %v at %d, not %v at %s", basis, from.At, from.Position, c.Since, c.Position)

@@ -7,8 +7,8 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/opportunity"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 // Dimension is what a report is grouped by.
@@ -43,7 +43,7 @@ type Row struct {
 
 // Report groups the closed deals that the viewer may see, in the order of the dimensions. Without any dimension it is one
 // row, the total.
-func Report(ctx context.Context, db projections.DB, v projections.Viewer, by []Dimension, f Filter) ([]Row, error) {
+func Report(ctx context.Context, db engine.DB, v engine.Viewer, by []Dimension, f Filter) ([]Row, error) {
 	q := report.Query{Filter: report.Filter{In: make(map[string][]string)}}
 	for _, d := range by {
 		q.By = append(q.By, string(d))

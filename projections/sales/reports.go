@@ -4,16 +4,16 @@ import (
 	"fmt"
 
 	"github.com/annal-crm/annal/domain/opportunity"
-	"github.com/annal-crm/annal/projections"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/where"
 	"github.com/annal-crm/annal/projections/members"
-	"github.com/annal-crm/annal/projections/report"
-	"github.com/annal-crm/annal/projections/where"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 // Reports are those that are asked of [Model].
 var Reports = []*report.Report{closed, funnel, forecast, ageing}
 
-func visible(c *where.Clause, v projections.Viewer) { members.Visible(tree.Members, c, v, "t.owner") }
+func visible(c *where.Clause, v engine.Viewer) { members.Visible(tree.Members, c, v, "t.owner") }
 
 // byRecord are the dimensions of a table with an owner, besides those given.
 func byRecord(more ...report.Column) []report.Column {

@@ -16,25 +16,25 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/internal/facts"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 var (
-	schema = projections.Schema{Name: "sales", Version: 2}
+	schema = engine.Schema{Name: "sales", Version: 2}
 
-	deals = projections.NewTable[uuid.UUID, Deal](schema, "deals", projections.TableConfig{Indexes: []string{
+	deals = engine.NewTable[uuid.UUID, Deal](schema, "deals", engine.TableConfig{Indexes: []string{
 		"(organization)", "(owner)", "(customer)",
 	}})
-	clients = projections.NewTable[uuid.UUID, Client](schema, "clients", projections.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
+	clients = engine.NewTable[uuid.UUID, Client](schema, "clients", engine.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
 	tree    = report.NewTree(schema)
 )
 
 // Model folds the events of opportunities and customers, and the tree of teams with its members.
-var Model = projections.ReadModel{
+var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []projections.Relation{deals, clients, tree.Teams, tree.Members},
+	Tables: []engine.Relation{deals, clients, tree.Teams, tree.Members},
 	Events: append([]string{
 		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened", "opportunity.reassigned", "opportunity.edited",
 		"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored",
@@ -76,7 +76,7 @@ type Client struct {
 	Registered   eventlog.Position `db:"registered,null"` // zero: only opportunities tell of it
 }
 
-func keys(f *facts.Fact, rows *projections.Rows) error {
+func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	switch f.Stream.Category {
 	case account.Category, organization.Category:
 		return tree.Keys(f, rows)
@@ -104,7 +104,7 @@ func keys(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-func fold(f *facts.Fact, rows *projections.Rows) error {
+func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func fold(f *facts.Fact, rows *projections.Rows) error {
 	return nil
 }
 
-func foldDeal(f *facts.Fact, rows *projections.Rows, event opportunity.Event) {
+func foldDeal(f *eventcodec.Fact, rows *engine.Rows, event opportunity.Event) {
 	deal, exists := deals.Get(rows, f.Stream.ID)
 	if opened, ok := event.(opportunity.Opened); ok {
 		deal, exists = Deal{
@@ -170,7 +170,7 @@ func (d *Deal) close(stage opportunity.Stage, value domain.Decimal, at time.Time
 	d.ClosedAt, d.Since, d.Closed = at, at, position
 }
 
-func foldClient(f *facts.Fact, rows *projections.Rows, event customer.Event) {
+func foldClient(f *eventcodec.Fact, rows *engine.Rows, event customer.Event) {
 	change := func(change func(*Client)) { clients.Update(rows, f.Stream.ID, change) }
 	act := func(source string, change func(*Client)) {
 		if source == "" {
@@ -198,7 +198,7 @@ func foldClient(f *facts.Fact, rows *projections.Rows, event customer.Event) {
 
 // touch changes a client that somebody had to do with. Opportunities may tell of one before its own events are known: a report
 // of what had happened by a day takes no later registration.
-func touch(f *facts.Fact, rows *projections.Rows, id uuid.UUID, change func(*Client)) {
+func touch(f *eventcodec.Fact, rows *engine.Rows, id uuid.UUID, change func(*Client)) {
 	client, exists := clients.Get(rows, id)
 	if !exists {
 		client = Client{ID: id, Organization: f.Stream.Organization}

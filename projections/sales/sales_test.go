@@ -14,11 +14,11 @@ import (
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/projections"
-	"github.com/annal-crm/annal/projections/foldtest"
-	"github.com/annal-crm/annal/projections/querytest"
-	"github.com/annal-crm/annal/projections/report"
+	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/projections/engine/foldtest"
+	"github.com/annal-crm/annal/projections/engine/querytest"
 	"github.com/annal-crm/annal/projections/sales"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 var org = uuid.New()
@@ -166,13 +166,13 @@ func TestReport(t *testing.T) {
 	deal(eve, uuid.Nil, "", opportunity.Lost{At: day(3, 2)})
 	w.Settle()
 
-	all := projections.Viewer{Organization: org, Account: ada, Scope: organization.All}
-	scoped := func(s organization.Scope, teams ...uuid.UUID) projections.Viewer {
+	all := engine.Viewer{Organization: org, Account: ada, Scope: organization.All}
+	scoped := func(s organization.Scope, teams ...uuid.UUID) engine.Viewer {
 		v := all
 		v.Scope, v.Teams = s, teams
 		return v
 	}
-	report := func(v projections.Viewer, by []sales.Dimension, f sales.Filter) string {
+	report := func(v engine.Viewer, by []sales.Dimension, f sales.Filter) string {
 		t.Helper()
 		rows, err := sales.Report(t.Context(), w.Pool, v, by, f)
 		if err != nil {
@@ -186,7 +186,7 @@ func TestReport(t *testing.T) {
 		return strings.Join(lines, ", ")
 	}
 	for name, c := range map[string]struct {
-		viewer projections.Viewer
+		viewer engine.Viewer
 		by     []sales.Dimension
 		filter sales.Filter
 		want   string
@@ -205,7 +205,7 @@ func TestReport(t *testing.T) {
 		"of a team":            {scoped(organization.Team, south), []sales.Dimension{sales.Region}, sales.Filter{}, "North: 2 1 0.3, South: 1 0 1000000000000.0001"},
 		"own team":             {scoped(organization.Team, dock), []sales.Dimension{sales.Owner}, sales.Filter{}, "ada: 2 1 0.3"},
 		"none":                 {scoped(organization.None), []sales.Dimension{sales.Owner}, sales.Filter{}, ""},
-		"another organization": {projections.Viewer{Organization: uuid.New(), Account: ada, Scope: organization.All}, []sales.Dimension{sales.Owner}, sales.Filter{}, ""},
+		"another organization": {engine.Viewer{Organization: uuid.New(), Account: ada, Scope: organization.All}, []sales.Dimension{sales.Owner}, sales.Filter{}, ""},
 	} {
 		if got := report(c.viewer, c.by, c.filter); got != c.want {
 			t.Errorf("%s:\n%s, want\n%s", name, got, c.want)

@@ -1,0 +1,36 @@
+package eventcodec
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/eventlog"
+)
+
+// SealedFields lists the fields of a stored event that are sealed for the subject of its stream, by their JSON names; of its
+// metadata, if nobody is known to have acted, with "metadata." before them. An event whose type is unknown has none that
+// anybody could name.
+func SealedFields(e eventlog.Event) (names []string, err error) {
+	known := entryOf(&e)
+	if known == nil {
+		return nil, nil
+	}
+	sealed := func(data []byte, fields []string, prefix string) error {
+		return members(data, func(name []byte, from, to int) error {
+			if bytes.HasPrefix(data[from:to], sealedPrefix) && slices.Contains(fields, string(name)) {
+				names = append(names, prefix+string(name))
+			}
+			return nil
+		})
+	}
+	if err := sealed(e.Data, known.sealed, ""); err != nil {
+		return nil, err
+	}
+	f := Fact{Event: e}
+	subject, err := f.metaSubject()
+	if err == nil && subject == f.dataSubject() {
+		err = sealed(e.Meta, domain.SealedMetadata, metaPrefix)
+	}
+	return names, err
+}
