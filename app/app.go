@@ -62,7 +62,7 @@ type Instance struct {
 	Pool     *pgxpool.Pool
 	Log      eventlog.Log
 	Vault    *vault.Vault
-	Book     *eventcodec.Book
+	Codec    *eventcodec.Codec
 	Uses     *auth.Uses
 	Commands *commands.Commands
 	Engine   *engine.Engine
@@ -134,10 +134,10 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 	if err := i.forgetErased(ctx); err != nil {
 		return err
 	}
-	i.Book, i.Uses = eventcodec.New(i.Vault), auth.OpenUses(i.Pool)
+	i.Codec, i.Uses = eventcodec.New(i.Vault), auth.OpenUses(i.Pool)
 	passwords := auth.NewPasswords(commands.Pepper(i.Vault), auth.HashingConfig{})
-	i.Commands = commands.New(i.Log, i.Book, i.Vault, passwords, i.Uses, config.Commands)
-	if i.Engine, err = engine.New(i.Log, i.Book, i.Pool, Models(), config.Projections); err != nil {
+	i.Commands = commands.New(i.Log, i.Codec, i.Vault, passwords, i.Uses, config.Commands)
+	if i.Engine, err = engine.New(i.Log, i.Codec, i.Pool, Models(), config.Projections); err != nil {
 		return err
 	}
 	return i.Engine.Prepare(ctx)

@@ -348,7 +348,7 @@ func TestARestoredBackupMeetsTheListOfErasures(t *testing.T) {
 	}
 	for what, stream := range map[string]eventlog.Stream{"customer": {Organization: commands.Home, Category: customer.Category, ID: cust}, "account": {Organization: commands.Home, Category: account.Category, ID: person}} {
 		for e := range restored.Log.ReadStream(ctx, stream, 0) { // whoever asks before it has served
-			for _, f := range must(restored.Book.Page(ctx, []eventlog.Event{e})) {
+			for _, f := range must(restored.Codec.Page(ctx, []eventlog.Event{e})) {
 				if shown := fmt.Sprintf("%+v", must(f.Display())); strings.Contains(shown, mark) {
 					t.Errorf("the %s is back: %s", what, shown)
 				}

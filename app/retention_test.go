@@ -96,7 +96,7 @@ func (o *office) asked(rule uuid.UUID) []erasures.Request {
 func (o *office) certificate(id uuid.UUID) (found domain.Erased) {
 	o.Helper()
 	for e, err := range o.Log.ReadStream(o.Context(), eventlog.Stream{Organization: commands.Home, Category: customer.Category, ID: id}, 0) {
-		if erased, ok := must(eventcodec.Decode(o.Context(), o.Book, customer.Codec, e)).(customer.Erased); ok && err == nil {
+		if erased, ok := must(eventcodec.Decode(o.Context(), o.Codec, customer.EventTypes, e)).(customer.Erased); ok && err == nil {
 			found = domain.Erased(erased)
 		}
 	}

@@ -26,7 +26,7 @@ const password = "correct horse battery staple 42"
 
 type world struct {
 	log      *memory.Log
-	book     *eventcodec.Book
+	codec    *eventcodec.Codec
 	commands *commands.Commands
 	uses     *auth.Uses
 	account  uuid.UUID
@@ -40,9 +40,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{log: memory.New(), book: eventcodec.New(v), uses: auth.OpenUses(pool)}
+	w := &world{log: memory.New(), codec: eventcodec.New(v), uses: auth.OpenUses(pool)}
 	t.Cleanup(func() { w.uses.Close() })
-	w.commands = commands.New(w.log, w.book, v, auth.NewPasswords(nil, auth.HashingConfig{Memory: 64}), w.uses, commands.Config{LoginFloor: -1})
+	w.commands = commands.New(w.log, w.codec, v, auth.NewPasswords(nil, auth.HashingConfig{Memory: 64}), w.uses, commands.Config{LoginFloor: -1})
 	started, err := w.commands.FirstStart(t.Context(), commands.FirstStart{Organization: "Home", Password: password})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func (w *world) Due(ctx context.Context, until time.Time) (due []automations.Dea
 	if err != nil {
 		return nil, err
 	}
-	page, err := w.book.Page(ctx, events)
+	page, err := w.codec.Page(ctx, events)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func TestALockEndsAtItsTimeOnce(t *testing.T) {
 	if n := len(w.events(t, "account.unlocked")); n != 1 {
 		t.Error("it ended", n, "times")
 	}
-	facts, err := w.book.Page(ctx, []eventlog.Event{unlocked})
+	facts, err := w.codec.Page(ctx, []eventlog.Event{unlocked})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func foldLive(ctx context.Context, b *bench) ([]Figure, error) {
 		version++
 		model := customers.Model
 		model.Schema.Version = version
-		models, err := engine.New(w.Log, w.Book, w.Pool, []engine.ReadModel{model},
+		models, err := engine.New(w.Log, w.Codec, w.Pool, []engine.ReadModel{model},
 			engine.Config{PageSize: pageSize, FastStart: math.MaxInt64, Logger: slog.New(slog.DiscardHandler)}) // it is cut short, which it would tell
 		if err == nil {
 			err = models.Prepare(ctx)

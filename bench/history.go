@@ -179,7 +179,7 @@ func (l *life) append(ctx context.Context, n int) error {
 
 // event returns the event number i of the life, with its personal fields sealed.
 func (l *life) event(ctx context.Context, i int) (eventlog.NewEvent, error) {
-	return eventcodec.Encode(ctx, l.world.Book, customer.Codec, l.stream, uuid.New(), l.happens(i), l.world.act(), time.Now())
+	return eventcodec.Encode(ctx, l.world.Codec, customer.EventTypes, l.stream, uuid.New(), l.happens(i), l.world.act(), time.Now())
 }
 
 // act is what is known about each act in a history.
@@ -190,7 +190,7 @@ func (w *world) act() domain.Metadata {
 // open appends a new opportunity: a stream that needs no key of its own.
 func (w *world) open(ctx context.Context) error {
 	s := eventlog.Stream{Organization: commands.Home, Category: opportunity.Category, ID: uuid.New()}
-	e, err := eventcodec.Encode[opportunity.Event](ctx, w.Book, opportunity.Codec, s, uuid.New(),
+	e, err := eventcodec.Encode[opportunity.Event](ctx, w.Codec, opportunity.EventTypes, s, uuid.New(),
 		opportunity.Opened{Reference: s.ID.String()[:8], Product: "GTX Pro", Owner: w.administrator}, w.act(), time.Now())
 	if err != nil {
 		return err

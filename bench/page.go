@@ -186,7 +186,7 @@ func (r *recorder) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 
 func (w *world) handler(db engine.DB) http.Handler {
 	logger := slog.New(slog.DiscardHandler)
-	g := graph.New(graph.Dependencies{Commands: w.Commands, Engine: w.Engine, Log: w.Log, Audit: w.Audit, DB: db, Book: w.Book, Logger: logger}, graph.Config{})
+	g := graph.New(graph.Dependencies{Commands: w.Commands, Engine: w.Engine, Log: w.Log, Audit: w.Audit, DB: db, Codec: w.Codec, Logger: logger}, graph.Config{})
 	return web.New(web.Dependencies{Graph: g, Readers: w.Engine, Database: w.Pool, Metrics: prometheus.NewRegistry(), Logger: logger}, web.Config{}).Handler()
 }
 

@@ -45,8 +45,8 @@ func thePast(ctx context.Context, b *bench) ([]Figure, error) {
 			}
 		}
 	}
-	reader := asof.Reader{Log: w.Log, Book: w.Book}
-	pages := lives.Pages{Log: w.Log, Book: w.Book, DB: w.Pool, Engine: w.Engine}
+	reader := asof.Reader{Log: w.Log, Codec: w.Codec}
+	pages := lives.Pages{Log: w.Log, Codec: w.Codec, DB: w.Pool, Engine: w.Engine}
 	viewer := engine.Viewer{Organization: commands.Home, Account: w.administrator, Scope: organization.All, Personal: true}
 	var state, read, page series
 	err = b.rounds("past", true, func() error {

@@ -131,7 +131,7 @@ func (a *Attempts) on(ctx context.Context, name string, batch []Attempt) (added 
 				case account.LoggedIn:
 					meta.Actor = stream.ID
 				}
-				stored, err := eventcodec.Encode(ctx, c.book, account.Codec, stream, own, e, meta, one.At)
+				stored, err := eventcodec.Encode(ctx, c.codec, account.EventTypes, stream, own, e, meta, one.At)
 				if err != nil {
 					return 0, err
 				}
@@ -154,7 +154,7 @@ func (a *Attempts) follow(ctx context.Context, s eventlog.Stream, known *attempt
 		if err != nil {
 			return err
 		}
-		event, err := eventcodec.Decode(ctx, a.c.book, account.Codec, e)
+		event, err := eventcodec.Decode(ctx, a.c.codec, account.EventTypes, e)
 		if err != nil {
 			return unreadable(e, err)
 		}

@@ -77,7 +77,7 @@ type Config struct {
 // Commands is the write side. It is safe for concurrent use.
 type Commands struct {
 	log       eventlog.Log
-	book      *eventcodec.Book
+	codec     *eventcodec.Codec
 	vault     *vault.Vault
 	passwords *auth.Passwords
 	uses      *auth.Uses
@@ -98,22 +98,22 @@ type Commands struct {
 }
 
 // New returns the write side of a log.
-func New(log eventlog.Log, book *eventcodec.Book, vault *vault.Vault, passwords *auth.Passwords, uses *auth.Uses, cfg Config) *Commands {
+func New(log eventlog.Log, codec *eventcodec.Codec, vault *vault.Vault, passwords *auth.Passwords, uses *auth.Uses, cfg Config) *Commands {
 	size := cmp.Or(cfg.CachedStreams, 4096)
 	c := &Commands{
-		log: log, book: book, vault: vault, passwords: passwords, uses: uses,
+		log: log, codec: codec, vault: vault, passwords: passwords, uses: uses,
 		now: cfg.Clock, floor: cmp.Or(cfg.LoginFloor, 250*time.Millisecond), guesses: newLimiter(cmp.Or(cfg.Guesses, guesses)),
 
-		accounts:      newAggregate(account.Category, account.Codec, account.Evolve, size),
-		organizations: newAggregate(organization.Category, organization.Codec, organization.Evolve, size),
-		customers:     newAggregate(customer.Category, customer.Codec, customer.Evolve, size),
-		opportunities: newAggregate(opportunity.Category, opportunity.Codec, opportunity.Evolve, size),
-		reservations:  newAggregate(reservation.Category, reservation.Codec, reservation.Evolve, size),
-		sources:       newAggregate(source.Category, source.Codec, source.Evolve, size),
-		erasures:      newAggregate(erasure.Category, erasure.Codec, erasure.Evolve, size),
-		retentions:    newAggregate(retention.Category, retention.Codec, retention.Evolve, size),
-		audits:        newAggregate(audit.Category, audit.Codec, audit.Evolve, size),
-		reports:       newAggregate(reporting.Category, reporting.Codec, reporting.Evolve, size),
+		accounts:      newAggregate(account.Category, account.EventTypes, account.Evolve, size),
+		organizations: newAggregate(organization.Category, organization.EventTypes, organization.Evolve, size),
+		customers:     newAggregate(customer.Category, customer.EventTypes, customer.Evolve, size),
+		opportunities: newAggregate(opportunity.Category, opportunity.EventTypes, opportunity.Evolve, size),
+		reservations:  newAggregate(reservation.Category, reservation.EventTypes, reservation.Evolve, size),
+		sources:       newAggregate(source.Category, source.EventTypes, source.Evolve, size),
+		erasures:      newAggregate(erasure.Category, erasure.EventTypes, erasure.Evolve, size),
+		retentions:    newAggregate(retention.Category, retention.EventTypes, retention.Evolve, size),
+		audits:        newAggregate(audit.Category, audit.EventTypes, audit.Evolve, size),
+		reports:       newAggregate(reporting.Category, reporting.EventTypes, reporting.Evolve, size),
 	}
 	c.customers.changed = func(s customer.State, since int) []string { return s.ChangedSince(since) }
 	c.opportunities.changed = func(s opportunity.State, since int) []string { return s.ChangedSince(since) }

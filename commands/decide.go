@@ -22,18 +22,18 @@ import (
 // aggregate is one kind of stream: how it folds, and the states of those used last.
 type aggregate[S, E any] struct {
 	category string
-	codec    domain.Codec[E]
+	types    domain.EventTypes[E]
 	evolve   func(S, E) S
 	changed  func(s S, since int) []string // nil: such streams name no fields in a conflict
 	cache    *lru.Cache[eventlog.Stream, loaded[S]]
 }
 
-func newAggregate[S, E any](category string, codec domain.Codec[E], evolve func(S, E) S, cached int) aggregate[S, E] {
+func newAggregate[S, E any](category string, types domain.EventTypes[E], evolve func(S, E) S, cached int) aggregate[S, E] {
 	cache, err := lru.New[eventlog.Stream, loaded[S]](cached)
 	if err != nil {
 		panic(err) // a negative size in the program's own configuration
 	}
-	return aggregate[S, E]{category: category, codec: codec, evolve: evolve, cache: cache}
+	return aggregate[S, E]{category: category, types: types, evolve: evolve, cache: cache}
 }
 
 func (a *aggregate[S, E]) stream(organization, id uuid.UUID) eventlog.Stream {
@@ -65,7 +65,7 @@ func (a *aggregate[S, E]) advance(ctx context.Context, c *Commands, s eventlog.S
 		if err != nil {
 			return loaded[S]{}, err
 		}
-		event, err := eventcodec.Decode(ctx, c.book, a.codec, e)
+		event, err := eventcodec.Decode(ctx, c.codec, a.types, e)
 		if errors.Is(err, domain.ErrUnknownEvent) {
 			return loaded[S]{}, fmt.Errorf("%w: %w", ErrTooOld, err)
 		}
@@ -162,7 +162,7 @@ func (a *aggregate[S, E]) encode(ctx context.Context, c *Commands, s eventlog.St
 			at = own.OccurredAt()
 		}
 		var err error
-		if stored[i], err = eventcodec.Encode(ctx, c.book, a.codec, s, act.event(s, i), e, act.meta, at); err != nil {
+		if stored[i], err = eventcodec.Encode(ctx, c.codec, a.types, s, act.event(s, i), e, act.meta, at); err != nil {
 			return nil, err
 		}
 	}
@@ -192,7 +192,7 @@ func (a *aggregate[S, E]) first(ctx context.Context, c *Commands, s eventlog.Str
 		default:
 			continue
 		}
-		event, err := eventcodec.Decode(ctx, c.book, a.codec, e)
+		event, err := eventcodec.Decode(ctx, c.codec, a.types, e)
 		if err != nil {
 			return outcome[E]{}, err
 		}

@@ -136,7 +136,7 @@ func TestNewPermissionsReachOlderOrganizations(t *testing.T) {
 	}
 	var stored []eventlog.NewEvent
 	for _, e := range founded {
-		stored = append(stored, must(eventcodec.Encode(ctx, w.book, organization.Codec, stream, uuid.New(), e, domain.Metadata{}, w.now.Now())))
+		stored = append(stored, must(eventcodec.Encode(ctx, w.codec, organization.EventTypes, stream, uuid.New(), e, domain.Metadata{}, w.now.Now())))
 	}
 	must(w.log.Append(ctx, stream, 0, stored...))
 	program := must(w.System(ctx, older))

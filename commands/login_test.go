@@ -262,7 +262,7 @@ func TestAnUnknownNameTakesAsLongAsAKnownOne(t *testing.T) {
 
 func TestAFailureTakesAtLeastAWhile(t *testing.T) {
 	w := newWorld(t)
-	c := commands.New(w.log, w.book, w.vault, w.hasher, w.uses, commands.Config{LoginFloor: time.Second})
+	c := commands.New(w.log, w.codec, w.vault, w.hasher, w.uses, commands.Config{LoginFloor: time.Second})
 	began := time.Now()
 	_, err := c.LogIn(t.Context(), office, commands.LogIn{LoginName: "nobody", Password: "x"})
 	w.wantErr("login", err, commands.ErrInvalidCredentials)

@@ -253,17 +253,17 @@ func (c *Commands) dueBy(ctx context.Context, p *Principal, rule eventlog.Stream
 		if _, kept := of.state.Keeps(one.Subject, who.state.Roles, managing, managed); kept {
 			return false, nil
 		}
-		err = tally(ctx, c, &count, account.Codec, c.accounts.stream(p.Organization, one.Subject))
+		err = tally(ctx, c, &count, account.EventTypes, c.accounts.stream(p.Organization, one.Subject))
 		return err == nil && of.state.Due(count, c.now()), err
 	}
 	if who, err := c.customers.load(ctx, c, c.customers.stream(p.Organization, one.Subject)); err != nil || who.state.Version == 0 {
 		return false, err // opportunities may tell of a customer that is not there
 	}
-	if err := tally(ctx, c, &count, customer.Codec, c.customers.stream(p.Organization, one.Subject)); err != nil {
+	if err := tally(ctx, c, &count, customer.EventTypes, c.customers.stream(p.Organization, one.Subject)); err != nil {
 		return false, err
 	}
 	for _, id := range one.Opportunities {
-		if err := tally(ctx, c, &count, opportunity.Codec, c.opportunities.stream(p.Organization, id)); err != nil {
+		if err := tally(ctx, c, &count, opportunity.EventTypes, c.opportunities.stream(p.Organization, id)); err != nil {
 			return false, err
 		}
 	}
@@ -271,12 +271,12 @@ func (c *Commands) dueBy(ctx context.Context, p *Principal, rule eventlog.Stream
 }
 
 // tally counts the events of one stream.
-func tally[E any](ctx context.Context, c *Commands, count *retention.Count, codec domain.Codec[E], s eventlog.Stream) error {
+func tally[E any](ctx context.Context, c *Commands, count *retention.Count, types domain.EventTypes[E], s eventlog.Stream) error {
 	for e, err := range c.log.ReadStream(ctx, s, 0) {
 		if err != nil {
 			return err
 		}
-		event, err := eventcodec.Decode(ctx, c.book, codec, e)
+		event, err := eventcodec.Decode(ctx, c.codec, types, e)
 		if err != nil {
 			return unreadable(e, err)
 		}

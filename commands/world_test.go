@@ -34,7 +34,7 @@ type world struct {
 	*testing.T
 	*commands.Commands
 	log    *log
-	book   *eventcodec.Book
+	codec  *eventcodec.Codec
 	vault  *vault.Vault
 	uses   *auth.Uses
 	pool   *pgxpool.Pool
@@ -88,7 +88,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, log: &log{Log: memory.New()}, vault: v, book: eventcodec.New(v), uses: auth.OpenUses(pool), pool: pool, now: &clock{}}
+	w := &world{T: t, log: &log{Log: memory.New()}, vault: v, codec: eventcodec.New(v), uses: auth.OpenUses(pool), pool: pool, now: &clock{}}
 	t.Cleanup(func() {
 		if err := w.uses.Close(); err != nil {
 			t.Error(err)
@@ -106,7 +106,7 @@ func newWorld(t *testing.T) *world {
 // another is the write side of another process on the same log.
 func (w *world) another(cfg commands.Config) *commands.Commands {
 	cfg.Clock, cfg.LoginFloor = w.now.Now, -1
-	return commands.New(w.log, w.book, w.vault, w.hasher, w.uses, cfg)
+	return commands.New(w.log, w.codec, w.vault, w.hasher, w.uses, cfg)
 }
 
 // invite makes an account and returns it acting.
@@ -166,7 +166,7 @@ func (w *world) customer(by *commands.Principal, name string, owner uuid.UUID) u
 func (w *world) facts(after eventlog.Position) (types []string, about []domain.Metadata, payloads []any) {
 	w.Helper()
 	events := must(w.log.ReadAll(w.Context(), after, 100_000))
-	for _, f := range must(w.book.Page(w.Context(), events)) {
+	for _, f := range must(w.codec.Page(w.Context(), events)) {
 		types, about, payloads = append(types, f.Type), append(about, must(f.Metadata())), append(payloads, must(f.Payload()))
 	}
 	return types, about, payloads

@@ -20,27 +20,27 @@ type (
 )
 
 func TestCodec(t *testing.T) {
-	codec := NewCodec(map[string]event{"person.moved": moved{}})
-	name, schema, data, err := codec.Encode(moved{Name: "Ada"})
+	types := NewEventTypes(map[string]event{"person.moved": moved{}})
+	name, schema, data, err := types.Encode(moved{Name: "Ada"})
 	if err != nil || name != "person.moved" || schema != 1 || string(data) != `{"name":"Ada"}` {
 		t.Errorf("encoded as %s, %d, %s, %v", name, schema, data, err)
 	}
-	if e, err := codec.Decode(name, schema, data); err != nil || e != (moved{Name: "Ada"}) {
+	if e, err := types.Decode(name, schema, data); err != nil || e != (moved{Name: "Ada"}) {
 		t.Errorf("decoded as %v, %v", e, err)
 	}
-	if fields := codec.Sealed(name); !slices.Equal(fields, []string{"name", "note"}) {
+	if fields := types.Sealed(name); !slices.Equal(fields, []string{"name", "note"}) {
 		t.Errorf("sealed: %v", fields)
 	}
-	if _, _, _, err := codec.Encode(struct{}{}); !errors.Is(err, ErrUnknownEvent) {
+	if _, _, _, err := types.Encode(struct{}{}); !errors.Is(err, ErrUnknownEvent) {
 		t.Errorf("a type without a name: %v", err)
 	}
-	if _, err := codec.Decode("person.flew", 1, []byte("{}")); !errors.Is(err, ErrUnknownEvent) {
+	if _, err := types.Decode("person.flew", 1, []byte("{}")); !errors.Is(err, ErrUnknownEvent) {
 		t.Errorf("an unknown name: %v", err)
 	}
-	if _, err := codec.Decode(name, 2, data); !errors.Is(err, ErrUnknownEvent) {
+	if _, err := types.Decode(name, 2, data); !errors.Is(err, ErrUnknownEvent) {
 		t.Errorf("a later schema: %v", err)
 	}
-	if _, err := codec.Decode(name, 1, []byte(`{"name":1}`)); err == nil || errors.Is(err, ErrUnknownEvent) {
+	if _, err := types.Decode(name, 1, []byte(`{"name":1}`)); err == nil || errors.Is(err, ErrUnknownEvent) {
 		t.Errorf("a wrong form: %v", err)
 	}
 	defer func() {
@@ -48,7 +48,7 @@ func TestCodec(t *testing.T) {
 			t.Error("two names for one type are no mistake?")
 		}
 	}()
-	NewCodec(map[string]event{"a": moved{}, "b": moved{}})
+	NewEventTypes(map[string]event{"a": moved{}, "b": moved{}})
 }
 
 func TestMetadata(t *testing.T) {

@@ -37,7 +37,7 @@ func (q query) Activity(ctx context.Context, first *int, after *string, last *in
 		return nil, err
 	}
 	v, sight := onlooker(p)
-	page, err := activity.List(ctx, q.DB, q.Book, v, sight, f, request)
+	page, err := activity.List(ctx, q.DB, q.Codec, v, sight, f, request)
 	people := q.people(p)
 	return listed(page, err, func(a activity.Activity) *model.Activity { return activityObject(a, people) },
 		func(ctx context.Context) (int, error) { return activity.Count(ctx, q.DB, v, sight, f) })

@@ -102,7 +102,7 @@ func (r *resolver) listOf(ctx context.Context, readModel string, v engine.Viewer
 }
 
 // history reads the events of a record as of a past.
-func (r *resolver) history(ctx context.Context, v engine.Viewer, category string, id uuid.UUID, at eventlog.AsOf) ([]*eventcodec.Fact, error) {
+func (r *resolver) history(ctx context.Context, v engine.Viewer, category string, id uuid.UUID, at eventlog.AsOf) ([]*eventcodec.Event, error) {
 	return r.past.Facts(ctx, eventlog.Stream{Organization: v.Organization, Category: category, ID: id}, at)
 }
 
@@ -159,7 +159,7 @@ func (r *resolver) pastAccount(ctx context.Context, p *commands.Principal, v eng
 }
 
 // fold is a read model's fold of one record.
-type fold[R any] func(uuid.UUID, []*eventcodec.Fact, func(*eventcodec.Fact, R)) (R, bool, error)
+type fold[R any] func(uuid.UUID, []*eventcodec.Event, func(*eventcodec.Event, R)) (R, bool, error)
 
 // folded is a record as of a past.
 func folded[R any](ctx context.Context, r *resolver, v engine.Viewer, category string, id uuid.UUID, at eventlog.AsOf, fold fold[R]) (row R, there bool, err error) {

@@ -36,7 +36,7 @@ type record struct {
 type explained struct {
 	version int // 0: it was not there
 	values  []asof.Value
-	origins map[string]*eventcodec.Fact
+	origins map[string]*eventcodec.Event
 }
 
 // oneRecord finds the record that exactly one of three arguments names.
@@ -162,7 +162,7 @@ func (q query) Compare(ctx context.Context, customer, account, opportunity *uuid
 	if err != nil || was.version+is.version == 0 {
 		return nil, err
 	}
-	changed := make(map[string]*eventcodec.Fact)
+	changed := make(map[string]*eventcodec.Event)
 	var names []string
 	for _, name := range append(is.fields(), was.fields()...) {
 		if changed[name] != nil || bytes.Equal(was.value(name), is.value(name)) {
@@ -213,9 +213,9 @@ func (e explained) value(name string) json.RawMessage {
 }
 
 // told returns the events of facts as the principal may see them.
-func (r *resolver) told(ctx context.Context, p *commands.Principal, of map[string]*eventcodec.Fact) (map[*eventcodec.Fact]*model.Activity, error) {
-	told := make(map[*eventcodec.Fact]*model.Activity)
-	var all []*eventcodec.Fact
+func (r *resolver) told(ctx context.Context, p *commands.Principal, of map[string]*eventcodec.Event) (map[*eventcodec.Event]*model.Activity, error) {
+	told := make(map[*eventcodec.Event]*model.Activity)
+	var all []*eventcodec.Event
 	var stored []eventlog.Event
 	for _, f := range of {
 		if _, there := told[f]; !there {
@@ -223,7 +223,7 @@ func (r *resolver) told(ctx context.Context, p *commands.Principal, of map[strin
 			all, stored = append(all, f), append(stored, f.Event)
 		}
 	}
-	opened, err := activity.Open(ctx, r.Book, everything(p), stored)
+	opened, err := activity.Open(ctx, r.Codec, everything(p), stored)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func (q query) EffectiveRights(ctx context.Context, id uuid.UUID, asOf *generate
 	if err != nil {
 		return nil, err
 	}
-	events := make(map[string]*eventcodec.Fact)
+	events := make(map[string]*eventcodec.Event)
 	for _, one := range rights.Permissions {
 		for _, g := range one.By {
 			events["granted "+g.Role], events[string(one.Permission)+" "+g.Role] = g.Granted, g.Defined

@@ -39,7 +39,7 @@ type Dependencies struct {
 	Log      eventlog.Log
 	Audit    *transparency.Tree // over the log
 	DB       engine.DB          // of the read models
-	Book     *eventcodec.Book   // opens the personal fields of activity
+	Codec    *eventcodec.Codec  // opens the personal fields of activity
 	Logger   *slog.Logger
 }
 
@@ -75,7 +75,7 @@ func New(d Dependencies, c Config) *Handler {
 
 	resolver := &resolver{
 		Dependencies: d, config: c, lists: asof.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
-		past: asof.Reader{Log: d.Log, Book: d.Book}, lives: timeline.Pages{Log: d.Log, Book: d.Book, DB: d.DB, Engine: d.Engine},
+		past: asof.Reader{Log: d.Log, Codec: d.Codec}, lives: timeline.Pages{Log: d.Log, Codec: d.Codec, DB: d.DB, Engine: d.Engine},
 		kept: results.New(d.Engine, d.Log, d.DB, results.Config{}),
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})

@@ -102,7 +102,7 @@ func (r *resolver) data(ctx context.Context, p *commands.Principal, parked engin
 		if err != nil {
 			return nil, err
 		}
-		page, err := r.Book.Page(ctx, []eventlog.Event{e})
+		page, err := r.Codec.Page(ctx, []eventlog.Event{e})
 		if errors.Is(err, vault.ErrUnavailable) || ctx.Err() != nil {
 			return nil, err
 		}

@@ -111,7 +111,7 @@ func (q query) Report(ctx context.Context, name string, definition *int, groupBy
 			return nil, err
 		}
 	}
-	table, err := r.Query(ctx, db, q.Book, v, ask)
+	table, err := r.Query(ctx, db, q.Codec, v, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +134,8 @@ func (q query) Report(ctx context.Context, name string, definition *int, groupBy
 		clients.Want(object.CustomerID)
 		one := table.Pick(ask, row)
 		behind := &behind{q, p, func(ctx context.Context) error { return q.lookInto(ctx, p, look, ask) }, func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
-			return r.Events(ctx, db, q.Book, v, one, after, limit)
-		}, func(ctx context.Context) (int, error) { return r.CountEvents(ctx, db, q.Book, v, one) }}
+			return r.Events(ctx, db, q.Codec, v, one, after, limit)
+		}, func(ctx context.Context) (int, error) { return r.CountEvents(ctx, db, q.Codec, v, one) }}
 		object.Behind, page.Nodes[i] = behind.page, object
 	}
 	return page, nil
@@ -224,7 +224,7 @@ func (b *behind) page(ctx context.Context, first *int, after *string) (*model.Ac
 		if err := b.Engine.Wait(ctx, last, activity.Model.Name); err != nil {
 			return nil, err
 		}
-		if page, err = activity.List(ctx, b.DB, b.Book, v, sight, f, engine.PageRequest{First: size}); err != nil {
+		if page, err = activity.List(ctx, b.DB, b.Codec, v, sight, f, engine.PageRequest{First: size}); err != nil {
 			return nil, err
 		}
 	}

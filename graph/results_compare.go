@@ -114,7 +114,7 @@ func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, na
 	}
 	for i := range c.sides {
 		s := &c.sides[i]
-		if s.table, err = s.report.Query(ctx, s.db, q.Book, v, c.asked(s)); err != nil {
+		if s.table, err = s.report.Query(ctx, s.db, q.Codec, v, c.asked(s)); err != nil {
 			return nil, err
 		}
 		if s.table.More {

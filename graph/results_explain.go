@@ -88,7 +88,7 @@ func names(columns []report.Column) (all []string) {
 func (c *comparison) differing(ctx context.Context, reports [2]*report.Report, ask [2]report.Query) (all []pair, err error) {
 	both := make(map[string]pair)
 	for i := range c.sides {
-		records, err := reports[i].Records(ctx, c.sides[i].db, c.Book, c.viewer, ask[i], c.sides[0].now, comparedRecords+1)
+		records, err := reports[i].Records(ctx, c.sides[i].db, c.Codec, c.viewer, ask[i], c.sides[0].now, comparedRecords+1)
 		if err != nil {
 			return nil, err
 		}

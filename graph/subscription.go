@@ -116,7 +116,7 @@ func (f *follower) wait(ctx context.Context, to eventlog.Position) (folded bool,
 // deliver sends what is there after the cursor, until a time. all is false if there is more.
 func (f *follower) deliver(ctx context.Context, p *commands.Principal, until time.Time) (all bool, err error) {
 	v, sight := onlooker(p)
-	page, err := activity.List(ctx, f.DB, f.Book, v, sight, f.filter, engine.PageRequest{First: livePage, After: f.cursor})
+	page, err := activity.List(ctx, f.DB, f.Codec, v, sight, f.filter, engine.PageRequest{First: livePage, After: f.cursor})
 	if err != nil {
 		return false, err
 	}

@@ -113,7 +113,7 @@ func newWorld(t testing.TB, config graph.Config) *world {
 	}
 	t.Cleanup(pool.Close)
 	w.handler = graph.New(graph.Dependencies{
-		Commands: i.Commands, Engine: i.Engine, Log: i.Log, Audit: i.Audit, DB: pool, Book: i.Book, Logger: slog.New(slog.NewTextHandler(w.logs, nil)),
+		Commands: i.Commands, Engine: i.Engine, Log: i.Log, Audit: i.Audit, DB: pool, Codec: i.Codec, Logger: slog.New(slog.NewTextHandler(w.logs, nil)),
 	}, config)
 	w.server = httptest.NewServer(w.handler)
 	t.Cleanup(w.server.Close)

@@ -238,7 +238,7 @@ func TestWhatFitsABuiltInReport(t *testing.T) {
 		}
 		v := report.Everything(w.org)
 		v.Personal = false
-		if _, err := r.Query(t.Context(), w.Pool, w.Book, v, report.Query{Measures: []string{name}}); err == nil {
+		if _, err := r.Query(t.Context(), w.Pool, w.Codec, v, report.Query{Measures: []string{name}}); err == nil {
 			t.Errorf("%s is counted for who may not see personal data", name)
 		}
 	}

@@ -67,7 +67,7 @@ func TestPeople(t *testing.T) {
 	masked.Personal = false
 	signins := reports.BuiltIn("signins")
 	for _, q := range []report.Query{failures, {Measures: []string{"sources"}}, {Filter: report.Filter{In: map[string][]string{"source": {"192.0.2.1"}}}}} {
-		if _, err := signins.Query(t.Context(), w.Pool, w.Book, masked, q); !errors.Is(err, where.ErrHidden) {
+		if _, err := signins.Query(t.Context(), w.Pool, w.Codec, masked, q); !errors.Is(err, where.ErrHidden) {
 			t.Error(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestPeople(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		table, err := signins.Query(t.Context(), result.DB(), w.Book, all, report.Query{Measures: []string{"signedIn", "failed"}})
+		table, err := signins.Query(t.Context(), result.DB(), w.Codec, all, report.Query{Measures: []string{"signedIn", "failed"}})
 		if err != nil {
 			t.Fatal(err)
 		}

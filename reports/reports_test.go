@@ -106,7 +106,7 @@ func (w *world) ask(t *testing.T, name string, v engine.Viewer, q report.Query) 
 func (w *world) asked(t *testing.T, r *report.Report, v engine.Viewer, q report.Query) *report.Table {
 	t.Helper()
 	q.Now = w.now
-	table, err := r.Query(t.Context(), w.Pool, w.Book, v, q)
+	table, err := r.Query(t.Context(), w.Pool, w.Codec, v, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +456,7 @@ func TestBusiness(t *testing.T) {
 			q := report.Query{By: by, Measures: measures, Order: measures, Limit: 3, Offset: 1, Now: w.now, Filter: report.Filter{From: day(-9), To: day(999)}}
 			table := w.ask(t, r.Name, all, q)
 			for _, row := range table.Rows {
-				if behind, err := r.Events(t.Context(), w.Pool, w.Book, all, table.Pick(q, row), 0, 10); err != nil || len(behind) == 0 {
+				if behind, err := r.Events(t.Context(), w.Pool, w.Codec, all, table.Pick(q, row), 0, 10); err != nil || len(behind) == 0 {
 					t.Errorf("%s: nothing behind %v: %v", r.Name, row, err)
 				}
 			}

@@ -109,7 +109,7 @@ func newWorld(t *testing.T) *world {
 
 	w := &world{T: t, Instance: i, logs: &logs{}, served: make(chan error, 1), db: &database{Instance: i}}
 	logger := slog.New(slog.NewTextHandler(w.logs, nil))
-	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, Log: i.Log, Audit: i.Audit, DB: i.Pool, Book: i.Book, Logger: logger}, graph.Config{})
+	handler := graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, Log: i.Log, Audit: i.Audit, DB: i.Pool, Codec: i.Codec, Logger: logger}, graph.Config{})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(i.Metrics())
 	w.server = web.New(web.Dependencies{Graph: handler, Readers: w.db, Database: w.db, Log: w.db, Metrics: registry, Logger: logger}, web.Config{Version: "v0", Role: "all", Grace: 10 * time.Second})

@@ -48,7 +48,7 @@ func (c auditWhatIfCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer i.Close()
-	history, err := whatif.Read(ctx, i.Log, i.Book, c.Organization)
+	history, err := whatif.Read(ctx, i.Log, i.Codec, c.Organization)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 		}
 	}
 	if c.Personal {
-		options.Open = i.Book
+		options.Open = i.Codec
 	}
 	if err := c.onRecord(ctx, i, head, &options); err != nil {
 		return err

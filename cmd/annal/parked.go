@@ -178,7 +178,7 @@ func readParked(ctx context.Context, i *app.Instance, p engine.Parked) (json.Raw
 		if err != nil {
 			return nil, err
 		}
-		page, err := i.Book.Page(ctx, []eventlog.Event{e})
+		page, err := i.Codec.Page(ctx, []eventlog.Event{e})
 		if err != nil {
 			return nil, err
 		}

@@ -62,7 +62,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 			return err
 		}
 		defer i.Close()
-		reader := timeline.Reader{Log: i.Log, Book: i.Book}
+		reader := timeline.Reader{Log: i.Log, Codec: i.Codec}
 		of, logins, err := reader.Find(ctx, c.Kind, c.Who)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func local(ctx context.Context, reader timeline.Reader, category string, id uuid
 	}
 }
 
-func told(f *eventcodec.Fact, logins map[uuid.UUID]string) (line, error) {
+func told(f *eventcodec.Event, logins map[uuid.UUID]string) (line, error) {
 	view, err := f.Display()
 	if err != nil {
 		return line{}, err

@@ -105,7 +105,7 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, release()) }()
 	var table *report.Table
 	if c.Events {
-		if behind, err = r.CountEvents(ctx, db, i.Book, v, q); q.Limit > 0 {
+		if behind, err = r.CountEvents(ctx, db, i.Codec, v, q); q.Limit > 0 {
 			behind = min(behind, q.Limit)
 		}
 	} else {
@@ -113,7 +113,7 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 		if c.OrderBy == nil {
 			ask.Limit = 0 // they are ordered by names, which the tables do not have
 		}
-		table, err = r.Query(ctx, db, i.Book, v, ask)
+		table, err = r.Query(ctx, db, i.Codec, v, ask)
 	}
 	if err != nil {
 		return inFlags(err)
@@ -266,7 +266,7 @@ func (c reportCmd) events(ctx context.Context, i *app.Instance, r reports.Asked,
 		if size == 0 {
 			return nil
 		}
-		positions, err := r.Events(ctx, db, i.Book, v, q, after, size)
+		positions, err := r.Events(ctx, db, i.Codec, v, q, after, size)
 		if err != nil || len(positions) == 0 {
 			return err
 		}
@@ -280,7 +280,7 @@ func (c reportCmd) events(ctx context.Context, i *app.Instance, r reports.Asked,
 			}
 			events = append(events, one...)
 		}
-		known, err := i.Book.Page(ctx, events)
+		known, err := i.Codec.Page(ctx, events)
 		if err != nil {
 			return err
 		}
@@ -290,7 +290,7 @@ func (c reportCmd) events(ctx context.Context, i *app.Instance, r reports.Asked,
 	}
 }
 
-func writeFacts(ctx context.Context, i *app.Instance, v engine.Viewer, known []*eventcodec.Fact, asJSON bool, out io.Writer) error {
+func writeFacts(ctx context.Context, i *app.Instance, v engine.Viewer, known []*eventcodec.Event, asJSON bool, out io.Writer) error {
 	var actors []uuid.UUID
 	for _, f := range known {
 		if actor, err := f.Actor(); err == nil && actor != uuid.Nil {
@@ -393,7 +393,7 @@ func named(ctx context.Context, i *app.Instance, name string) (uuid.UUID, error)
 		if e.Type != "organization.registered" {
 			continue
 		}
-		registered, err := eventcodec.Decode(ctx, i.Book, organization.Codec, e)
+		registered, err := eventcodec.Decode(ctx, i.Codec, organization.EventTypes, e)
 		if r, ok := registered.(organization.Registered); ok && err == nil && r.Name == name {
 			return e.Stream.Organization, nil
 		}

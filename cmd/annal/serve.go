@@ -117,7 +117,7 @@ func (f front) serve(ctx context.Context, role role, config app.Config, found, r
 	logger := slog.Default()
 	deps := web.Dependencies{Readers: i.Engine, Database: i.Pool, Log: i.Log, Metrics: registry, Logger: logger}
 	if role != roleProjector {
-		deps.Graph = graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Book: i.Book, Log: i.Log, Audit: i.Audit, Logger: logger},
+		deps.Graph = graph.New(graph.Dependencies{Commands: i.Commands, Engine: i.Engine, DB: i.Pool, Codec: i.Codec, Log: i.Log, Audit: i.Audit, Logger: logger},
 			graph.Config{Cost: f.MaxCost, Depth: f.MaxDepth, TrustedProxies: f.TrustedProxies})
 	}
 	server := web.New(deps, web.Config{Version: version, Role: string(role), Grace: f.Grace})

@@ -134,7 +134,7 @@ func organizationNames(ctx context.Context, i *app.Instance) (map[uuid.UUID]stri
 		if e.Type != "organization.registered" {
 			continue
 		}
-		registered, err := eventcodec.Decode(ctx, i.Book, organization.Codec, e)
+		registered, err := eventcodec.Decode(ctx, i.Codec, organization.EventTypes, e)
 		if err != nil {
 			return nil, err
 		}

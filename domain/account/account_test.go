@@ -46,7 +46,7 @@ func TestLogIn(t *testing.T) {
 		full = append(full, LoggedIn{uuid.NewSHA1(laptop, []byte{byte(i)}), token, ago(time.Duration(i) * time.Minute)})
 	}
 
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "unknown account", When: attempt(true, now), Err: ErrNotFound},
 		story{Name: "invited, not yet activated", Given: events{ada}, When: attempt(true, now), Then: events{LoginRefused{RefusedNotActivated}}},
 		story{Name: "right password", Given: events{ada, active}, When: attempt(true, now), Then: events{onPhone}},
@@ -106,7 +106,7 @@ func TestLockEnds(t *testing.T) {
 		return func(s State) ([]Event, error) { return EndLock(s, at) }
 	}
 	locked := events{ada, active, Locked{LockedByFailures, after(time.Hour)}}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "not before its time", Given: locked, When: end(after(time.Hour - 1))},
 		story{Name: "at its time", Given: locked, When: end(after(time.Hour)), Then: events{Unlocked{UnlockedByTimer}}},
 		story{Name: "once", Given: append(locked[:3:3], Unlocked{UnlockedByTimer}), When: end(after(time.Hour))},
@@ -123,7 +123,7 @@ func TestSessionsEnd(t *testing.T) {
 		return func(s State) ([]Event, error) { return ExpireSession(s, phone, lastUse, at) }
 	}
 	gone := events{LoggedOut{phone, LoggedOutExpired}}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "by logging out", Given: open, When: func(s State) ([]Event, error) { return LogOut(s, phone, LoggedOutByUser) }, Then: events{LoggedOut{phone, LoggedOutByUser}}},
 		story{
 			Name:  "once",
@@ -158,7 +158,7 @@ func TestActivation(t *testing.T) {
 		return func(s State) ([]Event, error) { return Activate(s, hash, first, at) }
 	}
 	issue := func(s State) ([]Event, error) { return IssueActivation(s, token, now) }
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "issued for a day", Given: events{ada}, When: issue, Then: events{issued}},
 		story{Name: "issued to nobody", When: issue, Err: ErrNotFound},
 		story{Name: "issued to a deactivated account", Given: events{ada, Deactivated{}}, When: issue, Err: ErrDeactivated},
@@ -185,7 +185,7 @@ func TestMembership(t *testing.T) {
 	move := func(to uuid.UUID) func(State) ([]Event, error) {
 		return func(s State) ([]Event, error) { return MoveToTeam(s, to) }
 	}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "invited, tidied", When: invite(Invited{LoginName: " ada ", DisplayName: "Ada", Roles: []string{"sales", "sales"}}), Then: events{Invited{LoginName: "ada", DisplayName: "Ada", Roles: []string{"sales"}}}},
 		story{Name: "invited twice", Given: events{ada}, When: invite(ada), Err: ErrExists},
 		story{
@@ -220,7 +220,7 @@ func TestImport(t *testing.T) {
 			return Import(s, row)
 		}
 	}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a new row invites", When: imported(north, "sales"), Then: events{row}},
 		story{Name: "again", Given: events{row}, When: imported(north, "sales")},
 		story{Name: "after people moved and promoted", Given: events{row, MovedToTeam{Team: south}, RoleRevoked{Role: "sales"}, RoleGranted{Role: "manager"}}, When: imported(north, "sales")},
@@ -247,7 +247,7 @@ func TestStatus(t *testing.T) {
 		{events{ada, active, Locked{LockedByFailures, now}}, StatusActive},
 		{events{ada, active, Locked{LockedByFailures, after(1)}, Deactivated{}}, StatusDeactivated},
 	} {
-		if got := domaintest.Fold(t, Codec, Evolve, c.given...).Status(now); got != c.want {
+		if got := domaintest.Fold(t, EventTypes, Evolve, c.given...).Status(now); got != c.want {
 			t.Errorf("after %T: %s, want %s", c.given[len(c.given)-1], got, c.want)
 		}
 	}

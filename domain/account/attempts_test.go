@@ -15,7 +15,7 @@ func TestImportAttempt(t *testing.T) {
 		return func(s State) ([]Event, error) { return ImportAttempt(s, name, a), nil }
 	}
 	root := Invited{LoginName: "root", DisplayName: "root", Source: AuthLog}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "the first on a name makes its account", When: attempt("root", Attempt{At: now}), Then: events{root, failed(now)}},
 		story{Name: "a name may be empty", When: attempt("", Attempt{At: now, Unknown: true}), Then: events{Invited{Source: AuthLog}, LoginFailed{UnknownName, now}}},
 		story{Name: "the next", Given: events{root, failed(now)}, When: attempt("root", Attempt{At: now, Unknown: true}), Then: events{LoginFailed{UnknownName, now}}},

@@ -17,7 +17,7 @@ func TestErase(t *testing.T) {
 	row.Source = "crm"
 	in := events{ada, active, onPhone}
 	erased := append(in[:3:3], LoggedOut{phone, LoggedOutByErasure}, Erased(certificate))
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "erased, and its sessions end", Given: in, When: erase, Then: erased[3:]},
 		story{Name: "erased twice", Given: erased, When: erase},
 		story{Name: "nobody", When: erase, Err: ErrNotFound},
@@ -27,7 +27,7 @@ func TestErase(t *testing.T) {
 		story{Name: "then is imported", Given: erased, When: func(s State) ([]Event, error) { return Import(s, row) }, Err: ErrErased},
 		story{Name: "then is reactivated", Given: erased, When: Reactivate, Err: ErrNotFound},
 	)
-	if s := domaintest.Fold(t, Codec, Evolve, erased...); !reflect.DeepEqual(s, State{Erased: true, Team: north, Freed: []uuid.UUID{south}}) {
+	if s := domaintest.Fold(t, EventTypes, Evolve, erased...); !reflect.DeepEqual(s, State{Erased: true, Team: north, Freed: []uuid.UUID{south}}) {
 		t.Errorf("the rules still remember %+v", s)
 	}
 }

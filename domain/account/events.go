@@ -14,8 +14,8 @@ const Category = "account"
 // Event is a fact about one account. Only this package can declare one.
 type Event interface{ accountEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"account.invited":           Invited{},
 	"account.activation_issued": ActivationIssued{},
 	"account.activated":         Activated{},

@@ -22,8 +22,8 @@ const Category = "audit"
 // Event is a fact about one reader.
 type Event interface{ auditEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"audit.read":           Read{},
 	"audit.checked":        Checked{},
 	"audit.report_rebuilt": Rebuilt{},

@@ -10,9 +10,9 @@ import (
 	"github.com/annal-crm/annal/domain/domaintest"
 )
 
-func TestStoredForms(t *testing.T) { domaintest.StoredForms(t, Codec) }
+func TestStoredForms(t *testing.T) { domaintest.StoredForms(t, EventTypes) }
 
-func TestEvolveKnowsEveryEvent(t *testing.T) { domaintest.KnowsEveryEvent(t, Codec, Evolve) }
+func TestEvolveKnowsEveryEvent(t *testing.T) { domaintest.KnowsEveryEvent(t, EventTypes, Evolve) }
 
 func TestLook(t *testing.T) {
 	read := Read{Act: Replayed, Kind: "account", Subject: uuid.New(), Filters: []string{"types=account.locked"}}
@@ -21,7 +21,7 @@ func TestLook(t *testing.T) {
 		change(&wish)
 		return func(State) ([]Event, error) { return Look(wish) }
 	}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		domaintest.Story[State, Event]{Name: "a look is a fact, each time", Given: []Event{read}, When: look(func(*Read) {}), Then: []Event{read}},
 		domaintest.Story[State, Event]{Name: "nobody's life", When: look(func(r *Read) { r.Subject = uuid.Nil }), Err: domain.Invalid{"subject": "must be told"}},
 		domaintest.Story[State, Event]{Name: "an unknown act", When: look(func(r *Read) { r.Act = "burnt" }), Err: domain.Invalid{"act": "is unknown"}},

@@ -19,7 +19,7 @@ func TestReportsAndExports(t *testing.T) {
 	look := ReportRead{Act: Replayed, Report: "signins", Personal: []string{"source"}}
 	file := LogExported{Of: []string{"after=0", "to=7"}, Personal: true, Format: "parquet"}
 	long := domain.Invalid{"filter": "is too long: at most 50 values, of 500 bytes"}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a look at a report is a fact, each time", Given: []Event{look}, When: read(look), Then: []Event{look}},
 		story{Name: "of no report", When: read(ReportRead{Act: Replayed}), Err: domain.Invalid{"report": "must be told"}},
 		story{Name: "an unknown act", When: read(ReportRead{Act: "burnt", Report: "sales"}), Err: domain.Invalid{"act": "is unknown"}},

@@ -16,7 +16,7 @@ func TestReplaceKey(t *testing.T) {
 		return func(State) ([]Event, error) { return ReplaceKey(wish) }
 	}
 	bad := domain.Invalid{"key": "is not replaced by itself, or by none"}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		domaintest.Story[State, Event]{Name: "a replacement is a fact, each time", Given: []Event{fact}, When: replace(func(*KeyReplaced) {}), Then: []Event{fact}},
 		domaintest.Story[State, Event]{Name: "of no key", When: replace(func(k *KeyReplaced) { k.Old = "" }), Err: bad},
 		domaintest.Story[State, Event]{Name: "by no key", When: replace(func(k *KeyReplaced) { k.New = "" }), Err: bad},

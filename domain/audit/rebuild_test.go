@@ -19,7 +19,7 @@ func TestRebuild(t *testing.T) {
 	}
 	name := domain.Invalid{"name": "has 1 to 60 letters, digits, spaces and . _ -, and begins with a letter or digit"}
 	long := domain.Invalid{"filter": "is too long: at most 50 values, of 500 bytes"}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		domaintest.Story[State, Event]{Name: "a rebuild is a fact, each time", Given: []Event{fact}, When: rebuild(func(*Rebuilt) {}), Then: []Event{fact}},
 		domaintest.Story[State, Event]{Name: "without a name", When: rebuild(func(r *Rebuilt) { r.Name = "" }), Err: name},
 		domaintest.Story[State, Event]{Name: "with a path for a name", When: rebuild(func(r *Rebuilt) { r.Name = "../x" }), Err: name},

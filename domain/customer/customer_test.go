@@ -40,7 +40,7 @@ func TestRegister(t *testing.T) {
 	for i := range domain.MaxAttributes + 1 {
 		many[strconv.Itoa(i)] = "x"
 	}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "tidied", When: register(Registered{Name: " Acme ", Attributes: map[string]string{" a ": " 1 ", "b": " "}}), Then: events{Registered{Name: "Acme", Attributes: map[string]string{"a": "1"}}}},
 		story{Name: "twice", Given: events{acme}, When: register(acme), Err: ErrExists},
 		story{
@@ -65,7 +65,7 @@ func TestEdit(t *testing.T) {
 	for i := range domain.MaxAttributes {
 		many[strconv.Itoa(i)] = is("x")
 	}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "unknown", When: edit(Fields{Phone: is("1")}), Err: ErrNotFound},
 		story{Name: "a field set, one cleared, one kept", Given: events{acme}, When: edit(Fields{Phone: is(" 1 "), Sector: is("")}), Then: events{Edited{Phone: change("", "1"), Sector: change("retail", "")}}},
 		story{
@@ -86,7 +86,7 @@ func TestOwnerAndArchive(t *testing.T) {
 	reassign := func(to uuid.UUID) func(State) ([]Event, error) {
 		return func(s State) ([]Event, error) { return Reassign(s, to) }
 	}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "reassigned", Given: events{acme}, When: reassign(grace), Then: events{Reassigned{From: ada, To: grace}}},
 		story{Name: "reassigned to nobody", Given: events{acme}, When: reassign(uuid.Nil), Then: events{Reassigned{From: ada}}},
 		story{Name: "hers already", Given: events{acme, Reassigned{From: ada, To: grace}}, When: reassign(grace)},
@@ -116,7 +116,7 @@ func TestImport(t *testing.T) {
 	news := imported(func(r *Registered) { r.Sector, r.Attributes["revenue"], r.Owner = "medical", "", grace })
 	newsEvents := events{Reassigned{ada, grace, "crm"}, Edited{Sector: change("retail", "medical"), Attributes: changes{"revenue": *change("1100.04", "")}, Source: "crm"}}
 	people := Edited{Sector: change("retail", "wholesale")}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a new row registers", When: imported(func(r *Registered) { r.Attributes["blank"] = "" }), Then: events{row}},
 		story{Name: "again", Given: events{row}, When: same},
 		story{Name: "after people have edited", Given: events{row, people, Reassigned{From: ada, To: grace}}, When: same},
@@ -143,7 +143,7 @@ func TestImport(t *testing.T) {
 }
 
 func TestChangedSince(t *testing.T) {
-	s := domaintest.Fold(t, Codec, Evolve, events{acme, Edited{Phone: change("", "1")}, Reassigned{From: ada, To: grace}, Edited{Attributes: changes{"revenue": *change("1", "2")}}, Archived{}, Restored{}}...)
+	s := domaintest.Fold(t, EventTypes, Evolve, events{acme, Edited{Phone: change("", "1")}, Reassigned{From: ada, To: grace}, Edited{Attributes: changes{"revenue": *change("1", "2")}}, Archived{}, Restored{}}...)
 	for since, want := range map[int]string{1: "archived attributes.revenue owner phone", 2: "archived attributes.revenue owner", 3: "archived attributes.revenue", 6: ""} {
 		if got := strings.Join(s.ChangedSince(since), " "); got != want {
 			t.Errorf("since %d: %s, want %s", since, got, want)
@@ -214,7 +214,7 @@ func TestErase(t *testing.T) {
 	row := acme
 	row.Source = "crm"
 	erased := events{acme, Archived{}, Erased(certificate)}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "erased", Given: erased[:2], When: erase, Then: erased[2:]},
 		story{Name: "twice", Given: erased, When: erase},
 		story{Name: "unknown", When: erase, Err: ErrNotFound},
@@ -225,7 +225,7 @@ func TestErase(t *testing.T) {
 		story{Name: "then restored", Given: erased, When: Restore, Err: ErrErased},
 		story{Name: "then registered", Given: erased, When: func(s State) ([]Event, error) { return Register(s, acme) }, Err: ErrExists},
 	)
-	s := domaintest.Fold(t, Codec, Evolve, erased...)
+	s := domaintest.Fold(t, EventTypes, Evolve, erased...)
 	if len(s.Record) != 1 || s.Owner() != ada || s.Version != 3 {
 		t.Errorf("the rules still remember %v", s)
 	}

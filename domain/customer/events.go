@@ -12,8 +12,8 @@ const Category = "customer"
 // Event is a fact about one customer.
 type Event interface{ customerEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"customer.registered": Registered{},
 	"customer.edited":     Edited{},
 	"customer.reassigned": Reassigned{},

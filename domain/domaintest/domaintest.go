@@ -21,13 +21,13 @@ type Story[S, E any] struct {
 	Err   error // a sentinel, or the whole domain.Invalid
 }
 
-// Run plays each story as a subtest. Every event it meets must survive codec, and evolve must leave older states alone.
-func Run[S, E any](t *testing.T, codec domain.Codec[E], evolve func(S, E) S, stories ...Story[S, E]) {
+// Run plays each story as a subtest. Every event it meets must survive types, and evolve must leave older states alone.
+func Run[S, E any](t *testing.T, types domain.EventTypes[E], evolve func(S, E) S, stories ...Story[S, E]) {
 	t.Helper()
 	for _, st := range stories {
 		t.Run(st.Name, func(t *testing.T) {
 			t.Parallel()
-			s := Fold(t, codec, evolve, st.Given...)
+			s := Fold(t, types, evolve, st.Given...)
 			got, err := st.When(s)
 			if !same(err, st.Err) {
 				t.Fatalf("error = %v, want %v", err, st.Err)
@@ -35,18 +35,18 @@ func Run[S, E any](t *testing.T, codec domain.Codec[E], evolve func(S, E) S, sto
 			if len(got)+len(st.Then) > 0 && !reflect.DeepEqual(got, st.Then) {
 				t.Errorf("events = %+v\nwant     %+v", show(got), show(st.Then))
 			}
-			Fold(t, codec, evolve, append(st.Given[:len(st.Given):len(st.Given)], got...)...)
+			Fold(t, types, evolve, append(st.Given[:len(st.Given):len(st.Given)], got...)...)
 		})
 	}
 }
 
 // Fold returns the state that events lead to.
-func Fold[S, E any](t testing.TB, codec domain.Codec[E], evolve func(S, E) S, events ...E) S {
+func Fold[S, E any](t testing.TB, types domain.EventTypes[E], evolve func(S, E) S, events ...E) S {
 	t.Helper()
 	var s S
 	for _, e := range events {
 		older, before := s, fmt.Sprint(s)
-		s = evolve(s, stored(t, codec, e))
+		s = evolve(s, stored(t, types, e))
 		if after := fmt.Sprint(older); after != before {
 			t.Fatalf("%T changed the state before it:\n%s\nwas %s", e, after, before)
 		}
@@ -77,22 +77,22 @@ func show[E any](events []E) (lines string) {
 	return lines
 }
 
-func stored[E any](t testing.TB, codec domain.Codec[E], e E) E {
+func stored[E any](t testing.TB, types domain.EventTypes[E], e E) E {
 	t.Helper()
-	name, schema, data, err := codec.Encode(e)
+	name, schema, data, err := types.Encode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := codec.Decode(name, schema, data)
+	back, err := types.Decode(name, schema, data)
 	if err != nil || !reflect.DeepEqual(back, e) {
 		t.Fatalf("%s came back as %+v, %v; want %+v", name, back, err, e)
 	}
 	return back
 }
 
-// KnowsEveryEvent folds each event of the codec: one that evolve forgets panics here, long before production.
-func KnowsEveryEvent[S, E any](t *testing.T, codec domain.Codec[E], evolve func(S, E) S) {
-	for name, e := range codec.All() {
+// KnowsEveryEvent folds each event of the types: one that evolve forgets panics here, long before production.
+func KnowsEveryEvent[S, E any](t *testing.T, types domain.EventTypes[E], evolve func(S, E) S) {
+	for name, e := range types.All() {
 		t.Run(name, func(t *testing.T) {
 			var s S
 			evolve(s, e)

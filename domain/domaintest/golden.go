@@ -19,16 +19,16 @@ import (
 var update = flag.Bool("update", false, "write testdata/events anew")
 
 // StoredForms compares every event, with each of its fields filled, with testdata/events/<name>.v<schema>.json, and reads
-// and writes that file through the codec: what a released program has stored must be read, and nothing of it lost, for ever.
+// and writes that file through the types: what a released program has stored must be read, and nothing of it lost, for ever.
 // With -update it writes the files; one that was released may not change by that.
-func StoredForms[E any](t *testing.T, codec domain.Codec[E]) {
+func StoredForms[E any](t *testing.T, types domain.EventTypes[E]) {
 	dir := filepath.Join("testdata", "events")
 	known := make(map[string]bool)
-	for name, zero := range codec.All() {
+	for name, zero := range types.All() {
 		t.Run(name, func(t *testing.T) {
 			filled := reflect.New(reflect.TypeOf(zero)).Elem()
 			fill(t, filled, name)
-			_, schema, data, err := codec.Encode(filled.Interface().(E))
+			_, schema, data, err := types.Encode(filled.Interface().(E))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,11 +47,11 @@ func StoredForms[E any](t *testing.T, codec domain.Codec[E]) {
 				t.Fatalf("%v (a new event: go test -update)", err)
 			}
 			golden = bytes.TrimSuffix(golden, []byte("\n"))
-			e, err := codec.Decode(name, schema, golden)
+			e, err := types.Decode(name, schema, golden)
 			if err != nil {
 				t.Fatalf("the stored form is no longer read: %v", err)
 			}
-			if _, _, again, err := codec.Encode(e); err != nil || !bytes.Equal(again, golden) {
+			if _, _, again, err := types.Encode(e); err != nil || !bytes.Equal(again, golden) {
 				t.Fatalf("read and written again, the stored form is\n%s, %v\nwas\n%s", again, err, golden)
 			}
 			if !bytes.Equal(data, golden) {
@@ -65,7 +65,7 @@ func StoredForms[E any](t *testing.T, codec domain.Codec[E]) {
 	}
 	for _, f := range files {
 		if !known[f.Name()] {
-			t.Errorf("%s: the codec no longer has this event", f.Name())
+			t.Errorf("%s: the types no longer has this event", f.Name())
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestErasure(t *testing.T) {
 	ruled.Rule = uuid.MustParse("0195d3c4-0000-7000-8000-000000000004")
 	byGrace := Approved{grace, "customer", acme}
 	approved, refused := events{asked, byGrace}, events{asked, Refused{grace, "no", "customer", acme}}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "asked", When: request(asked), Then: events{asked}},
 		story{Name: "asked twice", Given: events{asked}, When: request(asked), Err: ErrExists},
 		story{Name: "asked without a reason, about nothing", When: request(Requested{Category: "team", Reason: " "}), Err: domain.Invalid{
@@ -65,7 +65,7 @@ func TestErasure(t *testing.T) {
 		story{Name: "done before it is approved", Given: events{asked}, When: Finish, Err: ErrNotFound},
 		story{Name: "done though it was refused", Given: refused, When: Finish, Err: ErrNotFound},
 	)
-	s := domaintest.Fold(t, Codec, Evolve, events{ruled, approved[1]}...)
+	s := domaintest.Fold(t, EventTypes, Evolve, events{ruled, approved[1]}...)
 	got := s.Certificate(acme)
 	if want := (domain.Erased{Request: acme, RequestedBy: ada, ApprovedBy: grace, Reason: asked.Reason, Rule: ruled.Rule}); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)

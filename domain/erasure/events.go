@@ -12,8 +12,8 @@ const Category = "erasure"
 // Event is a fact about one request.
 type Event interface{ erasureEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"erasure.requested": Requested{},
 	"erasure.approved":  Approved{},
 	"erasure.refused":   Refused{},

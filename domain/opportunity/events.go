@@ -14,8 +14,8 @@ const Category = "opportunity"
 // Event is a fact about one opportunity.
 type Event interface{ opportunityEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"opportunity.opened":     Opened{},
 	"opportunity.engaged":    Engaged{},
 	"opportunity.won":        Won{},

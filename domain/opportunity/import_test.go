@@ -43,7 +43,7 @@ func TestImport(t *testing.T) {
 	and := func(given events, more ...Event) events { return append(given[:len(given):len(given)], more...) }
 	reopened := Reopened{now, "crm"}
 
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a new row, prospecting, is opened now", When: row(prospect), Then: prospected},
 		story{Name: "a new row, engaging, is opened when engaged", When: row(talking), Then: engaged},
 		story{Name: "a new row, won", When: row(sold, func(r *Row) { r.Value = "4514.0" }), Then: won},

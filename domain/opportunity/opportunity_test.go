@@ -41,7 +41,7 @@ func TestStages(t *testing.T) {
 	engaged := events{opened, Engaged{At: day(2)}}
 	won := append(engaged[:2:2], Won{Value: "4514", At: day(5)})
 	lost := append(engaged[:2:2], Lost{At: day(5)})
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "opened", When: open(opened), Then: events{opened}},
 		story{Name: "opened twice", Given: engaged, When: open(opened), Err: ErrExists},
 		story{Name: "opened by nobody, unnamed", When: open(Opened{Reference: strings.Repeat("x", 65)}), Err: domain.Invalid{"reference": "is longer than 64 characters", "owner": "must not be blank"}},
@@ -79,7 +79,7 @@ func TestEdit(t *testing.T) {
 	}
 	reference, product, blank, value, nobody := "Z064", " GTX ", " ", domain.Decimal("10.50"), uuid.Nil
 	won := events{opened, Engaged{At: day(2)}, Won{Value: "4514", At: day(5)}}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "fields", Given: events{opened}, When: edit(Fields{Reference: &reference, Product: &product}), Then: events{Edited{Reference: change("Z063", "Z064"), Product: change("GTX Pro", "GTX")}}},
 		story{Name: "the customer taken out", Given: events{opened}, When: edit(Fields{Customer: &nobody}), Then: events{Edited{Customer: change(isdom.String(), "")}}},
 		story{Name: "the value of a won one", Given: won, When: edit(Fields{Value: &value}), Then: events{Edited{Value: change("4514", "10.5")}}},
@@ -92,7 +92,7 @@ func TestEdit(t *testing.T) {
 		story{Name: "reassigned to nobody", Given: won, When: reassign(uuid.Nil), Err: domain.Invalid{"owner": "must not be blank"}},
 		story{Name: "unknown is reassigned", When: reassign(grace), Err: ErrNotFound},
 	)
-	s := domaintest.Fold(t, Codec, Evolve, append(won[:3:3], Reassigned{From: ada, To: grace}, Reopened{At: day(6)})...)
+	s := domaintest.Fold(t, EventTypes, Evolve, append(won[:3:3], Reassigned{From: ada, To: grace}, Reopened{At: day(6)})...)
 	if got := strings.Join(s.ChangedSince(3), " "); got != "closedAt owner stage value" {
 		t.Errorf("changed since 3: %s", got)
 	}

@@ -13,8 +13,8 @@ const Category = "organization"
 // database read its rows.
 type Event interface{ organizationEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"organization.registered":             Registered{},
 	"organization.role_defined":           RoleDefined{},
 	"organization.permission_added":       PermissionAdded{},

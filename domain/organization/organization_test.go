@@ -47,7 +47,7 @@ func TestRoles(t *testing.T) {
 		start = append(start, role)
 	}
 	clerk := RoleDefined{"clerk", map[Permission]Scope{ViewCustomers: Team}}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "registered with the built-in roles", When: register, Then: start},
 		story{Name: "registered twice", Given: start, When: register, Err: ErrExists},
 		story{Name: "registered without a name", When: func(s State) ([]Event, error) { return Register(s, " ") }, Err: domain.Invalid{"name": "must not be blank"}},
@@ -87,7 +87,7 @@ func TestTeams(t *testing.T) {
 	from := events{org, TeamCreated{Team: west, Name: "West"}, TeamCreated{Team: east, Name: "East"}, TeamCreated{coast, "Coast", west, "crm"}, TeamManagerSet{coast, ada, "crm"}}
 	moved := row
 	moved.Parent, moved.Manager = east, grace
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "created", Given: events{org}, When: create(west, "West", uuid.Nil), Then: tree[1:2]},
 		story{Name: "created twice", Given: tree, When: create(west, "West", uuid.Nil), Err: ErrTeamExists},
 		story{Name: "created below nothing", Given: events{org}, When: create(west, "West", east), Err: ErrUnknownTeam},
@@ -112,7 +112,7 @@ func TestTeams(t *testing.T) {
 }
 
 func TestTeamsOf(t *testing.T) {
-	s := domaintest.Fold(t, Codec, Evolve, append(tree[:5:5], TeamManagerSet{Team: coast, Manager: ada})...)
+	s := domaintest.Fold(t, EventTypes, Evolve, append(tree[:5:5], TeamManagerSet{Team: coast, Manager: ada})...)
 	for name, c := range map[string]struct{ account, team, want []uuid.UUID }{
 		"a member of none":        {[]uuid.UUID{grace}, []uuid.UUID{uuid.Nil}, nil},
 		"a member":                {[]uuid.UUID{grace}, []uuid.UUID{west}, []uuid.UUID{west, coast, pier}},
@@ -128,7 +128,7 @@ func TestTeamsOf(t *testing.T) {
 }
 
 func TestScopes(t *testing.T) {
-	s := domaintest.Fold(t, Codec, Evolve, events{org, RoleDefined{"a", map[Permission]Scope{ViewCustomers: Own, EditCustomers: Team}}, RoleDefined{"b", map[Permission]Scope{ViewCustomers: All, EditCustomers: Own}}}...)
+	s := domaintest.Fold(t, EventTypes, Evolve, events{org, RoleDefined{"a", map[Permission]Scope{ViewCustomers: Own, EditCustomers: Team}}, RoleDefined{"b", map[Permission]Scope{ViewCustomers: All, EditCustomers: Own}}}...)
 	if got, want := s.Scopes([]string{"a", "b", "gone"}), (map[Permission]Scope{ViewCustomers: All, EditCustomers: Team}); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -139,7 +139,7 @@ func TestLockoutPolicy(t *testing.T) {
 		return func(s State) ([]Event, error) { return ChangeLockoutPolicy(s, rule) }
 	}
 	strict := LockoutPolicyChanged{5, domain.Duration(time.Hour), domain.Duration(2 * time.Hour)}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "changed", Given: events{org}, When: set(Lockout{5, time.Hour, 2 * time.Hour}), Then: events{strict}},
 		story{Name: "not changed", Given: events{org, strict}, When: set(Lockout{5, time.Hour, 2 * time.Hour})},
 		story{Name: "as it is from the start", Given: events{org}, When: set(DefaultLockout)},
@@ -153,7 +153,7 @@ func TestLockoutPolicy(t *testing.T) {
 		story{Name: "no attempt at all", Given: events{org}, When: set(Lockout{0, time.Hour, time.Hour}), Err: domain.Invalid{"attempts": "must be 1 to 100"}},
 		story{Name: "of nobody", When: set(DefaultLockout), Err: ErrNotFound},
 	)
-	if s := domaintest.Fold(t, Codec, Evolve, events{org, strict}...); s.PolicyVersion != 2 || s.Lockout.Attempts != 5 {
+	if s := domaintest.Fold(t, EventTypes, Evolve, events{org, strict}...); s.PolicyVersion != 2 || s.Lockout.Attempts != 5 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -167,7 +167,7 @@ func TestLoginsOfTheDatabase(t *testing.T) {
 	}
 	granted, revoked := SQLGranted{"lena"}, SQLRevoked{"lena"}
 	invalid := domain.Invalid{"login": "must be told, of at most 63 bytes"}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "granted", Given: events{org}, When: grant("lena"), Then: events{granted}},
 		story{Name: "granted before", Given: events{org, granted}, When: grant("lena")},
 		story{Name: "another one", Given: events{org, granted}, When: grant("ivo"), Then: events{SQLGranted{"ivo"}}},
@@ -189,7 +189,7 @@ func TestEventsAreSkippedOnceAndForAReason(t *testing.T) {
 	done, elsewhere, silent := wish, wish, wish
 	done.Reason, elsewhere.Reason, silent.Reason = "a fault of the import", "a fault of the import", " \t"
 	elsewhere.ReadModel = "sales"
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "skipped", Given: events{org}, When: skip(wish), Then: events{done}},
 		story{Name: "skipped before", Given: events{org, done}, When: skip(wish)},
 		story{Name: "skipped before, and no reason needed now", Given: events{org, done}, When: skip(silent)},

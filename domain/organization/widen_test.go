@@ -21,7 +21,7 @@ func TestWiden(t *testing.T) {
 	}
 	widen := func(s State) ([]Event, error) { return Widen(s), nil }
 	both := events{PermissionAdded{"administrator", RequestErasure, All}, PermissionAdded{"administrator", ApproveErasure, All}}
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "nobody", When: widen},
 		story{Name: "founded by this program", Given: older(), When: widen},
 		story{Name: "founded before", Given: older(RequestErasure, ApproveErasure), When: widen, Then: both},

@@ -14,8 +14,8 @@ const Category = "report"
 // Event is a fact about one report of an organization's own.
 type Event interface{ reportEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"report.defined": Defined{},
 	"report.retired": Retired{},
 })

@@ -17,9 +17,9 @@ import (
 
 type story = domaintest.Story[State, Event]
 
-func TestStoredForms(t *testing.T) { domaintest.StoredForms(t, Codec) }
+func TestStoredForms(t *testing.T) { domaintest.StoredForms(t, EventTypes) }
 
-func TestEvolveKnowsEveryEvent(t *testing.T) { domaintest.KnowsEveryEvent(t, Codec, Evolve) }
+func TestEvolveKnowsEveryEvent(t *testing.T) { domaintest.KnowsEveryEvent(t, EventTypes, Evolve) }
 
 var (
 	first  = Definition{Base: "sales", Zone: "Asia/Shanghai", Measures: []Measure{{Name: "gtx", Of: []string{"won"}, Where: []Condition{{"product", []string{"GTX"}}}}}}
@@ -40,7 +40,7 @@ func TestAReportIsDefinedAgainAndAgain(t *testing.T) {
 	utc.Zone, spaced.About = "UTC", "  Of GTX "
 	plain, named := first, first
 	plain.Zone, named.About = "", "Of GTX"
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a new one", When: define("ours", first), Then: []Event{v1}},
 		story{Name: "UTC is no zone of its own", When: define("ours", utc), Then: []Event{Defined{"ours", 1, plain}}},
 		story{Name: "without space around texts", When: define("ours", spaced), Then: []Event{Defined{"ours", 1, named}}},
@@ -121,7 +121,7 @@ func TestWhatADefinitionMayBe(t *testing.T) {
 }
 
 func TestVersionsAreFound(t *testing.T) {
-	s := domaintest.Fold[State, Event](t, Codec, Evolve, Defined{"ours", 1, first}, Defined{"ours", 2, second}, Defined{"old", 1, first}, Retired{"old"})
+	s := domaintest.Fold[State, Event](t, EventTypes, Evolve, Defined{"ours", 1, first}, Defined{"ours", 2, second}, Defined{"old", 1, first}, Retired{"old"})
 	if d, n, err := s.Find("ours", 0); err != nil || n != 2 || d.Base != "sales" || len(d.Events.Without) != 1 {
 		t.Error(d, n, err)
 	}

@@ -14,8 +14,8 @@ const Category = "reservation"
 // Event is a fact about one reserved name.
 type Event interface{ reservationEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"reservation.claimed":  Claimed{},
 	"reservation.released": Released{},
 })

@@ -31,7 +31,7 @@ func TestClaim(t *testing.T) {
 	}
 	hers := events{by(ada, now)}
 	late := by(grace, now.Add(Patience+1))
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a free name", When: claim(by(ada, now), false), Then: hers},
 		story{Name: "one's own", Given: hers, When: claim(by(ada, now.Add(time.Hour)), true)},
 		story{Name: "one's own, still to come", Given: hers, When: claim(by(ada, now.Add(Patience/2-1)), false)},

@@ -14,8 +14,8 @@ const Category = "retention"
 // Event is a fact about one rule.
 type Event interface{ retentionEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"retention.proposed": Proposed{},
 	"retention.approved": Approved{},
 	"retention.applied":  Applied{},

@@ -47,7 +47,7 @@ func TestARuleTakesTwoPersons(t *testing.T) {
 		return func(s State) ([]Event, error) { return Apply(s, due, at), nil }
 	}
 	asked := func() Proposed { p := proposed; p.PerDay = DefaultPerDay; return p }()
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "proposed", When: propose(func(p *Proposed) { p.Reason = " our policy, §3 " }), Then: events{proposed}},
 		story{Name: "proposed without a limit", When: propose(func(p *Proposed) { p.PerDay = 0 }), Then: events{asked}},
 		story{Name: "proposed twice", Given: events{proposed}, When: propose(func(*Proposed) {}), Err: ErrExists},
@@ -79,11 +79,11 @@ func TestARuleTakesTwoPersons(t *testing.T) {
 		story{Name: "applied before it is approved", Given: events{proposed}, When: apply(now, a)},
 		story{Name: "applied after it has ended", Given: append(running[:2:2], ended), When: apply(now, a)},
 	)
-	s := domaintest.Fold(t, Codec, Evolve, append(running[:2:2], appliedEarlier, applied)...)
+	s := domaintest.Fold(t, EventTypes, Evolve, append(running[:2:2], appliedEarlier, applied)...)
 	if s.Left(now) != 1 || !s.May(a, now) || s.May(d, now) || s.May(b, now) || s.May(a, now.Add(Window)) || len(s.Applied) != 1 {
 		t.Errorf("%+v", s)
 	}
-	if over := domaintest.Fold(t, Codec, Evolve, append(running[:2:2], applied, ended)...); over.May(a, now) {
+	if over := domaintest.Fold(t, EventTypes, Evolve, append(running[:2:2], applied, ended)...); over.May(a, now) {
 		t.Error("a rule that has ended goes on")
 	}
 	if _, err := Check(Proposed{Basis: AccountDeactivated, Days: MaxDays}); err != nil {

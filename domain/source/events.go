@@ -12,8 +12,8 @@ const Category = "source"
 // Event is a fact about one source of sign-in attempts.
 type Event interface{ sourceEvent() }
 
-// Codec names every event for storage. A name is for ever; its Go type is not.
-var Codec = domain.NewCodec(map[string]Event{
+// EventTypes names every event for storage. A name is for ever; its Go type is not.
+var EventTypes = domain.NewEventTypes(map[string]Event{
 	"source.login_failed": LoginFailed{},
 	"source.muted":        Muted{},
 })

@@ -6,6 +6,6 @@ import (
 	"github.com/annal-crm/annal/domain/domaintest"
 )
 
-func TestStoredForms(t *testing.T) { domaintest.StoredForms(t, Codec) }
+func TestStoredForms(t *testing.T) { domaintest.StoredForms(t, EventTypes) }
 
-func TestEvolveKnowsEveryEvent(t *testing.T) { domaintest.KnowsEveryEvent(t, Codec, Evolve) }
+func TestEvolveKnowsEveryEvent(t *testing.T) { domaintest.KnowsEveryEvent(t, EventTypes, Evolve) }

@@ -28,7 +28,7 @@ func TestRecord(t *testing.T) {
 	}
 	muted := Muted{after(time.Hour)}
 	silent := append(flood[:MaxPerHour:MaxPerHour], muted)
-	domaintest.Run(t, Codec, Evolve,
+	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "the first", When: attempt(now), Then: events{failed(now)}},
 		story{Name: "the hundredth", Given: flood[:MaxPerHour-1], When: attempt(after(59 * time.Minute)), Then: events{failed(after(59 * time.Minute))}},
 		story{Name: "one too many", Given: flood, When: attempt(after(59 * time.Minute)), Then: events{muted}},

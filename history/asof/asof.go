@@ -22,13 +22,13 @@ const longest = 100_000
 
 // Reader reads from one log. It is safe for concurrent use.
 type Reader struct {
-	Log  eventlog.Log
-	Book *eventcodec.Book
+	Log   eventlog.Log
+	Codec *eventcodec.Codec
 }
 
 // Facts returns the events of a stream that belong to a past, in log order. More than can be folded in a second or so is
 // [ErrTooMuch].
-func (r Reader) Facts(ctx context.Context, s eventlog.Stream, at eventlog.AsOf) ([]*eventcodec.Fact, error) {
+func (r Reader) Facts(ctx context.Context, s eventlog.Stream, at eventlog.AsOf) ([]*eventcodec.Event, error) {
 	recorded := eventlog.AsOf{KnownAt: at.KnownAt, Position: at.Position}
 	var events []eventlog.Event
 	for e, err := range r.Log.ReadStream(ctx, s, 0) {
@@ -45,5 +45,5 @@ func (r Reader) Facts(ctx context.Context, s eventlog.Stream, at eventlog.AsOf) 
 			return nil, ErrTooMuch
 		}
 	}
-	return r.Book.Worded(ctx, events)
+	return r.Codec.ReadablePage(ctx, events)
 }

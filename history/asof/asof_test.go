@@ -30,7 +30,7 @@ func to(from, to string) *domain.Change { return &domain.Change{From: from, To: 
 func TestKnownAndHappened(t *testing.T) {
 	w := querytest.New(t, customers.Model)
 	s := stream(customer.Category)
-	r := Reader{w.Log, w.Book}
+	r := Reader{w.Log, w.Codec}
 	began := w.Now
 	w.Record(s, customer.Registered{Name: "Acme", Attributes: map[string]string{"size": "s"}}) // occurs at began
 	w.Record(s, customer.Edited{Name: to("Acme", "Acme Ltd")})                                 // a minute later
@@ -103,7 +103,7 @@ func TestRightsOfThen(t *testing.T) {
 	w.Record(s, account.RoleGranted{Role: "b"})
 	taken := w.Record(house, organization.PermissionRemoved{Role: "b", Permission: organization.ViewCustomers})
 	w.Record(house, organization.PermissionAdded{Role: "a", Permission: organization.ViewCustomers, Scope: organization.All})
-	r := Reader{w.Log, w.Book}
+	r := Reader{w.Log, w.Codec}
 	for at, want := range map[eventlog.Position]struct {
 		scope organization.Scope
 		roles []string

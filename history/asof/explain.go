@@ -26,16 +26,16 @@ type Record[R any] struct {
 	Row    R
 	Exists bool
 	// Origins tell which event changed a field last. A field that never had a value is not among them.
-	Origins map[string]*eventcodec.Fact
+	Origins map[string]*eventcodec.Event
 }
 
 // Explain folds the events of one record, one by one, with its read model's fold (customers.Of, say), and looks which fields each
 // of them changed.
-func Explain[R any](id uuid.UUID, history []*eventcodec.Fact, fold func(uuid.UUID, []*eventcodec.Fact, func(*eventcodec.Fact, R)) (R, bool, error)) (Record[R], error) {
-	r := Record[R]{Origins: make(map[string]*eventcodec.Fact)}
+func Explain[R any](id uuid.UUID, history []*eventcodec.Event, fold func(uuid.UUID, []*eventcodec.Event, func(*eventcodec.Event, R)) (R, bool, error)) (Record[R], error) {
+	r := Record[R]{Origins: make(map[string]*eventcodec.Event)}
 	var before R
 	var err error
-	r.Row, r.Exists, err = fold(id, history, func(f *eventcodec.Fact, row R) {
+	r.Row, r.Exists, err = fold(id, history, func(f *eventcodec.Event, row R) {
 		for _, name := range changed(reflect.ValueOf(&before).Elem(), reflect.ValueOf(&row).Elem()) {
 			r.Origins[name] = f
 		}

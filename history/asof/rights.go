@@ -30,14 +30,14 @@ type Permission struct {
 type Grant struct {
 	Role             string
 	Scope            organization.Scope
-	Granted, Defined *eventcodec.Fact
+	Granted, Defined *eventcodec.Event
 }
 
 // Rights folds an account's stream and its organization's as of a past, as the commands of that time did.
 func (r Reader) Rights(ctx context.Context, org, id uuid.UUID, at eventlog.AsOf) (Rights, error) {
 	var rights Rights
-	granted := make(map[string]*eventcodec.Fact)
-	if err := evolve(ctx, r, eventlog.Stream{Organization: org, Category: account.Category, ID: id}, at, func(f *eventcodec.Fact, e account.Event) {
+	granted := make(map[string]*eventcodec.Event)
+	if err := evolve(ctx, r, eventlog.Stream{Organization: org, Category: account.Category, ID: id}, at, func(f *eventcodec.Event, e account.Event) {
 		before := rights.Account.Roles
 		rights.Account = account.Evolve(rights.Account, e)
 		for _, role := range rights.Account.Roles {
@@ -52,8 +52,8 @@ func (r Reader) Rights(ctx context.Context, org, id uuid.UUID, at eventlog.AsOf)
 		role string
 		organization.Permission
 	}
-	defined := make(map[permission]*eventcodec.Fact)
-	if err := evolve(ctx, r, eventlog.Stream{Organization: org, Category: organization.Category, ID: org}, at, func(f *eventcodec.Fact, e organization.Event) {
+	defined := make(map[permission]*eventcodec.Event)
+	if err := evolve(ctx, r, eventlog.Stream{Organization: org, Category: organization.Category, ID: org}, at, func(f *eventcodec.Event, e organization.Event) {
 		before := rights.Organization.Roles
 		rights.Organization = organization.Evolve(rights.Organization, e)
 		for role, permissions := range rights.Organization.Roles {
@@ -89,7 +89,7 @@ func (r Reader) Rights(ctx context.Context, org, id uuid.UUID, at eventlog.AsOf)
 
 // evolve shows the events of an aggregate's stream to its fold. One that this program does not know is an error: what it gave
 // or took cannot be told.
-func evolve[E any](ctx context.Context, r Reader, s eventlog.Stream, at eventlog.AsOf, next func(*eventcodec.Fact, E)) error {
+func evolve[E any](ctx context.Context, r Reader, s eventlog.Stream, at eventlog.AsOf, next func(*eventcodec.Event, E)) error {
 	history, err := r.Facts(ctx, s, at)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ var ErrIndex = errors.New("life: the index does not agree with the log")
 // as the index has it is [ErrIndex]. What the index has not come to yet is looked for in the log.
 type Pages struct {
 	Log    eventlog.Log
-	Book   *eventcodec.Book
+	Codec  *eventcodec.Codec
 	DB     engine.DB
 	Engine *engine.Engine
 }
@@ -191,7 +191,7 @@ func (w *walk) index(ctx context.Context, before string) (full bool, err error) 
 
 // add takes those of events that pass, until the page is full. more: there are others behind them.
 func (w *walk) add(ctx context.Context, events []eventlog.Event, more bool) (full bool, err error) {
-	opened, err := activity.Open(ctx, w.Book, w.viewer, events)
+	opened, err := activity.Open(ctx, w.Codec, w.viewer, events)
 	if err != nil {
 		return false, err
 	}
@@ -261,7 +261,7 @@ func (w *walk) tail(ctx context.Context, from, head eventlog.Position) error {
 
 // about tells whether an event belongs to the life, as [activity.Filter] does of a row.
 func (w *walk) about(e *eventlog.Event) (bool, error) {
-	actor, err := (&eventcodec.Fact{Event: *e}).Actor()
+	actor, err := (&eventcodec.Event{Event: *e}).Actor()
 	if err != nil {
 		return false, err
 	}

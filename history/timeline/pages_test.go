@@ -57,7 +57,7 @@ func TestPagesTellWhatTheWholeLogDoes(t *testing.T) {
 		"several": {Types: []string{"account.logged_in"}, Session: sessions[0], IP: network}, "none": {Request: uuid.New()},
 	} {
 		var want []eventlog.Position
-		for fact, err := range (timeline.Reader{Log: w.Log, Book: w.Book}).Of(t.Context(), account.Category, ada.ID) {
+		for fact, err := range (timeline.Reader{Log: w.Log, Codec: w.Codec}).Of(t.Context(), account.Category, ada.ID) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestPagesTellWhatTheWholeLogDoes(t *testing.T) {
 			}
 		}
 		for kind, log := range map[string]eventlog.Log{"counted": w.Log, "not counted": struct{ eventlog.Log }{w.Log}} {
-			pages := timeline.Pages{Log: log, Book: w.Book, DB: w.Pool, Engine: w.Engine}
+			pages := timeline.Pages{Log: log, Codec: w.Codec, DB: w.Pool, Engine: w.Engine}
 			for _, size := range []int{1, 7, 200} {
 				var got []eventlog.Position
 				for page := (timeline.Page{}); ; {

@@ -33,8 +33,8 @@ const page = 2000 // events read at once; the log's readers measure no gain from
 
 // Reader reads lives from one log.
 type Reader struct {
-	Log  eventlog.Log
-	Book *eventcodec.Book
+	Log   eventlog.Log
+	Codec *eventcodec.Codec
 }
 
 // pages yields the events of a log, page after page.
@@ -73,12 +73,12 @@ func Events(ctx context.Context, log eventlog.Log) iter.Seq2[eventlog.Event, err
 }
 
 // All yields every fact of the log, in order.
-func (r Reader) All(ctx context.Context) iter.Seq2[*eventcodec.Fact, error] {
-	return func(yield func(*eventcodec.Fact, error) bool) {
+func (r Reader) All(ctx context.Context) iter.Seq2[*eventcodec.Event, error] {
+	return func(yield func(*eventcodec.Event, error) bool) {
 		for events, err := range pages(ctx, r.Log) {
-			var known []*eventcodec.Fact
+			var known []*eventcodec.Event
 			if err == nil {
-				known, err = r.Book.Page(ctx, events)
+				known, err = r.Codec.Page(ctx, events)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -149,9 +149,9 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlo
 }
 
 // Of yields the life of an account or customer, in log order.
-func (r Reader) Of(ctx context.Context, category string, id uuid.UUID) iter.Seq2[*eventcodec.Fact, error] {
+func (r Reader) Of(ctx context.Context, category string, id uuid.UUID) iter.Seq2[*eventcodec.Event, error] {
 	text := []byte(id.String())
-	return func(yield func(*eventcodec.Fact, error) bool) {
+	return func(yield func(*eventcodec.Event, error) bool) {
 		for f, err := range r.All(ctx) {
 			if err != nil {
 				yield(nil, err)

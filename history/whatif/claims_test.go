@@ -35,7 +35,7 @@ func TestWhatAnAttemptCountsAs(t *testing.T) {
 		try("eve", "wrong")
 		try("nobody", "wrong")
 	}
-	h := must(whatif.Read(ctx, w.log, w.book, ""))
+	h := must(whatif.Read(ctx, w.log, w.codec, ""))
 	if h.Attempts != 6 || h.Accounts != 2 || len(h.Happened.Locks) != 1 || h.Happened.RefusedWhileLocked != 2 {
 		t.Fatalf("%+v", h)
 	}

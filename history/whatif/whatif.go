@@ -52,7 +52,7 @@ type History struct {
 	First, Last  time.Time
 	Happened     Outcome // by the rules of the time
 
-	book    *eventcodec.Book
+	codec   *eventcodec.Codec
 	records map[uuid.UUID]*record
 }
 
@@ -79,8 +79,8 @@ const (
 )
 
 // Read collects the history of the organization of a name; "" is the one of [commands.Home]. It reads the whole log.
-func Read(ctx context.Context, log eventlog.Log, book *eventcodec.Book, name string) (*History, error) {
-	h := &History{book: book, records: make(map[uuid.UUID]*record)}
+func Read(ctx context.Context, log eventlog.Log, codec *eventcodec.Codec, name string) (*History, error) {
+	h := &History{codec: codec, records: make(map[uuid.UUID]*record)}
 	wanted := uuid.Nil
 	var known []string
 	for e, err := range timeline.Events(ctx, log) {
@@ -89,7 +89,7 @@ func Read(ctx context.Context, log eventlog.Log, book *eventcodec.Book, name str
 		}
 		switch e.Type {
 		case "organization.registered":
-			o, err := eventcodec.Decode(ctx, book, organization.Codec, e)
+			o, err := eventcodec.Decode(ctx, codec, organization.EventTypes, e)
 			if err != nil {
 				return nil, err
 			}
@@ -143,7 +143,7 @@ func (h *History) add(ctx context.Context, e eventlog.Event) error {
 		r.invited = e
 		return nil
 	}
-	event, err := eventcodec.Decode(ctx, h.book, account.Codec, e)
+	event, err := eventcodec.Decode(ctx, h.codec, account.EventTypes, e)
 	if errors.Is(err, domain.ErrUnknownEvent) { // of a newer program
 		return nil
 	}
@@ -253,7 +253,7 @@ func (o *Outcome) name(ctx context.Context, h *History) error {
 	for i, l := range o.Locks {
 		invited[i] = h.records[l.Account].invited
 	}
-	known, err := h.book.Page(ctx, invited)
+	known, err := h.codec.Page(ctx, invited)
 	if err != nil {
 		return err
 	}

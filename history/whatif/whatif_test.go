@@ -31,7 +31,7 @@ type world struct {
 	*testing.T
 	*commands.Commands
 	log    *memory.Log
-	book   *eventcodec.Book
+	codec  *eventcodec.Codec
 	vault  *vault.Vault
 	now    time.Time
 	system *commands.Principal
@@ -50,8 +50,8 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{T: t, log: memory.New(), book: eventcodec.New(v), vault: v, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
-	w.Commands = commands.New(w.log, w.book, v, auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{Memory: 64}), uses,
+	w := &world{T: t, log: memory.New(), codec: eventcodec.New(v), vault: v, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
+	w.Commands = commands.New(w.log, w.codec, v, auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{Memory: 64}), uses,
 		commands.Config{Clock: func() time.Time { return w.now }, LoginFloor: -1, Guesses: 1000})
 	return w
 }
@@ -152,7 +152,7 @@ func TestAnImportedAttackUnderOtherRules(t *testing.T) {
 	if err != nil || sum.Known != first || sum.Added == 0 {
 		t.Fatalf("the rest of the file: %+v, %v", sum, err)
 	}
-	h, err := whatif.Read(t.Context(), w.log, w.book, "attacked")
+	h, err := whatif.Read(t.Context(), w.log, w.codec, "attacked")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestAnImportedAttackUnderOtherRules(t *testing.T) {
 	if _, err := sshlog.Run(t.Context(), w.Commands, "turned", strings.NewReader(turned), 2024, nil); err != nil {
 		t.Fatal(err)
 	}
-	outOfOrder, err := whatif.Read(t.Context(), w.log, w.book, "turned")
+	outOfOrder, err := whatif.Read(t.Context(), w.log, w.codec, "turned")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestTheSameRuleDoesTheSame(t *testing.T) {
 			must(w.Unlock(ctx, w.system, commands.OnAccount{Command: commands.Command{Reason: "asked"}, AccountID: accounts["ada"]}))
 		}
 	}
-	h, err := whatif.Read(ctx, w.log, w.book, "")
+	h, err := whatif.Read(ctx, w.log, w.codec, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestUnknownOrganizations(t *testing.T) {
 	w := newWorld(t)
 	refused := func(name, want string) {
 		t.Helper()
-		if _, err := whatif.Read(t.Context(), w.log, w.book, name); !errors.Is(err, whatif.ErrUnknown) || err.Error() != "whatif: there is no organization"+want {
+		if _, err := whatif.Read(t.Context(), w.log, w.codec, name); !errors.Is(err, whatif.ErrUnknown) || err.Error() != "whatif: there is no organization"+want {
 			t.Errorf("%v", err)
 		}
 	}

@@ -33,24 +33,24 @@ type entry struct {
 // catalog holds every type of event that this program knows, by stored name.
 var catalog = func() map[string]*entry {
 	c := make(map[string]*entry)
-	enter(c, account.Category, account.Codec)
-	enter(c, customer.Category, customer.Codec)
-	enter(c, erasure.Category, erasure.Codec)
-	enter(c, opportunity.Category, opportunity.Codec)
-	enter(c, organization.Category, organization.Codec)
-	enter(c, reporting.Category, reporting.Codec)
-	enter(c, reservation.Category, reservation.Codec)
-	enter(c, retention.Category, retention.Codec)
-	enter(c, source.Category, source.Codec)
-	enter(c, audit.Category, audit.Codec)
+	enter(c, account.Category, account.EventTypes)
+	enter(c, customer.Category, customer.EventTypes)
+	enter(c, erasure.Category, erasure.EventTypes)
+	enter(c, opportunity.Category, opportunity.EventTypes)
+	enter(c, organization.Category, organization.EventTypes)
+	enter(c, reporting.Category, reporting.EventTypes)
+	enter(c, reservation.Category, reservation.EventTypes)
+	enter(c, retention.Category, retention.EventTypes)
+	enter(c, source.Category, source.EventTypes)
+	enter(c, audit.Category, audit.EventTypes)
 	return c
 }()
 
-func enter[E any](c map[string]*entry, category string, codec domain.Codec[E]) {
+func enter[E any](c map[string]*entry, category string, codec domain.EventTypes[E]) {
 	for name, zero := range codec.All() {
 		_, schema, _, err := codec.Encode(zero)
 		if err != nil || c[name] != nil && name != domain.ErasedType {
-			panic(fmt.Sprintf("facts: %s twice, or %v", name, err))
+			panic(fmt.Sprintf("eventcodec: %s twice, or %v", name, err))
 		}
 		c[name] = &entry{category, schema, codec.Sealed(name), formOf(reflect.TypeOf(zero), codec.Sealed(name), ""), c[name]}
 	}

@@ -183,21 +183,21 @@ func plain(b []byte) ([]byte, bool) {
 
 var metadataForm = formOf(reflect.TypeFor[domain.Metadata](), domain.SealedMetadata, metaPrefix)
 
-func (f *Fact) decode(instead string) (any, error) {
+func (f *Event) decode(instead string) (any, error) {
 	if f.entry == nil || f.Schema > f.entry.schema {
 		return nil, fmt.Errorf("%w: %q, version %d", domain.ErrUnknownEvent, f.Type, f.Schema)
 	}
 	v, err := f.entry.form.decode(f.Data, f.dataKey, vault.Place{Stream: f.Stream, Type: f.Type}, instead)
 	if err != nil {
-		return nil, fmt.Errorf("facts: decode %s of %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
+		return nil, fmt.Errorf("eventcodec: decode %s of %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
 	}
 	return v, nil
 }
 
-func (f *Fact) metadata(instead string) (domain.Metadata, error) {
+func (f *Event) metadata(instead string) (domain.Metadata, error) {
 	v, err := metadataForm.decode(f.Meta, f.metaKey, vault.Place{Stream: f.Stream, Type: f.Type}, instead)
 	if err != nil {
-		return domain.Metadata{}, fmt.Errorf("facts: metadata of %s in %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
+		return domain.Metadata{}, fmt.Errorf("eventcodec: metadata of %s in %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
 	}
 	return v.(domain.Metadata), nil
 }

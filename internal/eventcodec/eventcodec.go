@@ -1,9 +1,9 @@
-// Package facts turns the domain's events into the log's and back.
+// Package eventcodec turns the domain's events into the log's and back.
 //
 // An event's personal fields are sealed on the way in and opened on the way out
 // (see package vault), field by field: what is not personal stays readable JSON, and
 // the order of the fields is kept. Commands use [Encode] and [Decode]; the read
-// side takes whole pages ([Book.Page]), so that a page's keys are one query.
+// side takes whole pages ([Codec.Page]), so that a page's keys are one query.
 package eventcodec
 
 import (
@@ -22,28 +22,28 @@ import (
 	"github.com/annal-crm/annal/internal/vault"
 )
 
-// Book reads and writes the events of one log. It is safe for concurrent use.
-type Book struct{ vault *vault.Vault }
+// Codec reads and writes the events of one log. It is safe for concurrent use.
+type Codec struct{ vault *vault.Vault }
 
-// New returns the book of the log whose personal fields are sealed by v.
-func New(v *vault.Vault) *Book { return &Book{v} }
+// New returns the codec of the log whose personal fields are sealed by v.
+func New(v *vault.Vault) *Codec { return &Codec{v} }
 
 // Encode returns the stored form of a domain event for a stream. The keys it needs are made, and durable, before it returns.
 // The error of an erased subject is [vault.ErrErased].
-func Encode[E any](ctx context.Context, b *Book, codec domain.Codec[E], s eventlog.Stream, id uuid.UUID, e E, meta domain.Metadata, occurredAt time.Time) (eventlog.NewEvent, error) {
+func Encode[E any](ctx context.Context, c *Codec, codec domain.EventTypes[E], s eventlog.Stream, id uuid.UUID, e E, meta domain.Metadata, occurredAt time.Time) (eventlog.NewEvent, error) {
 	name, schema, data, err := codec.Encode(e)
 	if err != nil {
 		return eventlog.NewEvent{}, err
 	}
 	about, err := json.Marshal(meta)
 	if err != nil {
-		return eventlog.NewEvent{}, fmt.Errorf("facts: encode metadata: %w", err)
+		return eventlog.NewEvent{}, fmt.Errorf("eventcodec: encode metadata: %w", err)
 	}
 	place := vault.Place{Stream: s, Type: name}
-	if data, err = b.seal(ctx, data, codec.Sealed(name), s.ID, place, ""); err != nil {
+	if data, err = c.seal(ctx, data, codec.Sealed(name), s.ID, place, ""); err != nil {
 		return eventlog.NewEvent{}, err
 	}
-	if about, err = b.seal(ctx, about, domain.SealedMetadata, meta.Subject(s.ID), place, metaPrefix); err != nil {
+	if about, err = c.seal(ctx, about, domain.SealedMetadata, meta.Subject(s.ID), place, metaPrefix); err != nil {
 		return eventlog.NewEvent{}, err
 	}
 	return eventlog.NewEvent{ID: id, Type: name, Schema: schema, Data: data, Meta: about, OccurredAt: occurredAt}, nil
@@ -51,11 +51,11 @@ func Encode[E any](ctx context.Context, b *Book, codec domain.Codec[E], s eventl
 
 // Decode returns an event of an aggregate's stream, opened; the personal fields of an erased subject are zero values. A type
 // that the aggregate does not have is [domain.ErrUnknownEvent].
-func Decode[E any](ctx context.Context, b *Book, codec domain.Codec[E], e eventlog.Event) (E, error) {
+func Decode[E any](ctx context.Context, c *Codec, codec domain.EventTypes[E], e eventlog.Event) (E, error) {
 	var none E
-	f := Fact{Event: e, entry: entryOf(&e)}
+	f := Event{Event: e, entry: entryOf(&e)}
 	if f.hasSealedData() {
-		keys, err := b.vault.Keys(ctx, f.dataSubject())
+		keys, err := c.vault.Keys(ctx, f.dataSubject())
 		if err != nil {
 			return none, err
 		}
@@ -74,18 +74,18 @@ func Decode[E any](ctx context.Context, b *Book, codec domain.Codec[E], e eventl
 
 // Page returns the facts of events, in their order. It asks the vault once, for all keys that it does not hold. The facts
 // of a page share memory: one that is kept keeps them all.
-func (b *Book) Page(ctx context.Context, events []eventlog.Event) ([]*Fact, error) {
-	return b.page(ctx, events, "")
+func (c *Codec) Page(ctx context.Context, events []eventlog.Event) ([]*Event, error) {
+	return c.page(ctx, events, "")
 }
 
-// Worded is [Book.Page] for a fold that people look at: in the payloads the personal fields of an erased subject read "erased"
+// ReadablePage is [Codec.Page] for a fold that people look at: in the payloads the personal fields of an erased subject read "erased"
 // where they had a value.
-func (b *Book) Worded(ctx context.Context, events []eventlog.Event) ([]*Fact, error) {
-	return b.page(ctx, events, erased)
+func (c *Codec) ReadablePage(ctx context.Context, events []eventlog.Event) ([]*Event, error) {
+	return c.page(ctx, events, erased)
 }
 
-func (b *Book) page(ctx context.Context, events []eventlog.Event, instead string) ([]*Fact, error) {
-	facts, page := make([]Fact, len(events)), make([]*Fact, len(events))
+func (c *Codec) page(ctx context.Context, events []eventlog.Event, instead string) ([]*Event, error) {
+	facts, page := make([]Event, len(events)), make([]*Event, len(events))
 	subjects, into := make([]vault.Subject, 0, 2*len(events)), make([]**vault.Key, 0, 2*len(events)) // of the subject at the same place
 	for i := range events {
 		f := &facts[i]
@@ -106,7 +106,7 @@ func (b *Book) page(ctx context.Context, events []eventlog.Event, instead string
 	if len(subjects) == 0 { // facts in clear need no vault
 		return page, nil
 	}
-	keys, err := b.vault.Keys(ctx, subjects...)
+	keys, err := c.vault.Keys(ctx, subjects...)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (b *Book) page(ctx context.Context, events []eventlog.Event, instead string
 	return page, nil
 }
 
-// Fact is an event as it stands in the log, with what is needed to read it. It is safe for concurrent use.
-type Fact struct {
+// Event is an event as it stands in the log, with what is needed to read it. It is safe for concurrent use.
+type Event struct {
 	eventlog.Event
 	entry            *entry     // nil: unknown type
 	instead          string     // of an erased value, in the payload
@@ -129,15 +129,15 @@ type Fact struct {
 }
 
 // Payload returns the event's domain type ("account.locked" is an account.Locked), opened and decoded once. The personal
-// fields of an erased subject are zero values (but see [Book.Worded]). Errors: [domain.ErrUnknownEvent] for a type or schema version that this
+// fields of an erased subject are zero values (but see [Codec.ReadablePage]). Errors: [domain.ErrUnknownEvent] for a type or schema version that this
 // program does not know, [vault.ErrTampered], [vault.ErrNoKey].
-func (f *Fact) Payload() (any, error) {
+func (f *Event) Payload() (any, error) {
 	f.once.Do(func() { f.payload, f.err = f.decode(f.instead) })
 	return f.payload, f.err
 }
 
-// Metadata returns what is known about the act, opened. Errors are those of [Fact.Payload].
-func (f *Fact) Metadata() (domain.Metadata, error) { return f.metadata("") }
+// Metadata returns what is known about the act, opened. Errors are those of [Event.Payload].
+func (f *Event) Metadata() (domain.Metadata, error) { return f.metadata("") }
 
 // View is a fact as people see it.
 type View struct {
@@ -154,12 +154,12 @@ const (
 )
 
 // Display returns the fact with its personal fields open.
-func (f *Fact) Display() (View, error) { return f.view(erased) }
+func (f *Event) Display() (View, error) { return f.view(erased) }
 
 // Masked returns the fact with its personal fields hidden.
-func (f *Fact) Masked() (View, error) { return f.view(hidden) }
+func (f *Event) Masked() (View, error) { return f.view(hidden) }
 
-func (f *Fact) view(instead string) (v View, err error) {
+func (f *Event) view(instead string) (v View, err error) {
 	if v.Meta, err = f.metadata(instead); err != nil {
 		return v, err
 	}
@@ -186,24 +186,24 @@ func (f *Fact) view(instead string) (v View, err error) {
 
 // The subjects whose keys a fact needs.
 
-func (f *Fact) hasSealedData() bool {
+func (f *Event) hasSealedData() bool {
 	return f.entry != nil && len(f.entry.sealed) > 0 && bytes.Contains(f.Data, sealedPrefix)
 }
 
-func (f *Fact) hasSealedMeta() bool { return bytes.Contains(f.Meta, sealedPrefix) }
+func (f *Event) hasSealedMeta() bool { return bytes.Contains(f.Meta, sealedPrefix) }
 
-func (f *Fact) dataSubject() vault.Subject {
+func (f *Event) dataSubject() vault.Subject {
 	return vault.Subject{Organization: f.Stream.Organization, ID: f.Stream.ID}
 }
 
-func (f *Fact) metaSubject() (vault.Subject, error) {
+func (f *Event) metaSubject() (vault.Subject, error) {
 	actor, err := f.Actor()
 	return vault.Subject{Organization: f.Stream.Organization, ID: domain.Metadata{Actor: actor}.Subject(f.Stream.ID)}, err
 }
 
-// Actor returns the account that acted, zero if none did or none is known: what [Fact.Metadata] says, without opening or
+// Actor returns the account that acted, zero if none did or none is known: what [Event.Metadata] says, without opening or
 // decoding the rest.
-func (f *Fact) Actor() (actor uuid.UUID, err error) {
+func (f *Event) Actor() (actor uuid.UUID, err error) {
 	// In JSON text these bytes are a name and the start of its value: inside a string their quotes would be escaped.
 	const key, size = `"actor":"`, len("00000000-0000-0000-0000-000000000000")
 	i := bytes.Index(f.Meta, []byte(key))
@@ -212,10 +212,10 @@ func (f *Fact) Actor() (actor uuid.UUID, err error) {
 	}
 	value := f.Meta[i+len(key):]
 	if actor, err = uuid.ParseBytes(value[:min(size, len(value))]); err != nil {
-		return uuid.Nil, fmt.Errorf("facts: the actor of %s at position %d: %w", f.Type, f.Position, err)
+		return uuid.Nil, fmt.Errorf("eventcodec: the actor of %s at position %d: %w", f.Type, f.Position, err)
 	}
 	return actor, nil
 }
 
 // errMalformed is for stored data that is not a JSON object as Encode writes it.
-var errMalformed = errors.New("facts: malformed event")
+var errMalformed = errors.New("eventcodec: malformed event")

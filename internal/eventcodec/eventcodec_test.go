@@ -29,7 +29,7 @@ import (
 	"github.com/annal-crm/annal/internal/vault"
 )
 
-func newBook(t testing.TB) (*eventcodec.Book, *vault.Vault) {
+func newBook(t testing.TB) (*eventcodec.Codec, *vault.Vault) {
 	t.Helper()
 	v, _, err := vault.Open(t.Context(), pgtest.New(t, vault.Migrate), vault.KeySource{Value: vault.NewMasterKey()}, vault.Config{})
 	if err != nil {
@@ -52,7 +52,7 @@ func log(s eventlog.Stream, events ...eventlog.NewEvent) []eventlog.Event {
 	return stored
 }
 
-func encode[E any](t testing.TB, b *eventcodec.Book, codec domain.Codec[E], s eventlog.Stream, e E, meta domain.Metadata) eventlog.Event {
+func encode[E any](t testing.TB, b *eventcodec.Codec, codec domain.EventTypes[E], s eventlog.Stream, e E, meta domain.Metadata) eventlog.Event {
 	t.Helper()
 	n, err := eventcodec.Encode(t.Context(), b, codec, s, uuid.New(), e, meta, when)
 	if err != nil {
@@ -61,7 +61,7 @@ func encode[E any](t testing.TB, b *eventcodec.Book, codec domain.Codec[E], s ev
 	return log(s, n)[0]
 }
 
-func page(t testing.TB, b *eventcodec.Book, events ...eventlog.Event) []*eventcodec.Fact {
+func page(t testing.TB, b *eventcodec.Codec, events ...eventlog.Event) []*eventcodec.Event {
 	t.Helper()
 	page, err := b.Page(t.Context(), events)
 	if err != nil {
@@ -72,16 +72,16 @@ func page(t testing.TB, b *eventcodec.Book, events ...eventlog.Event) []*eventco
 
 func TestEveryEventComesBackAsItWas(t *testing.T) {
 	b, _ := newBook(t)
-	comesBack(t, b, account.Category, account.Codec)
-	comesBack(t, b, customer.Category, customer.Codec)
-	comesBack(t, b, erasure.Category, erasure.Codec)
-	comesBack(t, b, opportunity.Category, opportunity.Codec)
-	comesBack(t, b, organization.Category, organization.Codec)
-	comesBack(t, b, reservation.Category, reservation.Codec)
-	comesBack(t, b, source.Category, source.Codec)
+	comesBack(t, b, account.Category, account.EventTypes)
+	comesBack(t, b, customer.Category, customer.EventTypes)
+	comesBack(t, b, erasure.Category, erasure.EventTypes)
+	comesBack(t, b, opportunity.Category, opportunity.EventTypes)
+	comesBack(t, b, organization.Category, organization.EventTypes)
+	comesBack(t, b, reservation.Category, reservation.EventTypes)
+	comesBack(t, b, source.Category, source.EventTypes)
 }
 
-func comesBack[E any](t *testing.T, b *eventcodec.Book, category string, codec domain.Codec[E]) {
+func comesBack[E any](t *testing.T, b *eventcodec.Codec, category string, codec domain.EventTypes[E]) {
 	s := eventlog.Stream{Organization: org, Category: category, ID: uuid.New()}
 	for name, zero := range codec.All() {
 		if eventcodec.Category(name) != category && name != domain.ErasedType {
@@ -174,7 +174,7 @@ func fill(v reflect.Value, r *rand.Rand) {
 func TestPersonalFieldsAreStoredSealed(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: account.Category, ID: uuid.New()}
-	e := encode[account.Event](t, b, account.Codec, s, account.Invited{LoginName: "ada@home", DisplayName: "Ada Lovelace", Email: "ada@example.com", Roles: []string{"sales"}},
+	e := encode[account.Event](t, b, account.EventTypes, s, account.Invited{LoginName: "ada@home", DisplayName: "Ada Lovelace", Email: "ada@example.com", Roles: []string{"sales"}},
 		domain.Metadata{Actor: uuid.New(), IP: "192.0.2.7", Device: "Firefox 1.0", Reason: "joins us"})
 
 	if got := shape(t, e.Data); got != "loginName=sealed displayName=sealed email=sealed roles=clear" {
@@ -225,8 +225,8 @@ func TestWhoseKey(t *testing.T) {
 	customerID, actor := uuid.New(), uuid.New()
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: customerID}
 	edit := customer.Edited{Phone: &domain.Change{From: "+1", To: "+2"}, Sector: &domain.Change{To: "retail"}}
-	e := encode[customer.Event](t, b, customer.Codec, s, edit, domain.Metadata{Actor: actor, IP: "192.0.2.7"})
-	other := encode[customer.Event](t, b, customer.Codec, s, edit, domain.Metadata{IP: "192.0.2.7"})
+	e := encode[customer.Event](t, b, customer.EventTypes, s, edit, domain.Metadata{Actor: actor, IP: "192.0.2.7"})
+	other := encode[customer.Event](t, b, customer.EventTypes, s, edit, domain.Metadata{IP: "192.0.2.7"})
 
 	// The actor's key seals the address, the customer's what it is about.
 	if err := v.Erase(t.Context(), vault.Subject{Organization: org, ID: actor}); err != nil {
@@ -256,10 +256,10 @@ func TestWhoseKey(t *testing.T) {
 			t.Errorf("%+v, %v", payload, err)
 		}
 	}
-	if _, err := eventcodec.Encode[customer.Event](t.Context(), b, customer.Codec, s, uuid.New(), edit, domain.Metadata{}, when); !errors.Is(err, vault.ErrErased) {
+	if _, err := eventcodec.Encode[customer.Event](t.Context(), b, customer.EventTypes, s, uuid.New(), edit, domain.Metadata{}, when); !errors.Is(err, vault.ErrErased) {
 		t.Errorf("sealed for an erased customer: %v", err)
 	}
-	if _, err := eventcodec.Encode[customer.Event](t.Context(), b, customer.Codec, s, uuid.New(), customer.Archived{}, domain.Metadata{}, when); err != nil {
+	if _, err := eventcodec.Encode[customer.Event](t.Context(), b, customer.EventTypes, s, uuid.New(), customer.Archived{}, domain.Metadata{}, when); err != nil {
 		t.Errorf("nothing personal in it, and yet: %v", err)
 	}
 }
@@ -267,7 +267,7 @@ func TestWhoseKey(t *testing.T) {
 func TestMaskedShowsNothingPersonal(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
-	e := encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Name: "Ada", Sector: "retail", Email: "ada@example.com"},
+	e := encode[customer.Event](t, b, customer.EventTypes, s, customer.Registered{Name: "Ada", Sector: "retail", Email: "ada@example.com"},
 		domain.Metadata{IP: "192.0.2.7", Device: "Firefox", Reason: "met at the fair"})
 	view, err := page(t, b, e)[0].Masked()
 	if err != nil || string(view.Data) != `{"name":"hidden","sector":"retail","email":"hidden"}` || view.Summary != "registered hidden" || view.Erased ||
@@ -284,7 +284,7 @@ func TestMovedFieldsAreTamperedNotErased(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
 	meta := domain.Metadata{IP: "192.0.2.7", Device: "Firefox"}
-	e := encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Name: "Ada", Phone: "+1", Email: "ada@example.com"}, meta)
+	e := encode[customer.Event](t, b, customer.EventTypes, s, customer.Registered{Name: "Ada", Phone: "+1", Email: "ada@example.com"}, meta)
 	swap := func(data []byte, a, b string) []byte {
 		return []byte(strings.NewReplacer(`"`+a+`":`, `"`+b+`":`, `"`+b+`":`, `"`+a+`":`).Replace(string(data)))
 	}
@@ -318,7 +318,7 @@ func TestOnlyPersonalFieldsAreEverOpened(t *testing.T) {
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
 	// An attribute whose name and value look like a sealed field is somebody's text.
 	want := customer.Registered{Name: "Ada", Attributes: map[string]string{"sealed": "bm90IHNlYWxlZA=="}}
-	e := encode[customer.Event](t, b, customer.Codec, s, want, domain.Metadata{Reason: `"actor":"x" {"sealed":"`})
+	e := encode[customer.Event](t, b, customer.EventTypes, s, want, domain.Metadata{Reason: `"actor":"x" {"sealed":"`})
 	f := page(t, b, e)[0]
 	if got, err := f.Payload(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -332,7 +332,7 @@ func TestOnlyPersonalFieldsAreEverOpened(t *testing.T) {
 func TestAMalformedEventIsShownAsItIs(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
-	e := encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Sector: "retail"}, domain.Metadata{})
+	e := encode[customer.Event](t, b, customer.EventTypes, s, customer.Registered{Sector: "retail"}, domain.Metadata{})
 	e.Data = json.RawMessage(`{"name":"Ada","sector":["not","a","text"]}`)
 	f := page(t, b, e)[0]
 	if _, err := f.Payload(); err == nil {
@@ -349,7 +349,7 @@ func TestAMalformedEventIsShownAsItIs(t *testing.T) {
 func TestAnUnknownEventIsShownAndNotDecoded(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
-	known := encode[customer.Event](t, b, customer.Codec, s, customer.Archived{}, domain.Metadata{})
+	known := encode[customer.Event](t, b, customer.EventTypes, s, customer.Archived{}, domain.Metadata{})
 	newer, other := known, known
 	newer.Schema = 2
 	other.Type, other.Data = "customer.merged", []byte(`{"into":"x"}`)
@@ -361,11 +361,11 @@ func TestAnUnknownEventIsShownAndNotDecoded(t *testing.T) {
 		if view, err := f.Display(); err != nil || view.Summary != e.Type || !bytes.Equal(view.Data, e.Data) {
 			t.Errorf("%+v, %v", view, err)
 		}
-		if _, err := eventcodec.Decode(t.Context(), b, customer.Codec, e); !errors.Is(err, domain.ErrUnknownEvent) {
+		if _, err := eventcodec.Decode(t.Context(), b, customer.EventTypes, e); !errors.Is(err, domain.ErrUnknownEvent) {
 			t.Error(err)
 		}
 	}
-	if _, err := eventcodec.Decode(t.Context(), b, account.Codec, known); !errors.Is(err, domain.ErrUnknownEvent) {
+	if _, err := eventcodec.Decode(t.Context(), b, account.EventTypes, known); !errors.Is(err, domain.ErrUnknownEvent) {
 		t.Errorf("a customer's event in an account: %v", err)
 	}
 	for _, data := range []string{``, `[]`, `{`, `{"name"`, `{"name":`, `{"name":"`, `{"name":"x"`, `{"name":1}`, `null`, `{"name":"\`, `{]`, `{"name":}`} {
@@ -380,7 +380,7 @@ func TestAnUnknownEventIsShownAndNotDecoded(t *testing.T) {
 func TestAFactIsReadByManyAtOnce(t *testing.T) {
 	b, _ := newBook(t)
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
-	f := page(t, b, encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Name: "Ada"}, domain.Metadata{IP: "192.0.2.7"}))[0]
+	f := page(t, b, encode[customer.Event](t, b, customer.EventTypes, s, customer.Registered{Name: "Ada"}, domain.Metadata{IP: "192.0.2.7"}))[0]
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -406,17 +406,17 @@ func BenchmarkPage(b *testing.B) {
 		"both":   {Phone: &domain.Change{From: "+1 555 0100", To: "+1 555 0199"}, Sector: &domain.Change{From: "retail", To: "medical"}},
 	} {
 		b.Run(name, func(b *testing.B) {
-			book, _ := newBook(b)
+			codec, _ := newBook(b)
 			events := make([]eventlog.Event, 1000)
 			meta := domain.Metadata{Actor: uuid.New(), Session: uuid.New(), IP: "192.0.2.7", Device: "Mozilla/5.0 (X11; Linux x86_64)", Command: uuid.New(), Correlation: uuid.New()}
 			for i := range events {
 				s := eventlog.Stream{Organization: org, Category: customer.Category, ID: uuid.New()}
-				events[i] = encode[customer.Event](b, book, customer.Codec, s, edit, meta)
+				events[i] = encode[customer.Event](b, codec, customer.EventTypes, s, edit, meta)
 			}
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				for _, f := range page(b, book, events...) {
+				for _, f := range page(b, codec, events...) {
 					if _, err := f.Payload(); err != nil {
 						b.Fatal(err)
 					}

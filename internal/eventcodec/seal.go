@@ -18,7 +18,7 @@ var sealedPrefix = []byte(vault.SealedPrefix)
 const metaPrefix = "metadata."
 
 // seal returns data with the values of its personal fields sealed for a subject.
-func (b *Book) seal(ctx context.Context, data []byte, fields []string, subject uuid.UUID, place vault.Place, prefix string) ([]byte, error) {
+func (c *Codec) seal(ctx context.Context, data []byte, fields []string, subject uuid.UUID, place vault.Place, prefix string) ([]byte, error) {
 	var key *vault.Key
 	var out []byte
 	copied := 0
@@ -27,9 +27,9 @@ func (b *Book) seal(ctx context.Context, data []byte, fields []string, subject u
 			return nil
 		}
 		if key == nil {
-			key, err = b.vault.Key(ctx, vault.Subject{Organization: place.Stream.Organization, ID: subject})
+			key, err = c.vault.Key(ctx, vault.Subject{Organization: place.Stream.Organization, ID: subject})
 			if err != nil {
-				return fmt.Errorf("facts: seal %s: %w", place.Type, err)
+				return fmt.Errorf("eventcodec: seal %s: %w", place.Type, err)
 			}
 		}
 		place.Field = prefix + string(name)
@@ -66,7 +66,7 @@ func opened(scratch []byte, key *vault.Key, place vault.Place, stored []byte, in
 var quoted = map[string][]byte{erased: []byte(`"` + erased + `"`), hidden: []byte(`"` + hidden + `"`)}
 
 // open returns data with its personal fields opened, or replaced.
-func (f *Fact) open(data []byte, instead string) ([]byte, error) {
+func (f *Event) open(data []byte, instead string) ([]byte, error) {
 	if len(f.entry.sealed) == 0 {
 		return data, nil
 	}

@@ -27,7 +27,7 @@ func SealedFields(e eventlog.Event) (names []string, err error) {
 	if err := sealed(e.Data, known.sealed, ""); err != nil {
 		return nil, err
 	}
-	f := Fact{Event: e}
+	f := Event{Event: e}
 	subject, err := f.metaSubject()
 	if err == nil && subject == f.dataSubject() {
 		err = sealed(e.Meta, domain.SealedMetadata, metaPrefix)

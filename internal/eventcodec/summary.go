@@ -142,7 +142,7 @@ func act(payload any) string {
 	case source.Muted:
 		return "too many failed sign-ins from one source: not recorded one by one until " + at(e.Until)
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", payload)) // a test walks every type through
+	panic(fmt.Sprintf("eventcodec: no summary for %T", payload)) // a test walks every type through
 }
 
 // version names a report, one of the organization's own with its version.
@@ -201,7 +201,7 @@ func accountSummary(e account.Event) string {
 	case account.Erased:
 		return erasedSummary(e.Reason)
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", e))
+	panic(fmt.Sprintf("eventcodec: no summary for %T", e))
 }
 
 func customerSummary(e customer.Event) string {
@@ -230,7 +230,7 @@ func customerSummary(e customer.Event) string {
 	case customer.Erased:
 		return erasedSummary(e.Reason)
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", e))
+	panic(fmt.Sprintf("eventcodec: no summary for %T", e))
 }
 
 func erasedSummary(reason string) string { return "erased: " + reason }
@@ -249,7 +249,7 @@ func erasureSummary(e erasure.Event) string {
 	case erasure.Done:
 		return "erasure" + ofSubject(e.Category, e.Subject) + " carried out"
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", e))
+	panic(fmt.Sprintf("eventcodec: no summary for %T", e))
 }
 
 // ofSubject names who is to be erased, nobody in an event of when only the request did.
@@ -271,7 +271,7 @@ func retentionSummary(e retention.Event) string {
 	case retention.Ended:
 		return "retention rule ended: " + e.Reason
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", e))
+	panic(fmt.Sprintf("eventcodec: no summary for %T", e))
 }
 
 func opportunitySummary(e opportunity.Event) string {
@@ -299,7 +299,7 @@ func opportunitySummary(e opportunity.Event) string {
 		c.add("value", e.Value)
 		return c.String()
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", e))
+	panic(fmt.Sprintf("eventcodec: no summary for %T", e))
 }
 
 func organizationSummary(e organization.Event) string {
@@ -333,7 +333,7 @@ func organizationSummary(e organization.Event) string {
 	case organization.EventSkipped:
 		return fmt.Sprintf("%s at position %d left out of the read model %s: %s", e.Type, e.Position, e.ReadModel, e.Reason)
 	}
-	panic(fmt.Sprintf("facts: no summary for %T", e))
+	panic(fmt.Sprintf("eventcodec: no summary for %T", e))
 }
 
 func reassigned(from, to uuid.UUID) string {

@@ -43,7 +43,7 @@ func TestSummaries(t *testing.T) {
 		"session ended: expired":                                account.LoggedOut{Reason: account.LoggedOutExpired},
 		"role granted: auditor":                                 account.RoleGranted{Role: "auditor"},
 	} {
-		check("account", encode(t, b, account.Codec, s, e, domain.Metadata{}), want)
+		check("account", encode(t, b, account.EventTypes, s, e, domain.Metadata{}), want)
 	}
 	s.Category = customer.Category
 	for want, e := range map[string]customer.Event{
@@ -54,20 +54,20 @@ func TestSummaries(t *testing.T) {
 		"left without an owner; it was " + one:                customer.Reassigned{From: uuid.MustParse(one)},
 		"registered Acme (import crm-sales)":                  customer.Registered{Name: "Acme", Source: "crm-sales"},
 	} {
-		check("customer", encode(t, b, customer.Codec, s, e, domain.Metadata{}), want)
+		check("customer", encode(t, b, customer.EventTypes, s, e, domain.Metadata{}), want)
 	}
 	s.Category = opportunity.Category
 	for want, e := range map[string]opportunity.Event{
 		"opportunity AB12CD34 opened for GTX Plus Basic": opportunity.Opened{Reference: "AB12CD34", Product: "GTX Plus Basic"},
 		"won, worth 1054": opportunity.Won{Value: "1054"},
 	} {
-		check("opportunity", encode(t, b, opportunity.Codec, s, e, domain.Metadata{}), want)
+		check("opportunity", encode(t, b, opportunity.EventTypes, s, e, domain.Metadata{}), want)
 	}
 	s.Category = organization.Category
-	check("organization", encode[organization.Event](t, b, organization.Codec, s, organization.LockoutPolicyChanged{Attempts: 5, Window: domain.Duration(15 * time.Minute), LockFor: domain.Duration(time.Hour)}, domain.Metadata{}),
+	check("organization", encode[organization.Event](t, b, organization.EventTypes, s, organization.LockoutPolicyChanged{Attempts: 5, Window: domain.Duration(15 * time.Minute), LockFor: domain.Duration(time.Hour)}, domain.Metadata{}),
 		"lockout: after 5 wrong passwords within 15m0s, for 1h0m0s")
 	s.Category = reporting.Category
-	check("report", encode[reporting.Event](t, b, reporting.Codec, s, reporting.Defined{Name: "ours", Version: 2, Definition: reporting.Definition{Base: "sales"}}, domain.Metadata{}),
+	check("report", encode[reporting.Event](t, b, reporting.EventTypes, s, reporting.Defined{Name: "ours", Version: 2, Definition: reporting.Definition{Base: "sales"}}, domain.Metadata{}),
 		"report ours (version 2) defined, based on sales")
 	s.Category = erasure.Category
 	for want, e := range map[string]erasure.Event{
@@ -77,7 +77,7 @@ func TestSummaries(t *testing.T) {
 		"erasure of account " + one + " refused: no": erasure.Refused{Category: "account", Subject: uuid.MustParse(one), Reason: "no"},
 		"erasure of account " + one + " carried out": erasure.Done{Category: "account", Subject: uuid.MustParse(one)},
 	} {
-		check("erasure", encode(t, b, erasure.Codec, s, e, domain.Metadata{}), want)
+		check("erasure", encode(t, b, erasure.EventTypes, s, e, domain.Metadata{}), want)
 	}
 	s.Category = audit.Category
 	for want, e := range map[string]audit.Event{
@@ -85,7 +85,7 @@ func TestSummaries(t *testing.T) {
 		"report ours (version 2): events behind it shown":           audit.ReportRead{Act: audit.Replayed, Report: "ours", Definition: 2},
 		"events exported, after=0, to=7, personal fields open":      audit.LogExported{Of: []string{"after=0", "to=7"}, Personal: true},
 	} {
-		check("audit", encode(t, b, audit.Codec, s, e, domain.Metadata{}), want)
+		check("audit", encode(t, b, audit.EventTypes, s, e, domain.Metadata{}), want)
 	}
 }
 
@@ -102,11 +102,11 @@ func TestAnAccountInASummaryIsNamed(t *testing.T) {
 		}
 	}
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: acme}
-	check(encode[customer.Event](t, b, customer.Codec, s, customer.Reassigned{From: bob, To: ada}, domain.Metadata{}), fmt.Sprintf("given to %s (ada), was %s's", ada, bob))
-	check(encode[customer.Event](t, b, customer.Codec, s, customer.Registered{Name: ada.String()}, domain.Metadata{}), "registered "+ada.String())
+	check(encode[customer.Event](t, b, customer.EventTypes, s, customer.Reassigned{From: bob, To: ada}, domain.Metadata{}), fmt.Sprintf("given to %s (ada), was %s's", ada, bob))
+	check(encode[customer.Event](t, b, customer.EventTypes, s, customer.Registered{Name: ada.String()}, domain.Metadata{}), "registered "+ada.String())
 	s.Category = audit.Category
-	check(encode[audit.Event](t, b, audit.Codec, s, audit.Read{Act: audit.Replayed, Kind: "account", Subject: ada}, domain.Metadata{}), fmt.Sprintf("life of account %s (ada) replayed", ada))
-	check(encode[audit.Event](t, b, audit.Codec, s, audit.Read{Act: audit.Replayed, Kind: "customer", Subject: acme}, domain.Metadata{}), fmt.Sprintf("life of customer %s replayed", acme))
+	check(encode[audit.Event](t, b, audit.EventTypes, s, audit.Read{Act: audit.Replayed, Kind: "account", Subject: ada}, domain.Metadata{}), fmt.Sprintf("life of account %s (ada) replayed", ada))
+	check(encode[audit.Event](t, b, audit.EventTypes, s, audit.Read{Act: audit.Replayed, Kind: "customer", Subject: acme}, domain.Metadata{}), fmt.Sprintf("life of customer %s replayed", acme))
 }
 
 func TestWhatIsNoTypeOfEvent(t *testing.T) {

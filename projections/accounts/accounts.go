@@ -29,7 +29,7 @@ var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{table},
 	Events: events(),
-	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
+	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		table.Touch(rows, f.Stream.ID)
 		return nil
 	},
@@ -37,7 +37,7 @@ var Model = engine.ReadModel{
 }
 
 func events() (types []string) {
-	for name := range account.Codec.All() {
+	for name := range account.EventTypes.All() {
 		types = append(types, name)
 	}
 	slices.Sort(types)
@@ -93,7 +93,7 @@ func (a Account) Status(now time.Time) Status {
 	return Active
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -142,6 +142,6 @@ func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 }
 
 // Of folds the events of one account in memory, as the list does, and returns its row; see [engine.Trace].
-func Of(id uuid.UUID, history []*eventcodec.Fact, each func(*eventcodec.Fact, Account)) (Account, bool, error) {
+func Of(id uuid.UUID, history []*eventcodec.Event, each func(*eventcodec.Event, Account)) (Account, bool, error) {
 	return engine.Trace(Model, table, id, history, each)
 }

@@ -82,7 +82,7 @@ var folded = append([]string{
 	"customer.registered", "customer.reassigned", "opportunity.opened", "opportunity.reassigned", "reservation.claimed",
 }, members.Events...)
 
-func keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	members.Keys(team, f, rows)
 	if slices.Contains(folded, f.Type) || f.Stream.Category == reservation.Category {
 		records.Touch(rows, f.Stream.ID)
@@ -90,7 +90,7 @@ func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	return nil
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	organization := f.Stream.Organization
 	if slices.Contains(folded, f.Type) {
 		payload, err := f.Payload()

@@ -80,7 +80,7 @@ var auditor = engine.Viewer{Organization: org, Account: uuid.New(), Scope: organ
 func (h *history) list(t *testing.T, v engine.Viewer, s activity.Sight, f activity.Filter) string {
 	t.Helper()
 	positions := querytest.Walk(t, 3, func(r engine.PageRequest) (engine.Page[activity.Activity], error) {
-		return activity.List(t.Context(), h.Pool, h.Book, v, s, f, r)
+		return activity.List(t.Context(), h.Pool, h.Codec, v, s, f, r)
 	}, func(a activity.Activity) eventlog.Position { return a.Position })
 	if n, err := activity.Count(t.Context(), h.Pool, v, s, f); err != nil || n != len(positions) {
 		t.Errorf("counted %d of %v: %v", n, positions, err)
@@ -185,7 +185,7 @@ func TestPersonalFieldsStaySealedAndAreOpenedWhenRead(t *testing.T) {
 	}
 	one := func(v engine.Viewer, p eventlog.Position) activity.Activity {
 		t.Helper()
-		page, err := activity.List(t.Context(), h.Pool, h.Book, v, activity.Sight{}, activity.Filter{}, engine.PageRequest{First: 1, After: activity.Cursor(p - 1)})
+		page, err := activity.List(t.Context(), h.Pool, h.Codec, v, activity.Sight{}, activity.Filter{}, engine.PageRequest{First: 1, After: activity.Cursor(p - 1)})
 		if err != nil || len(page.Rows) != 1 {
 			t.Fatalf("%+v, %v", page, err)
 		}
@@ -219,7 +219,7 @@ func TestPersonalFieldsStaySealedAndAreOpenedWhenRead(t *testing.T) {
 	if _, err := h.Pool.Exec(t.Context(), `update activity_v1.events set data = (select data from activity_v1.events where position = 4) where position = 3`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := activity.List(t.Context(), h.Pool, h.Book, auditor, activity.Sight{}, activity.Filter{Account: h.ada.ID}, engine.PageRequest{}); !errors.Is(err, vault.ErrTampered) {
+	if _, err := activity.List(t.Context(), h.Pool, h.Codec, auditor, activity.Sight{}, activity.Filter{Account: h.ada.ID}, engine.PageRequest{}); !errors.Is(err, vault.ErrTampered) {
 		t.Errorf("another event's fields were put into a row: %v", err)
 	}
 }
@@ -241,7 +241,7 @@ func TestAnEventOfANewerProgramIsListed(t *testing.T) {
 func TestCursors(t *testing.T) {
 	h := newHistory(t)
 	list := func(r engine.PageRequest) (engine.Page[activity.Activity], error) {
-		return activity.List(t.Context(), h.Pool, h.Book, auditor, activity.Sight{}, activity.Filter{}, r)
+		return activity.List(t.Context(), h.Pool, h.Codec, auditor, activity.Sight{}, activity.Filter{}, r)
 	}
 	for _, bad := range []string{"x", "MQ", "7", activity.Cursor(7) + "A", activity.Cursor(7)[1:], "YWN0aXZpdHk6LTE", "YWN0aXZpdHk6OTk5OTk5OTk5OTk5OTk5OTk5OTk"} {
 		if _, err := list(engine.PageRequest{First: 1, After: bad}); !errors.Is(err, engine.ErrCursor) {
@@ -278,7 +278,7 @@ func TestAPageIsReadAlongAnIndex(t *testing.T) {
 	} {
 		plans := w.Plans(func(db engine.DB) {
 			for _, request := range []engine.PageRequest{{First: 5}, {Last: 5}, {First: 5, After: activity.Cursor(9000)}} {
-				if _, err := activity.List(t.Context(), db, w.Book, auditor, activity.Sight{}, f, request); err != nil {
+				if _, err := activity.List(t.Context(), db, w.Codec, auditor, activity.Sight{}, f, request); err != nil {
 					t.Fatal(err)
 				}
 			}

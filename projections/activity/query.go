@@ -54,7 +54,7 @@ type Activity struct {
 
 // List returns a page of the events that the viewer may see, in log order. Personal fields are opened for those who may see
 // them.
-func List(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, s Sight, f Filter, request engine.PageRequest) (page engine.Page[Activity], err error) {
+func List(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, s Sight, f Filter, request engine.PageRequest) (page engine.Page[Activity], err error) {
 	found, err := Index(ctx, db, v, s, f, request)
 	if err != nil {
 		return page, err
@@ -64,7 +64,7 @@ func List(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Vie
 	for i, row := range found.Rows {
 		stored[i] = row.Stored()
 	}
-	page.Rows, err = Open(ctx, book, v, stored)
+	page.Rows, err = Open(ctx, codec, v, stored)
 	return page, err
 }
 
@@ -216,8 +216,8 @@ func visible(c *where.Clause, v engine.Viewer, s Sight) string {
 }
 
 // Open returns events as the viewer sees them; all keys are one query of the vault.
-func Open(ctx context.Context, book *eventcodec.Book, v engine.Viewer, stored []eventlog.Event) ([]Activity, error) {
-	page, err := book.Page(ctx, stored)
+func Open(ctx context.Context, codec *eventcodec.Codec, v engine.Viewer, stored []eventlog.Event) ([]Activity, error) {
+	page, err := codec.Page(ctx, stored)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ const (
 	Muted    = "muted" // a source had failed so often that it is not recorded one by one any more
 )
 
-func keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	if f.Stream.Category == organization.Category || f.Stream.Category == account.Category {
 		return tree.Keys(f, rows)
 	}
@@ -88,7 +88,7 @@ var folded = func() map[string]bool {
 	return all
 }()
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	actor, err := f.Actor()
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ var signins = &report.Report{
 const maxOpened = 100_000
 
 // sources opens where attempts came from. One that was erased, or tells of none, has no source.
-func sources(ctx context.Context, db engine.DB, book *eventcodec.Book, condition string, args []any) (positions []int64, texts []string, err error) {
+func sources(ctx context.Context, db engine.DB, codec *eventcodec.Codec, condition string, args []any) (positions []int64, texts []string, err error) {
 	rows, err := db.Query(ctx, fmt.Sprintf("select t.organization, t.position, t.type, t.stream, t.metadata from %s t where t.stream is not null and %s limit %d",
 		acts, condition, maxOpened+1), args...)
 	if err != nil {
@@ -94,7 +94,7 @@ func sources(ctx context.Context, db engine.DB, book *eventcodec.Book, condition
 	if len(events) > maxOpened {
 		return nil, nil, domain.Invalid{"filter": fmt.Sprintf("sources are told of at most %d attempts at once: narrow it by from and to", maxOpened)}
 	}
-	page, err := book.Page(ctx, events)
+	page, err := codec.Page(ctx, events)
 	if err != nil {
 		return nil, nil, err
 	}

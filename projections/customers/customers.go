@@ -36,7 +36,7 @@ var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{table, team},
 	Events: append([]string{"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored", domain.ErasedType}, members.Events...),
-	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
+	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)
 		} else {
@@ -67,7 +67,7 @@ type Customer struct {
 	Position     eventlog.Position `db:"position"`
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -137,6 +137,6 @@ func change[V any](object json.RawMessage, changes map[string]V, to func(V) stri
 }
 
 // Of folds the events of one customer in memory, as the list does, and returns its row; see [engine.Trace].
-func Of(id uuid.UUID, history []*eventcodec.Fact, each func(*eventcodec.Fact, Customer)) (Customer, bool, error) {
+func Of(id uuid.UUID, history []*eventcodec.Event, each func(*eventcodec.Event, Customer)) (Customer, bool, error) {
 	return engine.Trace(Model, table, id, history, each)
 }

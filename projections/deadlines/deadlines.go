@@ -26,7 +26,7 @@ var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{locks, sessions},
 	Events: []string{"account.locked", "account.unlocked", "account.logged_in", "account.logged_out", domain.ErasedType},
-	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
+	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		payload, err := f.Payload()
 		switch e := payload.(type) {
 		case account.Locked, account.Unlocked, account.Erased:
@@ -40,7 +40,7 @@ var Model = engine.ReadModel{
 		}
 		return err
 	},
-	Fold: func(f *eventcodec.Fact, rows *engine.Rows) error {
+	Fold: func(f *eventcodec.Event, rows *engine.Rows) error {
 		payload, err := f.Payload()
 		switch e := payload.(type) {
 		case account.Locked:

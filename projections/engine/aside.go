@@ -14,7 +14,7 @@ import (
 )
 
 // unreadable says why some events cannot be folded, before their fold has been tried.
-type unreadable map[*eventcodec.Fact]error
+type unreadable map[*eventcodec.Event]error
 
 // aside is what a read model does not fold. An event that cannot be folded is parked, and so are the later ones of its
 // stream, which would be folded onto a state that is not theirs; everything else goes on. What people have decided to
@@ -28,7 +28,7 @@ type aside struct {
 }
 
 type parkedFact struct {
-	fact *eventcodec.Fact
+	fact *eventcodec.Event
 	err  error // nil: waits behind another
 }
 
@@ -76,7 +76,7 @@ func (a *aside) begin(bad unreadable) *aside {
 }
 
 // holds tells whether f is not to be folded, whatever it is. An erasure waits behind nothing: the rows it blanks are there.
-func (a *aside) holds(f *eventcodec.Fact) (skipped, waits bool) {
+func (a *aside) holds(f *eventcodec.Event) (skipped, waits bool) {
 	if _, skipped = a.skipped[f.ID]; skipped {
 		return true, false
 	}
@@ -90,14 +90,14 @@ func (a *aside) holds(f *eventcodec.Fact) (skipped, waits bool) {
 }
 
 // refuse remembers that f cannot be folded.
-func (a *aside) refuse(f *eventcodec.Fact, err error) {
+func (a *aside) refuse(f *eventcodec.Event, err error) {
 	if a.bad == nil {
 		a.bad = make(unreadable)
 	}
 	a.bad[f] = err
 }
 
-func (a *aside) park(f *eventcodec.Fact, err error) {
+func (a *aside) park(f *eventcodec.Event, err error) {
 	a.parked = append(a.parked, parkedFact{f, err})
 	if a.fresh == nil {
 		a.fresh = make(map[eventlog.Stream]struct{})

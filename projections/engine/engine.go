@@ -24,16 +24,16 @@ import (
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
-// Book decodes events: a [eventcodec.Book].
-type Book interface {
-	Page(ctx context.Context, events []eventlog.Event) ([]*eventcodec.Fact, error)
+// Codec decodes events: a [eventcodec.Codec].
+type Codec interface {
+	Page(ctx context.Context, events []eventlog.Event) ([]*eventcodec.Event, error)
 }
 
 // Engine keeps read models up to date. Several engines, in several processes, may keep the same ones: that is wasteful but
 // never wrong. All methods are safe for concurrent use.
 type Engine struct {
 	log     eventlog.Log
-	book    Book
+	codec   Codec
 	pool    *pgxpool.Pool
 	config  Config
 	feed    *eventlog.Feed
@@ -69,7 +69,7 @@ type Config struct {
 }
 
 // New returns an engine for read models. It opens nothing.
-func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, config Config) (*Engine, error) {
+func New(log eventlog.Log, codec Codec, pool *pgxpool.Pool, models []ReadModel, config Config) (*Engine, error) {
 	config.WaitLimit = cmp.Or(config.WaitLimit, 5*time.Second)
 	config.PageSize = cmp.Or(config.PageSize, 2000)
 	config.Memory = cmp.Or(config.Memory, 64<<20)
@@ -79,7 +79,7 @@ func New(log eventlog.Log, book Book, pool *pgxpool.Pool, models []ReadModel, co
 	config.Attempt = cmp.Or(config.Attempt, 30*time.Second)
 	config.KeepFormer = cmp.Or(config.KeepFormer, 24*time.Hour)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
-	e := &Engine{id: uuid.New(), log: log, book: book, pool: pool, config: config, metrics: newMetrics()}
+	e := &Engine{id: uuid.New(), log: log, codec: codec, pool: pool, config: config, metrics: newMetrics()}
 	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: e.waits})
 	var errs []error
 	for _, m := range models {

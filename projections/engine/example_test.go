@@ -43,7 +43,7 @@ type Owned struct {
 	Owner    uuid.UUID `db:"owner,null"`
 }
 
-func keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	switch e := payload.(type) {
 	case customer.Registered:
@@ -60,7 +60,7 @@ func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	return err
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	switch e := payload.(type) {
 	case customer.Registered:
@@ -71,7 +71,7 @@ func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	return err
 }
 
-func move(f *eventcodec.Fact, rows *engine.Rows, to uuid.UUID) {
+func move(f *eventcodec.Event, rows *engine.Rows, to uuid.UUID) {
 	if before, ok := owned.Get(rows, f.Stream.ID); ok {
 		owners.Update(rows, before.Owner, func(o *Owner) { o.Customers-- })
 	}

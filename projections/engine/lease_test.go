@@ -77,7 +77,7 @@ func TestARunnerThatWakesUpLateWritesNothing(t *testing.T) {
 func TestARunnerThatHangsGivesItsReadModelUp(t *testing.T) {
 	t.Parallel()
 	h, hangs, l := newHouse(t), newLedger(1), newLedger(1)
-	hangs.trouble = func(f *eventcodec.Fact) error {
+	hangs.trouble = func(f *eventcodec.Event) error {
 		if f.Stream == stream(7) {
 			time.Sleep(time.Second)
 		}

@@ -29,7 +29,7 @@ type ledger struct {
 	items   *engine.Table[uuid.UUID, item]
 	sectors *engine.Table[sectorKey, sector]
 	journal *engine.Table[eventlog.Position, line]
-	trouble func(*eventcodec.Fact) error // what makes the fold fail, if anything
+	trouble func(*eventcodec.Event) error // what makes the fold fail, if anything
 }
 
 type (
@@ -87,7 +87,7 @@ func (l *ledger) model(version int) engine.ReadModel {
 	}
 }
 
-func (l *ledger) keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func (l *ledger) keys(f *eventcodec.Event, rows *engine.Rows) error {
 	before, _ := l.items.Peek(rows, f.Stream.ID)
 	l.sectors.Touch(rows, sectorKey{f.Stream.Organization, before.Sector})
 	payload, err := f.Payload()
@@ -102,7 +102,7 @@ func (l *ledger) keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	return err
 }
 
-func (l *ledger) fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func (l *ledger) fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err

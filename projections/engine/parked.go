@@ -210,7 +210,7 @@ func (e *Engine) foldOne(ctx context.Context, tx pgx.Tx, m *ReadModel, event eve
 	if _, ok := skipped[event.ID]; ok {
 		return nil, nil
 	}
-	page, err := e.book.Page(ctx, []eventlog.Event{event})
+	page, err := e.codec.Page(ctx, []eventlog.Event{event})
 	if err != nil {
 		var bad unreadable
 		if page, bad, err = e.read(ctx, m, []eventlog.Event{event}, err); err != nil {

@@ -50,7 +50,7 @@ func TestAnEventThatCannotBeFoldedParksItsStreamAlone(t *testing.T) {
 	h, l := newHouse(t), newLedger(1)
 	var trouble atomic.Bool
 	trouble.Store(true)
-	l.trouble = func(f *eventcodec.Fact) error {
+	l.trouble = func(f *eventcodec.Event) error {
 		if trouble.Load() && f.Stream == stream(7) && f.Version == 2 {
 			panic(errTrouble)
 		}
@@ -129,7 +129,7 @@ func TestAnEventThatCannotBeFoldedParksItsStreamAlone(t *testing.T) {
 func TestASkippedEventStaysOutAndTheRestOfItsStreamGoesOn(t *testing.T) {
 	t.Parallel()
 	h, l := newHouse(t), newLedger(1)
-	l.trouble = func(f *eventcodec.Fact) error {
+	l.trouble = func(f *eventcodec.Event) error {
 		if f.Stream == stream(7) && (f.Version == 2 || f.Version == 4) {
 			return errTrouble
 		}
@@ -235,7 +235,7 @@ func TestWhatCannotBeStoredOrReadIsParked(t *testing.T) {
 func TestALongParkedStreamIsRetriedInParts(t *testing.T) {
 	t.Parallel()
 	h, l := newHouse(t), newLedger(1)
-	l.trouble = func(f *eventcodec.Fact) error {
+	l.trouble = func(f *eventcodec.Event) error {
 		if f.Version == 2 {
 			return errTrouble
 		}
@@ -272,7 +272,7 @@ func TestAFoldThatFailsHalfwayChangesNothing(t *testing.T) {
 	h, l := newHouse(t), newLedger(1)
 	good := l.model(1)
 	half := good
-	half.Fold = func(f *eventcodec.Fact, rows *engine.Rows) error {
+	half.Fold = func(f *eventcodec.Event, rows *engine.Rows) error {
 		err := good.Fold(f, rows)
 		if err == nil && f.Stream == stream(3) {
 			err = errTrouble // after it has counted and written

@@ -32,12 +32,12 @@ type ReadModel struct {
 
 	// Keys asks for the rows that Fold will need for f, by [Table.Touch] and [Table.Peek]. It runs before Fold for all
 	// events of a page, more than once if it peeks. It changes nothing. Nil for a model that only appends.
-	Keys func(f *eventcodec.Fact, rows *Rows) error
+	Keys func(f *eventcodec.Event, rows *Rows) error
 
 	// Fold changes the rows that Keys has asked for, as f says. It depends on nothing but f and those rows: the same
 	// history always gives the same rows. An error, or a panic, stops the read model before f until it is mended, except
 	// one that wraps [domain.ErrUnknownEvent], returned before any change: that skips f and counts it.
-	Fold func(f *eventcodec.Fact, rows *Rows) error
+	Fold func(f *eventcodec.Event, rows *Rows) error
 }
 
 var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
@@ -58,11 +58,11 @@ func (m *ReadModel) folds(eventType string) bool {
 }
 
 // only returns the facts of a page that matter to the model.
-func (m *ReadModel) only(page []*eventcodec.Fact) []*eventcodec.Fact {
+func (m *ReadModel) only(page []*eventcodec.Event) []*eventcodec.Event {
 	if m.Events == nil {
 		return page
 	}
-	var mine []*eventcodec.Fact
+	var mine []*eventcodec.Event
 	for _, f := range page {
 		if m.folds(f.Type) {
 			mine = append(mine, f)

@@ -39,7 +39,7 @@ func (r *Rows) store(t Relation) store {
 // foldError reports the event that a fold cannot take.
 type foldError struct {
 	index int // in the page
-	fact  *eventcodec.Fact
+	fact  *eventcodec.Event
 	err   error
 }
 
@@ -49,7 +49,7 @@ func (e *foldError) Error() string {
 func (e *foldError) Unwrap() error { return e.err }
 
 // keys collects what page needs. An event whose keys cannot be told is remembered in side; without one it is a *foldError.
-func (r *Rows) keys(page []*eventcodec.Fact, side *aside) error {
+func (r *Rows) keys(page []*eventcodec.Event, side *aside) error {
 	if r.model.Keys == nil {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (r *Rows) keys(page []*eventcodec.Fact, side *aside) error {
 
 // fold folds page into the rows. An event that cannot be folded changes nothing and is parked in side; without one it is a
 // *foldError, and the rows are of no use then.
-func (r *Rows) fold(page []*eventcodec.Fact, side *aside) error {
+func (r *Rows) fold(page []*eventcodec.Event, side *aside) error {
 	for i, f := range page {
 		if side != nil {
 			skipped, waits := side.holds(f)
@@ -116,7 +116,7 @@ func (r *Rows) fold(page []*eventcodec.Fact, side *aside) error {
 }
 
 // prepare asks for the rows that a page needs until all of them are loaded.
-func (r *Rows) prepare(page []*eventcodec.Fact, side *aside, load func() error) error {
+func (r *Rows) prepare(page []*eventcodec.Event, side *aside, load func() error) error {
 	for {
 		if err := r.keys(page, side); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (r *Rows) prepare(page []*eventcodec.Fact, side *aside, load func() error) 
 }
 
 // guard turns a panic of a fold into an error: one read model's mistake must not take the others down.
-func (r *Rows) guard(f *eventcodec.Fact, step func(*eventcodec.Fact, *Rows) error) (err error) {
+func (r *Rows) guard(f *eventcodec.Event, step func(*eventcodec.Event, *Rows) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -152,7 +152,7 @@ func (r *Rows) guard(f *eventcodec.Fact, step func(*eventcodec.Fact, *Rows) erro
 func NewRows(m ReadModel) *Rows { return newRows(&m, true) }
 
 // FoldPage folds a page into rows in memory. An error tells which event cannot be folded; the rows are of no use then.
-func (r *Rows) FoldPage(page []*eventcodec.Fact) error {
+func (r *Rows) FoldPage(page []*eventcodec.Event) error {
 	if err := r.model.validate(); err != nil {
 		return err
 	}

@@ -212,8 +212,8 @@ func (r *runner) takePage(ctx context.Context, page *eventlog.Page) error {
 }
 
 // decode returns the facts of a page that matter to the model, and what keeps some of them from being read.
-func (r *runner) decode(ctx context.Context, page *eventlog.Page) ([]*eventcodec.Fact, unreadable, error) {
-	all, err := eventlog.Derive(page, func(events []eventlog.Event) ([]*eventcodec.Fact, error) { return r.engine.book.Page(ctx, events) })
+func (r *runner) decode(ctx context.Context, page *eventlog.Page) ([]*eventcodec.Event, unreadable, error) {
+	all, err := eventlog.Derive(page, func(events []eventlog.Event) ([]*eventcodec.Event, error) { return r.engine.codec.Page(ctx, events) })
 	if err == nil {
 		return r.model.only(all), nil, nil
 	}
@@ -222,7 +222,7 @@ func (r *runner) decode(ctx context.Context, page *eventlog.Page) ([]*eventcodec
 
 // read makes facts of those events that matter to a model, one by one, after making them all at once has failed: err tells
 // how. Those that cannot be made are facts all the same, and unreadable.
-func (e *Engine) read(ctx context.Context, m *ReadModel, events []eventlog.Event, err error) (mine []*eventcodec.Fact, bad unreadable, _ error) {
+func (e *Engine) read(ctx context.Context, m *ReadModel, events []eventlog.Event, err error) (mine []*eventcodec.Event, bad unreadable, _ error) {
 	hopeless := func(err error) bool { return ctx.Err() != nil || errors.Is(err, vault.ErrUnavailable) || misfit(err) }
 	if hopeless(err) {
 		return nil, nil, err
@@ -232,14 +232,14 @@ func (e *Engine) read(ctx context.Context, m *ReadModel, events []eventlog.Event
 		if !m.folds(event.Type) {
 			continue
 		}
-		one, err := e.book.Page(ctx, []eventlog.Event{event})
+		one, err := e.codec.Page(ctx, []eventlog.Event{event})
 		switch {
 		case err == nil:
 			mine = append(mine, one...)
 		case hopeless(err):
 			return nil, nil, err
 		default:
-			f := &eventcodec.Fact{Event: event}
+			f := &eventcodec.Event{Event: event}
 			mine, bad[f] = append(mine, f), err
 		}
 	}
@@ -247,7 +247,7 @@ func (e *Engine) read(ctx context.Context, m *ReadModel, events []eventlog.Event
 }
 
 // apply folds facts, which are all that matters to the model behind its checkpoint and up to a place, and commits.
-func (r *runner) apply(ctx context.Context, page []*eventcodec.Fact, bad unreadable, last place) error {
+func (r *runner) apply(ctx context.Context, page []*eventcodec.Event, bad unreadable, last place) error {
 	side := r.aside.begin(bad)
 	rows, err := r.fold(ctx, page, side)
 	if err != nil {
@@ -273,7 +273,7 @@ func (r *runner) apply(ctx context.Context, page []*eventcodec.Fact, bad unreada
 }
 
 // fold loads the rows that a page needs and folds it.
-func (r *runner) fold(ctx context.Context, page []*eventcodec.Fact, side *aside) (*Rows, error) {
+func (r *runner) fold(ctx context.Context, page []*eventcodec.Event, side *aside) (*Rows, error) {
 	rows := newRows(r.model, false)
 	err := rows.prepare(page, side, func() error { return rows.load(ctx, r.engine.pool, r.model.Schema.String()) })
 	if err == nil {

@@ -41,7 +41,7 @@ type shadow struct {
 type chunk struct {
 	events int
 	last   place
-	facts  []*eventcodec.Fact
+	facts  []*eventcodec.Event
 	bad    unreadable
 }
 
@@ -105,7 +105,7 @@ func (s *shadow) decode(ctx context.Context, pages <-chan []eventlog.Event, chun
 		c := chunk{events: len(page), last: placeOf(&page[len(page)-1])}
 		mine := slices.DeleteFunc(page, func(e eventlog.Event) bool { return !s.model.folds(e.Type) || s.takes != nil && !s.takes(&e) })
 		var err error
-		if c.facts, err = s.engine.book.Page(ctx, mine); err != nil {
+		if c.facts, err = s.engine.codec.Page(ctx, mine); err != nil {
 			if c.facts, c.bad, err = s.engine.read(ctx, s.model, mine, err); err != nil {
 				return err
 			}
@@ -281,7 +281,7 @@ func (s *shadow) catchUp(ctx context.Context) error {
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		all, err := s.engine.book.Page(ctx, page)
+		all, err := s.engine.codec.Page(ctx, page)
 		mine, bad := s.model.only(all), unreadable(nil)
 		if err != nil {
 			if mine, bad, err = s.engine.read(ctx, s.model, page, err); err != nil {

@@ -36,7 +36,7 @@ var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{requests, subjects},
 	Events: []string{"erasure.requested", "erasure.approved", "erasure.refused", "erasure.done", domain.ErasedType},
-	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
+	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == erasure.Category {
 			requests.Touch(rows, f.Stream.ID)
 		} else {
@@ -82,7 +82,7 @@ type Subject struct {
 	Position     eventlog.Position `db:"position"`
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	return nil
 }
 
-func put(f *eventcodec.Fact, rows *engine.Rows, e domain.Erased) {
+func put(f *eventcodec.Event, rows *engine.Rows, e domain.Erased) {
 	s := Subject{
 		ID: f.Stream.ID, Organization: f.Stream.Organization, Category: f.Stream.Category, Request: e.Request, RequestedBy: e.RequestedBy,
 		ApprovedBy: e.ApprovedBy, Reason: e.Reason, Rule: e.Rule, Freed: e.Freed, ErasedAt: f.OccurredAt, Position: f.Position,

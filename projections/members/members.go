@@ -33,14 +33,14 @@ func New(schema engine.Schema) *Table {
 var Events = []string{"account.invited", "account.moved_to_team"}
 
 // Keys asks for the row of an event among [Events].
-func Keys(t *Table, f *eventcodec.Fact, rows *engine.Rows) {
+func Keys(t *Table, f *eventcodec.Event, rows *engine.Rows) {
 	if slices.Contains(Events, f.Type) {
 		t.Touch(rows, f.Stream.ID)
 	}
 }
 
 // Fold folds an event, of whatever type.
-func Fold(t *Table, f *eventcodec.Fact, rows *engine.Rows, payload any) {
+func Fold(t *Table, f *eventcodec.Event, rows *engine.Rows, payload any) {
 	switch e := payload.(type) {
 	case account.Invited:
 		t.Put(rows, Member{f.Stream.ID, e.Team})

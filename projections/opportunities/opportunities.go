@@ -35,7 +35,7 @@ var Model = engine.ReadModel{
 		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened",
 		"opportunity.reassigned", "opportunity.edited",
 	}, members.Events...),
-	Keys: func(f *eventcodec.Fact, rows *engine.Rows) error {
+	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)
 		} else {
@@ -63,7 +63,7 @@ type Opportunity struct {
 	Position     eventlog.Position `db:"position"`
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -112,6 +112,6 @@ func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 }
 
 // Of folds the events of one opportunity in memory, as the list does, and returns its row; see [engine.Trace].
-func Of(id uuid.UUID, history []*eventcodec.Fact, each func(*eventcodec.Fact, Opportunity)) (Opportunity, bool, error) {
+func Of(id uuid.UUID, history []*eventcodec.Event, each func(*eventcodec.Event, Opportunity)) (Opportunity, bool, error) {
 	return engine.Trace(Model, table, id, history, each)
 }

@@ -97,7 +97,7 @@ type deal struct {
 	Customer uuid.UUID `db:"customer,null"`
 }
 
-func keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	touch := func(id uuid.UUID) {
 		if id != uuid.Nil {
 			counts.Touch(rows, place{id, retention.CustomerTouched})
@@ -136,7 +136,7 @@ func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	return nil
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 }
 
 // tally has the domain say what an event changes in what is counted of a subject.
-func tally(f *eventcodec.Fact, rows *engine.Rows, id uuid.UUID, bases ...retention.Basis) func(event any, own bool) {
+func tally(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID, bases ...retention.Basis) func(event any, own bool) {
 	return func(event any, own bool) {
 		var count retention.Count
 		kept := Count{ID: id, Organization: f.Stream.Organization}
@@ -206,7 +206,7 @@ func tally(f *eventcodec.Fact, rows *engine.Rows, id uuid.UUID, bases ...retenti
 	}
 }
 
-func foldRule(f *eventcodec.Fact, rows *engine.Rows, event retention.Event) {
+func foldRule(f *eventcodec.Event, rows *engine.Rows, event retention.Event) {
 	if e, ok := event.(retention.Proposed); ok {
 		rules.Put(rows, Rule{
 			ID: f.Stream.ID, Organization: f.Stream.Organization, Status: retention.StatusProposed, Basis: e.Basis, Days: e.Days, PerDay: e.PerDay,

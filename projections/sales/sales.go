@@ -76,7 +76,7 @@ type Client struct {
 	Registered   eventlog.Position `db:"registered,null"` // zero: only opportunities tell of it
 }
 
-func keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	switch f.Stream.Category {
 	case account.Category, organization.Category:
 		return tree.Keys(f, rows)
@@ -104,7 +104,7 @@ func keys(f *eventcodec.Fact, rows *engine.Rows) error {
 	return nil
 }
 
-func fold(f *eventcodec.Fact, rows *engine.Rows) error {
+func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	payload, err := f.Payload()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func fold(f *eventcodec.Fact, rows *engine.Rows) error {
 	return nil
 }
 
-func foldDeal(f *eventcodec.Fact, rows *engine.Rows, event opportunity.Event) {
+func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
 	deal, exists := deals.Get(rows, f.Stream.ID)
 	if opened, ok := event.(opportunity.Opened); ok {
 		deal, exists = Deal{
@@ -170,7 +170,7 @@ func (d *Deal) close(stage opportunity.Stage, value domain.Decimal, at time.Time
 	d.ClosedAt, d.Since, d.Closed = at, at, position
 }
 
-func foldClient(f *eventcodec.Fact, rows *engine.Rows, event customer.Event) {
+func foldClient(f *eventcodec.Event, rows *engine.Rows, event customer.Event) {
 	change := func(change func(*Client)) { clients.Update(rows, f.Stream.ID, change) }
 	act := func(source string, change func(*Client)) {
 		if source == "" {
@@ -198,7 +198,7 @@ func foldClient(f *eventcodec.Fact, rows *engine.Rows, event customer.Event) {
 
 // touch changes a client that somebody had to do with. Opportunities may tell of one before its own events are known: a report
 // of what had happened by a day takes no later registration.
-func touch(f *eventcodec.Fact, rows *engine.Rows, id uuid.UUID, change func(*Client)) {
+func touch(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID, change func(*Client)) {
 	client, exists := clients.Get(rows, id)
 	if !exists {
 		client = Client{ID: id, Organization: f.Stream.Organization}

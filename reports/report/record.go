@@ -28,8 +28,8 @@ type Record struct {
 
 // Records returns what each of the rows that a query's filter takes brings to its measures, by their keys: up to limit of them. The
 // filter speaks of the query's now, ages that are measured of another instant, so that those of different days can be compared.
-func (r *Report) Records(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, q Query, measured time.Time, limit int) ([]Record, error) {
-	s, err := r.begin(ctx, db, book, v, q)
+func (r *Report) Records(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query, measured time.Time, limit int) ([]Record, error) {
+	s, err := r.begin(ctx, db, codec, v, q)
 	if err != nil {
 		return nil, err
 	}

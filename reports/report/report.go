@@ -70,7 +70,7 @@ type Join struct {
 	SQL  string
 	// Open returns what cannot be told from the tables alone, by position: a text for each row t that meets a condition. The
 	// join then has the columns position and text.
-	Open func(ctx context.Context, db engine.DB, book *eventcodec.Book, condition string, args []any) (positions []int64, texts []string, err error)
+	Open func(ctx context.Context, db engine.DB, codec *eventcodec.Codec, condition string, args []any) (positions []int64, texts []string, err error)
 	// Learned are the rows that With learns from, of the same read model. Its dimensions, which the report has too, tell which of them
 	// matter to a row. nil: a row depends on no other.
 	Learned *Report
@@ -120,12 +120,12 @@ type Table struct {
 }
 
 // Query answers a query. What cannot be right in it is a [domain.Invalid] by its field (groupBy, measures, filter, orderBy), a
-// personal column for a viewer who may not see it [where.ErrHidden]. book may be nil if no personal column is asked for.
-func (r *Report) Query(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, q Query) (*Table, error) {
+// personal column for a viewer who may not see it [where.ErrHidden]. codec may be nil if no personal column is asked for.
+func (r *Report) Query(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query) (*Table, error) {
 	if q.Measures != nil && len(q.Measures) == 0 {
 		return nil, domain.Invalid{"measures": "must name one; all are counted if it is not given"}
 	}
-	s, err := r.begin(ctx, db, book, v, q)
+	s, err := r.begin(ctx, db, codec, v, q)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +168,8 @@ func (r *Report) Query(ctx context.Context, db engine.DB, book *eventcodec.Book,
 
 // Events returns the positions of the events behind the rows that a filter takes, in log order: up to limit of them after a
 // position. With [Table.Pick] they are those behind one row.
-func (r *Report) Events(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, q Query, after eventlog.Position, limit int) ([]eventlog.Position, error) {
-	s, err := r.evidence(ctx, db, book, v, q)
+func (r *Report) Events(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query, after eventlog.Position, limit int) ([]eventlog.Position, error) {
+	s, err := r.evidence(ctx, db, codec, v, q)
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +182,8 @@ func (r *Report) Events(ctx context.Context, db engine.DB, book *eventcodec.Book
 }
 
 // CountEvents returns how many positions [Report.Events] has in all.
-func (r *Report) CountEvents(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, q Query) (n int, err error) {
-	s, err := r.evidence(ctx, db, book, v, q)
+func (r *Report) CountEvents(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query) (n int, err error) {
+	s, err := r.evidence(ctx, db, codec, v, q)
 	if err != nil {
 		return 0, err
 	}
@@ -192,9 +192,9 @@ func (r *Report) CountEvents(ctx context.Context, db engine.DB, book *eventcodec
 }
 
 // evidence begins a question for the positions e of the events behind rows.
-func (r *Report) evidence(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, q Query) (*statement, error) {
+func (r *Report) evidence(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query) (*statement, error) {
 	q.By, q.Measures, q.Order = nil, []string{}, nil
-	s, err := r.begin(ctx, db, book, v, q)
+	s, err := r.begin(ctx, db, codec, v, q)
 	if err == nil {
 		s.from += " cross join lateral unnest(" + r.Evidence + ") e (position)"
 	}
@@ -225,7 +225,7 @@ type statement struct {
 	exact                bool // numbers are not rounded
 }
 
-func (r *Report) begin(ctx context.Context, db engine.DB, book *eventcodec.Book, v engine.Viewer, q Query) (*statement, error) {
+func (r *Report) begin(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query) (*statement, error) {
 	s := &statement{Report: r, clause: new(where.Clause), from: " from " + r.From + " t", now: q.Now}
 	if s.now.IsZero() {
 		s.now = time.Now()
@@ -288,7 +288,7 @@ func (r *Report) begin(ctx context.Context, db engine.DB, book *eventcodec.Book,
 			with = append(with, j.With(visible))
 		}
 		if j.Open != nil {
-			positions, texts, err := j.Open(ctx, db, book, plain, s.clause.Args()[:args])
+			positions, texts, err := j.Open(ctx, db, codec, plain, s.clause.Args()[:args])
 			if err != nil {
 				return nil, err
 			}

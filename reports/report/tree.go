@@ -33,7 +33,7 @@ func NewTree(schema engine.Schema) Tree {
 var TreeEvents = append([]string{"organization.team_created", "organization.team_moved"}, members.Events...)
 
 // Keys asks for the rows of an event, of whatever type.
-func (t Tree) Keys(f *eventcodec.Fact, rows *engine.Rows) error {
+func (t Tree) Keys(f *eventcodec.Event, rows *engine.Rows) error {
 	members.Keys(t.Members, f, rows)
 	if f.Stream.Category != organization.Category {
 		return nil
@@ -49,7 +49,7 @@ func (t Tree) Keys(f *eventcodec.Fact, rows *engine.Rows) error {
 }
 
 // Fold folds an event, of whatever type.
-func (t Tree) Fold(f *eventcodec.Fact, rows *engine.Rows, payload any) {
+func (t Tree) Fold(f *eventcodec.Event, rows *engine.Rows, payload any) {
 	switch e := payload.(type) {
 	case account.Event:
 		members.Fold(t.Members, f, rows, payload)

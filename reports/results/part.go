@@ -39,7 +39,7 @@ func (p Part) Takes(e *eventlog.Event) bool {
 	case len(p.Actors) == 0:
 		return true
 	}
-	actor, err := (&eventcodec.Fact{Event: *e}).Actor()
+	actor, err := (&eventcodec.Event{Event: *e}).Actor()
 	return err == nil && slices.Contains(p.Actors, actor)
 }
 

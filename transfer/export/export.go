@@ -1,6 +1,6 @@
 // Package export writes the events of a log into files for other tools: a row per event, streamed page by page, in log order.
 //
-// Personal fields stay sealed as the log has them, or are opened if a book is given; then those of erased people read
+// Personal fields stay sealed as the log has them, or are opened if a codec is given; then those of erased people read
 // "erased". A file ends at a position, and the next one begins after it.
 package export
 
@@ -33,7 +33,7 @@ type Options struct {
 	After, To    eventlog.Position // After < position <= To; To 0: the head of the log as it is at the beginning
 	Organization uuid.UUID         // zero: all
 	Types        []string          // nil: all
-	Open         *eventcodec.Book  // opens personal fields
+	Open         *eventcodec.Codec // opens personal fields
 	Progress     func(part float64)
 }
 
@@ -131,7 +131,7 @@ func read(ctx context.Context, log eventlog.Log, o Options, pages chan<- result)
 
 func (o Options) rows(ctx context.Context, events []eventlog.Event) ([]row, error) {
 	rows := make([]row, len(events))
-	var known []*eventcodec.Fact
+	var known []*eventcodec.Event
 	if o.Open != nil {
 		var err error
 		if known, err = o.Open.Page(ctx, events); err != nil {
@@ -141,7 +141,7 @@ func (o Options) rows(ctx context.Context, events []eventlog.Event) ([]row, erro
 	for i, e := range events {
 		r := &rows[i]
 		r.Event, r.data, r.meta = e, e.Data, e.Meta
-		fact := eventcodec.Fact{Event: e}
+		fact := eventcodec.Event{Event: e}
 		actor, err := fact.Actor()
 		if err != nil {
 			return nil, err

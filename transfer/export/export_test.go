@@ -93,14 +93,14 @@ func TestEvents(t *testing.T) {
 		t.Error(none, done)
 	}
 
-	open, _ := write(export.NDJSON, export.Options{Open: w.Book})
+	open, _ := write(export.NDJSON, export.Options{Open: w.Codec})
 	if !strings.Contains(open, `"Marked 3"`) || !strings.Contains(open, "192.0.2.7") {
 		t.Error(open)
 	}
 	if err := w.Vault.Erase(t.Context(), vault.Subject{Organization: all[0].Stream.Organization, ID: all[0].Stream.ID}); err != nil {
 		t.Fatal(err)
 	}
-	if open, _ := write(export.NDJSON, export.Options{Open: w.Book}); strings.Contains(open, "Marked 0") || !strings.Contains(open, "erased") || !strings.Contains(open, "Marked 1") {
+	if open, _ := write(export.NDJSON, export.Options{Open: w.Codec}); strings.Contains(open, "Marked 0") || !strings.Contains(open, "erased") || !strings.Contains(open, "Marked 1") {
 		t.Error(open)
 	}
 

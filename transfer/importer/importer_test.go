@@ -34,7 +34,7 @@ type world struct {
 	*commands.Commands
 	t      *testing.T
 	log    *memory.Log
-	book   *eventcodec.Book
+	codec  *eventcodec.Codec
 	system *commands.Principal
 }
 
@@ -45,8 +45,8 @@ func newWorld(t *testing.T) *world {
 	check(t, err)
 	uses := auth.OpenUses(pool)
 	t.Cleanup(func() { uses.Close() })
-	w := &world{t: t, log: memory.New(), book: eventcodec.New(v)}
-	w.Commands = commands.New(w.log, w.book, v, auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{}), uses, commands.Config{})
+	w := &world{t: t, log: memory.New(), codec: eventcodec.New(v)}
+	w.Commands = commands.New(w.log, w.codec, v, auth.NewPasswords(commands.Pepper(v), auth.HashingConfig{}), uses, commands.Config{})
 	w.system, err = w.System(t.Context(), commands.Home)
 	check(t, err)
 	_, err = w.RegisterOrganization(t.Context(), w.system, commands.RegisterOrganization{Name: "Home"})
@@ -94,7 +94,7 @@ func (w *world) since(head eventlog.Position) (payloads []any) {
 	w.t.Helper()
 	events, err := w.log.ReadAll(w.t.Context(), head, 10_000)
 	check(w.t, err)
-	page, err := w.book.Page(w.t.Context(), events)
+	page, err := w.codec.Page(w.t.Context(), events)
 	check(w.t, err)
 	for _, f := range page {
 		if f.Stream.Category != "reservation" {

@@ -48,20 +48,20 @@ func Act(s eventlog.Stream, e any, meta domain.Metadata) eventlog.Event {
 
 var encoders = func() map[reflect.Type]func(any) eventlog.NewEvent {
 	all := make(map[reflect.Type]func(any) eventlog.NewEvent)
-	enter(all, account.Codec)
-	enter(all, customer.Codec)
-	enter(all, erasure.Codec)
-	enter(all, opportunity.Codec)
-	enter(all, organization.Codec)
-	enter(all, reservation.Codec)
-	enter(all, source.Codec)
+	enter(all, account.EventTypes)
+	enter(all, customer.EventTypes)
+	enter(all, erasure.EventTypes)
+	enter(all, opportunity.EventTypes)
+	enter(all, organization.EventTypes)
+	enter(all, reservation.EventTypes)
+	enter(all, source.EventTypes)
 	return all
 }()
 
-func enter[E any](all map[reflect.Type]func(any) eventlog.NewEvent, codec domain.Codec[E]) {
-	for _, zero := range codec.All() {
+func enter[E any](all map[reflect.Type]func(any) eventlog.NewEvent, types domain.EventTypes[E]) {
+	for _, zero := range types.All() {
 		all[reflect.TypeOf(zero)] = func(e any) eventlog.NewEvent {
-			name, schema, data, err := codec.Encode(e.(E))
+			name, schema, data, err := types.Encode(e.(E))
 			if err != nil {
 				panic(err)
 			}

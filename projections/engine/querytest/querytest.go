@@ -33,7 +33,7 @@ import (
 type World struct {
 	Pool   *pgxpool.Pool
 	Vault  *vault.Vault
-	Book   *eventcodec.Book
+	Codec  *eventcodec.Codec
 	Log    *memory.Log
 	Engine *engine.Engine
 	Now    time.Time // when the next event occurs; a minute later with each
@@ -50,8 +50,8 @@ func New(t testing.TB, models ...engine.ReadModel) *World {
 	if w.Vault, _, err = vault.Open(t.Context(), w.Pool, vault.KeySource{Value: vault.NewMasterKey()}, vault.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	w.Book = eventcodec.New(w.Vault)
-	if w.Engine, err = engine.New(w.Log, w.Book, w.Pool, models, engine.Config{}); err != nil {
+	w.Codec = eventcodec.New(w.Vault)
+	if w.Engine, err = engine.New(w.Log, w.Codec, w.Pool, models, engine.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range models {
@@ -114,17 +114,17 @@ func (w *World) encode(e Event) (eventlog.NewEvent, error) {
 	ctx, id := w.t.Context(), uuid.New()
 	switch payload := e.Payload.(type) {
 	case account.Event:
-		return eventcodec.Encode(ctx, w.Book, account.Codec, e.Stream, id, payload, e.Meta, w.Now)
+		return eventcodec.Encode(ctx, w.Codec, account.EventTypes, e.Stream, id, payload, e.Meta, w.Now)
 	case customer.Event:
-		return eventcodec.Encode(ctx, w.Book, customer.Codec, e.Stream, id, payload, e.Meta, w.Now)
+		return eventcodec.Encode(ctx, w.Codec, customer.EventTypes, e.Stream, id, payload, e.Meta, w.Now)
 	case opportunity.Event:
-		return eventcodec.Encode(ctx, w.Book, opportunity.Codec, e.Stream, id, payload, e.Meta, w.Now)
+		return eventcodec.Encode(ctx, w.Codec, opportunity.EventTypes, e.Stream, id, payload, e.Meta, w.Now)
 	case organization.Event:
-		return eventcodec.Encode(ctx, w.Book, organization.Codec, e.Stream, id, payload, e.Meta, w.Now)
+		return eventcodec.Encode(ctx, w.Codec, organization.EventTypes, e.Stream, id, payload, e.Meta, w.Now)
 	case reservation.Event:
-		return eventcodec.Encode(ctx, w.Book, reservation.Codec, e.Stream, id, payload, e.Meta, w.Now)
+		return eventcodec.Encode(ctx, w.Codec, reservation.EventTypes, e.Stream, id, payload, e.Meta, w.Now)
 	case source.Event:
-		return eventcodec.Encode(ctx, w.Book, source.Codec, e.Stream, id, payload, e.Meta, w.Now)
+		return eventcodec.Encode(ctx, w.Codec, source.EventTypes, e.Stream, id, payload, e.Meta, w.Now)
 	}
 	panic("querytest: not an event of the domain")
 }

@@ -17,9 +17,9 @@ import (
 // ErrUnknownEvent reports a stored event that this program has no type for: a newer program wrote it.
 var ErrUnknownEvent = errors.New("domain: unknown event")
 
-// Codec maps the events of one aggregate to and from their stored form. Its table is the registration: a stored name is
+// EventTypes maps the events of one aggregate to and from their stored form. Its table is the registration: a stored name is
 // for ever, its Go type is not. A Codec is immutable and safe for concurrent use.
-type Codec[E any] struct {
+type EventTypes[E any] struct {
 	events map[string]E
 	names  map[reflect.Type]string
 	sealed map[string][]string
@@ -28,10 +28,10 @@ type Codec[E any] struct {
 // schema is the version of every stored form so far. The first event whose form must change brings a table of upcasts.
 const schema = 1
 
-// NewCodec returns a codec for the zero events given by stored name. It panics if two names share a type: that is a
+// NewEventTypes returns the table of the zero events given by stored name. It panics if two names share a type: that is a
 // mistake in the program text.
-func NewCodec[E any](events map[string]E) Codec[E] {
-	c := Codec[E]{events, make(map[reflect.Type]string, len(events)), make(map[string][]string)}
+func NewEventTypes[E any](events map[string]E) EventTypes[E] {
+	c := EventTypes[E]{events, make(map[reflect.Type]string, len(events)), make(map[string][]string)}
 	for name, e := range events {
 		t := reflect.TypeOf(e)
 		if other, ok := c.names[t]; ok {
@@ -46,10 +46,10 @@ func NewCodec[E any](events map[string]E) Codec[E] {
 }
 
 // All yields every stored name with its zero event.
-func (c Codec[E]) All() iter.Seq2[string, E] { return maps.All(c.events) }
+func (c EventTypes[E]) All() iter.Seq2[string, E] { return maps.All(c.events) }
 
 // Encode returns the stored name, schema version and form of e. Personal fields are still in clear.
-func (c Codec[E]) Encode(e E) (name string, version int, data []byte, err error) {
+func (c EventTypes[E]) Encode(e E) (name string, version int, data []byte, err error) {
 	name, ok := c.names[reflect.TypeOf(e)]
 	if !ok {
 		return "", 0, nil, fmt.Errorf("%w: %T", ErrUnknownEvent, e)
@@ -58,8 +58,8 @@ func (c Codec[E]) Encode(e E) (name string, version int, data []byte, err error)
 	return name, schema, data, err
 }
 
-// Decode is the inverse of [Codec.Encode]. A name or schema version that the table does not have is [ErrUnknownEvent].
-func (c Codec[E]) Decode(name string, version int, data []byte) (e E, err error) {
+// Decode is the inverse of [EventTypes.Encode]. A name or schema version that the table does not have is [ErrUnknownEvent].
+func (c EventTypes[E]) Decode(name string, version int, data []byte) (e E, err error) {
 	zero, ok := c.events[name]
 	if !ok || version > schema {
 		return e, fmt.Errorf("%w: %q, version %d", ErrUnknownEvent, name, version)
@@ -72,7 +72,7 @@ func (c Codec[E]) Decode(name string, version int, data []byte) (e E, err error)
 }
 
 // Sealed returns the JSON names of an event's personal fields (tagged pii:"seal"): they are stored under their subject's key.
-func (c Codec[E]) Sealed(name string) []string { return c.sealed[name] }
+func (c EventTypes[E]) Sealed(name string) []string { return c.sealed[name] }
 
 // sealedFields lists the JSON names of a struct's fields tagged pii:"seal". Only top-level fields are looked at: a
 // personal field inside another struct is tagged on the outside and sealed whole.
