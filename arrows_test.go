@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,10 +21,33 @@ var arrows = []struct {
 	why    string
 }{
 	{"domain", false, func(p string) bool { return !standard(p) && !within(p, "github.com/google/uuid") && !ours(p, "domain") }, "the rules stand on the standard library and uuid"},
-	{"eventlog", false, func(p string) bool { return ours(p) && !ours(p, "eventlog") }, "the log knows no domain"},
-	{"commands", false, func(p string) bool { return ours(p, "projections") }, "a command never reads a read model"},
-	{"projections", false, func(p string) bool { return ours(p, "commands") }, "a projection never writes an event"},
+	{"eventlog", false, outside("eventlog"), "the log knows no domain"},
+	{"internal", false, outside("domain", "eventlog", "internal"), "a mechanism knows no use case and no read model"},
+	{"commands", false, outside("commands", "domain", "eventlog", "internal"), "a command never reads a read model"},
+	{"projections", false, outside("projections", "domain", "eventlog", "internal"), "a projection never writes an event"},
+	{"projections/engine", false, outside("projections/engine", "domain", "eventlog", "internal"), "the engine knows no read model"},
+	{"transparency", false, outside("transparency", "eventlog", "internal"), "proofs are of any log"},
+	{"automations", false, capability("automations"), "a capability stands on the read and the write side, never on another one"},
+	{"history", false, capability("history"), "a capability stands on the read and the write side, never on another one"},
+	{"reports", false, capability("reports"), "a capability stands on the read and the write side, never on another one"},
+	{"transfer", false, capability("transfer"), "a capability stands on the read and the write side, never on another one"},
+	{"graph", false, func(p string) bool { return ours(p, "app") || ours(p, "cmd") || ours(p, "bench") }, "what is put together does not know by whom"},
 	{"graph", true, func(p string) bool { return within(p, "github.com/jackc/pgx") }, "queries belong to the read models"},
+	{"app", false, func(p string) bool { return ours(p, "cmd") || ours(p, "bench") }, "a program is put on top"},
+	{"cmd", false, func(p string) bool { return ours(p, "bench") || ours(p, "eventlog/eventstoredb/esdbtest") }, "the product carries no benchmark and no double"},
+}
+
+// outside forbids what is ours and lies outside of some rooms.
+func outside(rooms ...string) func(string) bool {
+	return func(path string) bool {
+		inside := slices.ContainsFunc(rooms, func(room string) bool { return ours(path, room) })
+		return ours(path) && !inside
+	}
+}
+
+// capability forbids what a capability may not stand on.
+func capability(room string) func(string) bool {
+	return outside(room, "transparency", "projections", "commands", "internal", "eventlog", "domain")
 }
 
 // Imports point down: see docs/architecture.md. Test files are free: they may bring a database along.
