@@ -1,5 +1,11 @@
 package organization
 
+import (
+	"maps"
+
+	"github.com/annal-crm/annal/domain/declared"
+)
+
 // Permission names what a role allows.
 type Permission string
 
@@ -22,12 +28,16 @@ const (
 	VerifyLog       Permission = "audit.verify"    // verify the log, take proofs out of it; all or nothing
 )
 
-// Permissions lists them all.
+// Permissions lists them all: those above, and two for each declared kind of record.
 func Permissions() []Permission {
-	return []Permission{
-		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports, DefineReports, ViewActivity, ViewPersonal,
-		RequestErasure, ApproveErasure, VerifyLog,
+	all := []Permission{
+		Manage, ViewAccounts, ManageAccounts, ViewCustomers, EditCustomers, ViewOpportunity, EditOpportunity, ViewReports,
+		DefineReports, ViewActivity, ViewPersonal, RequestErasure, ApproveErasure, VerifyLog,
 	}
+	for _, k := range declared.Kinds {
+		all = append(all, Permission(k.ViewPermission()), Permission(k.EditPermission()))
+	}
+	return all
 }
 
 // Scope says on whose records a permission acts. A wider scope holds the narrower ones.
@@ -53,27 +63,44 @@ func Wider(a, b Scope) Scope {
 // BuiltIn are the roles that every organization starts with.
 func BuiltIn() []RoleDefined {
 	return []RoleDefined{
-		{"administrator", map[Permission]Scope{
+		{"administrator", and(records(All, All), map[Permission]Scope{
 			Manage: All, ViewAccounts: All, ManageAccounts: All, ViewCustomers: All, EditCustomers: All,
 			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, DefineReports: All, ViewActivity: All, ViewPersonal: All,
 			RequestErasure: All, ApproveErasure: All, VerifyLog: All,
-		}},
-		{"manager", map[Permission]Scope{
+		})},
+		{"manager", and(records(Team, Team), map[Permission]Scope{
 			ViewAccounts: Team, ViewCustomers: All, EditCustomers: Team, ViewOpportunity: Team, EditOpportunity: Team,
 			ViewReports: Team, ViewPersonal: All,
-		}},
-		{"sales", map[Permission]Scope{
+		})},
+		{"sales", and(records(Own, Own), map[Permission]Scope{
 			ViewAccounts: Own, ViewCustomers: All, EditCustomers: Own, ViewOpportunity: Own, EditOpportunity: Own,
 			ViewReports: Own, ViewPersonal: All,
-		}},
-		{"auditor", map[Permission]Scope{
+		})},
+		{"auditor", and(records(All, None), map[Permission]Scope{
 			ViewAccounts: All, ViewCustomers: All, ViewOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
 			VerifyLog: All,
-		}},
-		{"analyst", map[Permission]Scope{
+		})},
+		{"analyst", and(records(All, None), map[Permission]Scope{
 			ViewCustomers: All, ViewOpportunity: All, ViewReports: All, DefineReports: All,
-		}},
+		})},
 	}
+}
+
+func and(scopes, more map[Permission]Scope) map[Permission]Scope {
+	maps.Copy(scopes, more)
+	return scopes
+}
+
+// records gives the permissions of every declared kind.
+func records(view, edit Scope) map[Permission]Scope {
+	scopes := make(map[Permission]Scope)
+	for _, k := range declared.Kinds {
+		scopes[Permission(k.ViewPermission())] = view
+		if edit != None {
+			scopes[Permission(k.EditPermission())] = edit
+		}
+	}
+	return scopes
 }
 
 // Widen gives the built-in roles the permissions that are newer than the organization: those that none of its events has ever

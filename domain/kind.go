@@ -1,0 +1,29 @@
+package domain
+
+// Kind describes one kind of stream to everything that ranges over kinds: the event codec, the read models, proofs, history,
+// erasure. The rules of a kind are in its own package; the list of all is in package kinds.
+type Kind struct {
+	// Category names its streams.
+	Category string
+
+	// Types are its events.
+	Types EventTypes[any]
+
+	// View is the permission to see its records, or "" if there is none of its own.
+	View string
+
+	// Owned says that each of its records belongs to an account: who may see a record depends on its owner.
+	Owned bool
+
+	// Subject says that each of its streams is a data subject of its own, which can be erased.
+	Subject bool
+}
+
+// Any returns the same table for code that does not know the aggregate.
+func (c EventTypes[E]) Any() EventTypes[any] {
+	events := make(map[string]any, len(c.events))
+	for name, e := range c.events {
+		events[name] = e
+	}
+	return NewEventTypes(events)
+}
