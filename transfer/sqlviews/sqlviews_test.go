@@ -8,7 +8,9 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -273,7 +275,8 @@ func TestALoginReachesNothingElse(t *testing.T) {
 func TestViewsOutliveRebuilds(t *testing.T) {
 	w := newWorld(t)
 	conn, patient := w.login("busy", commands.Home), w.login("patient", commands.Home)
-	stop, reads, again := make(chan struct{}), 0, 0
+	var reads atomic.Int64
+	stop, again := make(chan struct{}), 0
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		for {
@@ -292,7 +295,7 @@ func TestViewsOutliveRebuilds(t *testing.T) {
 				t.Errorf("while rebuilding: %d rows, %v", n, err)
 				return
 			}
-			reads++
+			reads.Add(1)
 		}
 	})
 	tx, err := patient.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
@@ -313,15 +316,19 @@ func TestViewsOutliveRebuilds(t *testing.T) {
 				}
 				tx = nil
 			}
+			before := reads.Load()
 			if _, err := w.Engine.Rebuild(t.Context(), name, engine.RebuildOptions{}); err != nil {
 				t.Fatal(err)
+			}
+			for end := time.Now().Add(20 * time.Second); reads.Load() == before && !t.Failed() && time.Now().Before(end); {
+				time.Sleep(time.Millisecond) // on a quick machine the rebuilds would be over before the first read
 			}
 		}
 	}
 	close(stop)
 	reading.Wait()
-	if reads < 6 {
-		t.Errorf("only %d reads meanwhile", reads)
+	if n := reads.Load(); n < 6 {
+		t.Errorf("only %d reads meanwhile", n)
 	}
 	if left := w.texts(w.owner, "select nspname::text from pg_namespace where nspname ~ '_(old|next)$'"); len(left) != 0 {
 		t.Errorf("the views hold %s", left)
