@@ -290,6 +290,13 @@ func TestAWebsocketIsBounded(t *testing.T) {
 	s.nextOf(others) // complete
 	s.send(message{ID: "3", Type: "complete"})
 	s.nextOf(func(m message) bool { return m.Type == "complete" && m.ID == "3" })
+	for range 100 { // the place is free as soon as the client is told so
+		s.start("again", `{ viewer { permissions } }`)
+		if m := s.nextOf(others); m.Type != "next" || !strings.Contains(string(m.Payload), "organization.manage") {
+			t.Fatalf("%s %s", m.Type, m.Payload)
+		}
+		s.nextOf(others) // complete
+	}
 	s.start("in its place", `{ viewer { permissions } }`)
 	if m := s.nextOf(others); m.Type != "next" || !strings.Contains(string(m.Payload), "organization.manage") {
 		t.Errorf("%s %s", m.Type, m.Payload)
