@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/eventlog"
@@ -60,10 +62,11 @@ func Unknown(eventType string) string {
 	if catalog[eventType] != nil {
 		return ""
 	}
-	eventType = eventType[:min(len(eventType), 100)]          // more than any has: what was not meant as one is not worth the search
-	nearest, least := []string(nil), max(2, len(eventType)/3) // two slips of the hand, or a third of a long word
+	eventType = eventType[:min(len(eventType), 100)] // no name is longer: a text that was never meant as one is not worth the search
+	var nearest []string
+	least := max(2, len(eventType)/3) // two slips of the hand, or a third of a long word
 	for _, name := range slices.Sorted(maps.Keys(catalog)) {
-		switch far := distance(strings.ToLower(eventType), name); {
+		switch far := levenshtein.ComputeDistance(strings.ToLower(eventType), name); {
 		case far < least:
 			nearest, least = []string{name}, far
 		case far == least:
@@ -82,25 +85,4 @@ func Unknown(eventType string) string {
 		return fmt.Sprintf("%q is no type of event; one is account.locked", eventType)
 	}
 	return fmt.Sprintf("%q is no type of event; near it: %s", eventType, strings.Join(nearest, ", "))
-}
-
-// distance counts the bytes to insert, remove or replace that make b of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
