@@ -2,6 +2,8 @@ package domain
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +43,14 @@ func (c *Changes) Add(field string, change *Change) {
 		*c = append(*c, fmt.Sprintf("%s %q cleared", field, change.From))
 	default:
 		*c = append(*c, fmt.Sprintf("%s changed from %q to %q", field, change.From, change.To))
+	}
+}
+
+// AddAll takes changes by the names of their fields.
+func (c *Changes) AddAll(changes map[string]Change) {
+	for _, field := range slices.Sorted(maps.Keys(changes)) {
+		change := changes[field]
+		c.Add(field, &change)
 	}
 }
 

@@ -1,9 +1,6 @@
 package customer
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
@@ -83,10 +80,7 @@ func (e Edited) Summary() string {
 	c.Add("website", e.Website)
 	c.Add("phone", e.Phone)
 	c.Add("e-mail", e.Email)
-	for _, name := range slices.Sorted(maps.Keys(e.Attributes)) {
-		change := e.Attributes[name]
-		c.Add(name, &change)
-	}
+	c.AddAll(e.Attributes)
 	return c.String()
 }
 
