@@ -23,9 +23,11 @@ type entry struct {
 	twin     *entry // of the same name in streams of another category: the end of a subject, whatever kind that is
 }
 
-// catalog holds every type of event that this program knows, by stored name.
-var catalog = func() map[string]*entry {
+// catalog holds every type of event that this program knows, by stored name; names the stored name of each Go type, or "" if
+// kinds share the type under names of their own.
+var catalog, names = func() (map[string]*entry, map[reflect.Type]string) {
 	c := make(map[string]*entry)
+	names := make(map[reflect.Type]string)
 	for _, kind := range kinds.All {
 		for name, zero := range kind.Types.All() {
 			_, schema, _, err := kind.Types.Encode(zero)
@@ -34,10 +36,31 @@ var catalog = func() map[string]*entry {
 			}
 			sealed := kind.Types.Sealed(name)
 			c[name] = &entry{kind.Category, schema, sealed, formOf(reflect.TypeOf(zero), sealed, ""), c[name]}
+			t := reflect.TypeOf(zero)
+			if other, shared := names[t]; shared && other != name {
+				name = ""
+			}
+			names[t] = name
 		}
 	}
-	return c
+	return c, names
 }()
+
+// Types returns the stored names of types of events, given as a zero event of each. It panics if one has no name, or several:
+// that is a mistake in the program text.
+func Types(events ...domain.Event) []string {
+	types := make([]string, len(events))
+	for i, e := range events {
+		types[i] = names[reflect.TypeOf(e)]
+		if types[i] == "" {
+			panic(fmt.Sprintf("eventcodec: %T does not name one type of event", e))
+		}
+	}
+	return types
+}
+
+// Type is [Types] of one.
+func Type(event domain.Event) string { return Types(event)[0] }
 
 // entryOf returns what there is to know about a stored event, nil if this program does not know its type.
 func entryOf(e *eventlog.Event) *entry {
