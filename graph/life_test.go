@@ -204,11 +204,11 @@ func TestListingTheActsOfSomebodyIsAnEvent(t *testing.T) {
 		f    vars
 		want string // on record, "" nothing
 	}{
-		{"an account's", ada, vars{"account": samID}, "ada: life of account " + samID + " (sam) replayed"},
+		{"an account's", ada, vars{"account": samID}, "ada: timeline of account " + samID + " (sam) shown"},
 		{"the same again", ada, vars{"account": samID}, ""},
-		{"others of it", ada, vars{"account": samID, "types": []string{"account.logged_in"}}, "ada: life of account " + samID + " (sam) replayed, filtered by types=account.logged_in"},
-		{"a customer's", sam, vars{"customer": acme}, "sam: life of customer " + acme + " replayed"},
-		{"both", ada, vars{"customer": acme, "account": samID}, "ada: life of account " + samID + " (sam) replayed, filtered by customer=" + acme},
+		{"others of it", ada, vars{"account": samID, "types": []string{"account.logged_in"}}, "ada: timeline of account " + samID + " (sam) shown, with types=account.logged_in"},
+		{"a customer's", sam, vars{"customer": acme}, "sam: timeline of customer " + acme + " shown"},
+		{"both", ada, vars{"customer": acme, "account": samID}, "ada: timeline of account " + samID + " (sam) shown, with customer=" + acme},
 		{"one's own", ada, vars{"account": adaID}, ""},
 		{"everybody's", ada, vars{"types": []string{"account.logged_in"}}, ""},
 		{"all", ada, nil, ""},

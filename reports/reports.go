@@ -21,7 +21,7 @@ import (
 var Reports = slices.Concat(sales.Reports, acts.Reports)
 
 // ErrBuiltIn reports a name that a built-in report has.
-var ErrBuiltIn = errors.New("catalogue: a built-in report has this name")
+var ErrBuiltIn = domain.Refuse(domain.CodeConflict, "a built-in report has this name: take another")
 
 // BuiltIn returns a built-in report by its name, nil if there is none.
 func BuiltIn(name string) *report.Report {

@@ -24,7 +24,6 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/customers"
@@ -386,19 +385,8 @@ func named(ctx context.Context, i *app.Instance, name string) (uuid.UUID, error)
 	if name == "" {
 		return commands.Home, nil
 	}
-	for e, err := range timeline.Events(ctx, i.Log) {
-		if err != nil {
-			return uuid.Nil, err
-		}
-		if e.Type != "organization.registered" {
-			continue
-		}
-		registered, err := eventcodec.Decode(ctx, i.Codec, organization.EventTypes, e)
-		if r, ok := registered.(organization.Registered); ok && err == nil && r.Name == name {
-			return e.Stream.Organization, nil
-		}
-	}
-	return uuid.Nil, fmt.Errorf("there is no organization %q", name)
+	id, _, err := organizationNamed(ctx, i, name)
+	return id, err
 }
 
 // inFlags names flags where an error names the fields of a query.

@@ -131,7 +131,7 @@ func organizationNames(ctx context.Context, i *app.Instance) (map[uuid.UUID]stri
 		if err != nil {
 			return nil, err
 		}
-		if e.Type != "organization.registered" {
+		if e.Type != eventcodec.Type(organization.Registered{}) {
 			continue
 		}
 		registered, err := eventcodec.Decode(ctx, i.Codec, organization.EventTypes, e)

@@ -93,6 +93,8 @@ func (r Reader) All(ctx context.Context) iter.Seq2[*eventcodec.Event, error] {
 	}
 }
 
+var invited = eventcodec.Type(account.Invited{})
+
 // Find returns the stream of the account (by its login name, letter case not told apart) or customer (by any name it ever had)
 // that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. A name out of
 // an imported log ([account.AuthLog]) means that only if no person has it. Errors: [ErrUnknown], [ErrAmbiguous].
@@ -104,7 +106,7 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlo
 		if err != nil {
 			return of, nil, err
 		}
-		if f.Type != "account.invited" && f.Stream.Category != category {
+		if f.Type != invited && f.Stream.Category != category {
 			continue
 		}
 		if parseErr == nil && f.Stream.Category == category && f.Stream.ID == wanted {

@@ -78,9 +78,9 @@ type Record struct {
 }
 
 // folded are the types of the events that say who may see others.
-var folded = append([]string{
-	"customer.registered", "customer.reassigned", "opportunity.opened", "opportunity.reassigned", "reservation.claimed",
-}, members.Events...)
+var folded = append(eventcodec.Types(
+	customer.Registered{}, customer.Reassigned{}, opportunity.Opened{}, opportunity.Reassigned{}, reservation.Claimed{},
+), members.Events...)
 
 func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	members.Keys(team, f, rows)

@@ -35,7 +35,7 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{requests, subjects},
-	Events: []string{"erasure.requested", "erasure.approved", "erasure.refused", "erasure.done", domain.ErasedType},
+	Events: eventcodec.Types(erasure.Requested{}, erasure.Approved{}, erasure.Refused{}, erasure.Done{}, customer.Erased{}),
 	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == erasure.Category {
 			requests.Touch(rows, f.Stream.ID)
