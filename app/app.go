@@ -123,7 +123,7 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 		return err
 	}
 	if made {
-		slog.Warn("made the master key; whoever loses it loses every name, e-mail and address in the log, so keep a copy elsewhere", "file", keyFile)
+		slog.Warn("made the master key; without it no name, e-mail or address in the log can be read, so keep a copy elsewhere", "file", keyFile)
 	}
 	if err := i.openLog(ctx, config.EventStoreURL); err != nil {
 		return err

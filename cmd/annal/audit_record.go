@@ -34,7 +34,7 @@ func checked(ctx context.Context, i *app.Instance, organization uuid.UUID, kind 
 		_, err = i.Commands.Check(ctx, program, commands.Command{Reason: operator() + " at the command line"}, audit.Checked{Kind: kind, Of: of})
 	}
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "23505" { // the next position is taken
-		return errors.New("this cannot be put on record: the log does not end where it says; annal audit verify tells more")
+		return errors.New("this cannot be put on record: the log does not end where it says; annal audit verify says more")
 	}
 	if err != nil {
 		return fmt.Errorf("this cannot be put on record: %w", err)

@@ -27,10 +27,10 @@ import (
 // front is how Annal is reached.
 type front struct {
 	Listen         string         `help:"Address to listen on." default:"127.0.0.1:8420" env:"ANNAL_LISTEN"`
-	TrustedProxies []netip.Prefix `help:"Networks of proxies whose X-Forwarded-For is believed: 10.0.0.0/8,…" env:"ANNAL_TRUSTED_PROXIES" placeholder:"CIDR"`
-	MaxCost        int            `help:"The most that one GraphQL operation may cost." default:"10000" env:"ANNAL_MAX_COST"`
-	MaxDepth       int            `help:"The deepest that one GraphQL operation may be." default:"12" env:"ANNAL_MAX_DEPTH"`
-	Grace          time.Duration  `help:"What running requests get to finish at the end." default:"15s" env:"ANNAL_GRACE"`
+	TrustedProxies []netip.Prefix `help:"Networks of proxies whose X-Forwarded-For header is trusted: 10.0.0.0/8,…" env:"ANNAL_TRUSTED_PROXIES" placeholder:"CIDR"`
+	MaxCost        int            `help:"The highest cost of one GraphQL operation." default:"10000" env:"ANNAL_MAX_COST"`
+	MaxDepth       int            `help:"The greatest depth of one GraphQL operation." default:"12" env:"ANNAL_MAX_DEPTH"`
+	Grace          time.Duration  `help:"How long running requests may take to finish when the process stops." default:"15s" env:"ANNAL_GRACE"`
 	publishing
 }
 

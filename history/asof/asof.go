@@ -15,7 +15,7 @@ import (
 )
 
 // ErrTooMuch reports a past that costs more to fold than one request may.
-var ErrTooMuch = errors.New("past: too many events to fold for one request")
+var ErrTooMuch = errors.New("asof: too many events to fold for one request")
 
 // longest is how many events of one record are folded for one request: a second's work. A person's sign-ins of 30 years fit in.
 const longest = 100_000

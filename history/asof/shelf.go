@@ -55,7 +55,7 @@ type list struct {
 }
 
 // ErrBusy reports that as many lists are being folded as can be at once.
-var ErrBusy = errors.New("past: other lists are being folded")
+var ErrBusy = errors.New("asof: other lists are being folded")
 
 // NewShelf returns an empty shelf.
 func NewShelf(models *engine.Engine, log eventlog.Log) *Shelf {

@@ -21,7 +21,7 @@ import (
 )
 
 // ErrIndex reports that the log does not hold an event as the read model of activity says it does.
-var ErrIndex = errors.New("life: the index does not agree with the log")
+var ErrIndex = errors.New("timeline: the index does not agree with the log")
 
 // Pages reads lives page by page: a customer's from its stream, an account's by the read model of activity. That serves as an
 // index only: it says at which positions something happened, the events themselves are read from the log, and one that is not

@@ -84,7 +84,7 @@ func Migrate(ctx context.Context, owner *pgx.Conn, serving string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("bi: migrate: %w", err)
+		return fmt.Errorf("sqlviews: migrate: %w", err)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func Show(ctx context.Context, owner *pgx.Conn, serving string, readable bool) (
 			all, err = false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("bi: the view %s: %w", v.Name, err)
+			return false, fmt.Errorf("sqlviews: the view %s: %w", v.Name, err)
 		}
 	}
 	return all, nil
