@@ -58,22 +58,25 @@ var outdatedWords = []outdated{
 	out("lively", "realistic"),
 }
 
-// What people read says what the field says. docs/decisions keeps the words of its day; what a machine has written into a page is
-// held where it is written.
+// Rooms whose sentences are still to be rewritten. A room that is done leaves this list.
+var stillToRewrite = regexp.MustCompile(`^(commands|domain|graph|history|internal/eventcodec)/`)
+
+// What people read says what the field says: pages, schema, help texts, and every sentence that a program can print or log.
+// docs/decisions keeps the words of its day.
 func TestOutdatedWordsAreGone(t *testing.T) {
 	t.Parallel()
 	texts := make(map[string]string)
-	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*.md", "schema/*.graphqls", "deploy/*.yaml", "examples/*.yaml", "Taskfile.yml"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*.md", "schema/*.graphqls", "app/web/page/*", "deploy/*.yaml", "examples/*.yaml", "Taskfile.yml"} {
 		for _, name := range glob(t, pattern) {
 			texts[name] = readText(t, name)
 		}
 	}
-	for _, name := range glob(t, "cmd/annal/*.go") {
-		if !strings.HasSuffix(name, "_test.go") {
+	for _, name := range goFiles(t) {
+		if !stillToRewrite.MatchString(filepath.ToSlash(name)) {
 			texts[name] = sentences(t, name)
 		}
 	}
-	if len(texts) < 50 {
+	if len(texts) < 150 {
 		t.Fatalf("only %d texts: does this test look at the right place?", len(texts))
 	}
 
@@ -106,7 +109,7 @@ func withoutCode(name, text string) string {
 	return regexp.MustCompile("`[^`\n]*`").ReplaceAllStringFunc(text, blank)
 }
 
-// sentences returns the string literals of a Go file, each on its line: help texts, and what the program prints.
+// sentences returns the string literals of a Go file that have several words, each on its line: help texts, and what is printed.
 func sentences(t *testing.T, name string) string {
 	t.Helper()
 	files := token.NewFileSet()
@@ -122,7 +125,7 @@ func sentences(t *testing.T, name string) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasPrefix(text, "query ") { // the names in a GraphQL document are the API's
+			if strings.Contains(text, " ") && !strings.HasPrefix(text, "query ") { // the names in a GraphQL document are the API's
 				lines[files.Position(literal.Pos()).Line-1] += " " + strings.ReplaceAll(text, "\n", " ")
 			}
 		}
