@@ -1,4 +1,4 @@
-// Package instance puts one Annal together: a database (its own in a data directory, or one that the user names), the log
+// Package app puts one Annal together: a database (its own in a data directory, or one that the user names), the log
 // and the vault in it, the write side and the read models over them.
 //
 // Every subcommand opens an [Instance], beside others that may be running on the same data, and closes it when done.

@@ -211,7 +211,7 @@ func (c parkedRetryCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-// Run puts on record who skips it and why, then tells the read model. It may be run again if it was interrupted in between.
+// Run puts on record who skips it and why, then informs the read model. It may be run again if it was interrupted in between.
 func (c parkedSkipCmd) Run(ctx context.Context) error {
 	reason := strings.TrimSpace(c.Reason)
 	if reason == "" {

@@ -47,7 +47,7 @@ func (c replayCmd) filter() (f timeline.Filter, err error) {
 	return f, err
 }
 
-// Run tells the life from the log, so it is right even where a read model is not. That it was told is on record before anything is.
+// Run reads the timeline from the log, so it is right even where a read model is not. The read is on record before anything is shown.
 func (c replayCmd) Run(ctx context.Context) (err error) {
 	filter, err := c.filter()
 	if err != nil {
@@ -95,7 +95,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// counted is lines, and tells how many have come.
+// counted returns lines, and counts them.
 func counted(lines iter.Seq2[line, error], n *int) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
 		for l, err := range lines {

@@ -151,7 +151,7 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	return table.WriteText(out)
 }
 
-// onRecord puts on record that people's acts are looked at, before anything of them is shown; numbers alone are not.
+// onRecord puts on record that people's actions are read, before anything of them is shown; numbers alone are not.
 func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, personal []string, behind int) error {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	if c.Position != "" {
@@ -247,7 +247,7 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 // reportResult begins the names of the results that are folded here, followed by when.
 const reportResult = engine.ResultPrefix + "report_"
 
-// left tells whether a result was left by a program that was killed: nobody asks one report for a day.
+// left reports whether a result was left by a program that was killed: nobody asks one report for a day.
 func left(schema string) bool {
 	var began int64
 	_, err := fmt.Sscan(strings.SplitN(strings.TrimPrefix(schema, reportResult), "_", 2)[0], &began)
@@ -415,7 +415,7 @@ func inFlags(err error) error {
 	return said
 }
 
-// list tells what there is to be asked. What is built in is told also where there is no Annal.
+// list prints the reports. Built-in ones are listed even where there is no Annal.
 func (c reportCmd) list(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, r := range reports.Reports {

@@ -165,7 +165,7 @@ type (
 	}
 )
 
-// Run tells whom a rule would erase. All it writes is that it was asked.
+// Run lists the people that a rule would erase. It appends one event, which records the question.
 func (c erasureDryRunCmd) Run(ctx context.Context) error {
 	rule, err := c.trial()
 	if err != nil {

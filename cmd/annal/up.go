@@ -51,7 +51,7 @@ func (c upCmd) Run(ctx context.Context) error {
 	})
 }
 
-// firstStart makes what the first start makes, and returns what is to be told about it.
+// firstStart makes what the first start makes, and returns the lines to print about it.
 func (c upCmd) firstStart(ctx context.Context, i *app.Instance, url string) (lines []string, err error) {
 	var at time.Time // now
 	if !c.NoSample {

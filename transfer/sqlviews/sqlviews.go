@@ -1,4 +1,4 @@
-// Package bi lets analysts read with SQL and tools of their own: documented views in the schema bi, over the read models, in
+// Package sqlviews lets analysts read with SQL and tools of their own: documented views in the schema bi, over the read models, in
 // which personal fields are masked and a login sees the rows of its organizations only.
 //
 // A view reads through tables of its own in the schema bi_read, which have no rows, none but the columns that it may show, and row-level

@@ -1,4 +1,4 @@
-// Package authlog reads the log of an OpenSSH server and imports its attempts to sign in.
+// Package sshlog reads the log of an OpenSSH server and imports its attempts to sign in.
 //
 // It knows the lines "Failed password for …" and "Accepted password for …", also as
 // syslog sums them up ("message repeated 5 times: [ … ]"), and passes over all
