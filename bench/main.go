@@ -47,7 +47,7 @@ func run(ctx context.Context) error {
 	var c cli
 	kong.Parse(&c,
 		kong.Name("bench"),
-		kong.Description("Measures this machine: each figure of Annal beside its floor, on a Postgres of its own that is gone afterwards."),
+		kong.Description("Measures this machine: each figure of Annal beside its floor, on a temporary Postgres."),
 		kong.Vars{"lines": strings.Join(Lines(), ", ")},
 	)
 	return c.measure(ctx)

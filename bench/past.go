@@ -93,7 +93,7 @@ func thePast(ctx context.Context, b *bench) ([]Figure, error) {
 		Ratio: text, Wanted: "< 5 ms", Met: state[1:].median() < 0.005 && r > 0,
 		Note: "From the log, opened and folded with the read model's own fold; half of the events on average.",
 	}, {
-		What: fmt.Sprintf("a page of %d anywhere in a life of %s events, p50", lifePage, grouped(float64(w.events))), Against: "–", Ours: timeText(page[1:]), Floor: "–", Ratio: "–",
+		What: fmt.Sprintf("a page of %d anywhere in a timeline of %s events, p50", lifePage, grouped(float64(w.events))), Against: "–", Ours: timeText(page[1:]), Floor: "–", Ratio: "–",
 		Wanted: "< 10 ms", Met: page[1:].median() < 0.010,
 		Note: "Of the account that did everything in the log: looked up in the index, read from the log, held one against the other, opened.",
 	}}, nil

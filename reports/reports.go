@@ -119,7 +119,7 @@ func Check(ctx context.Context, db engine.DB, name string, d reporting.Definitio
 	}
 	known := false
 	if err := db.QueryRow(ctx, "select exists (select from pg_timezone_names where name = $1)", d.Zone).Scan(&known); err != nil {
-		return fmt.Errorf("catalogue: time zones: %w", err)
+		return fmt.Errorf("reports: time zones: %w", err)
 	}
 	if !known {
 		return domain.Invalid{"timeZone": "is not the name of a time zone, like Asia/Shanghai"}

@@ -151,7 +151,7 @@ func (t *Tree) stored(ctx context.Context, last []byte) error {
 		return unavailable(err)
 	}
 	if all == 0 {
-		return fmt.Errorf("%w: there is no checkpoint in the database, and one of %d events is remembered in %s: they were deleted; docs/audit.md, After a restore, says how to go on", ErrChanged, c.Size, t.last.file(t.Origin()))
+		return fmt.Errorf("%w: there is no checkpoint in the database, and one of %d events is remembered in %s: they were deleted; docs/audit.md, After a restore, says what to do", ErrChanged, c.Size, t.last.file(t.Origin()))
 	}
 	_, err = t.pool.Exec(ctx, `insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing`, t.id, int64(c.Size), last)
 	return unavailable(err)

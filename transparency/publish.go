@@ -128,7 +128,7 @@ func (t *Tree) cosigned(ctx context.Context, witness string, c Checkpoint) (line
 				return "", fmt.Errorf("it has seen %.40q events of this log, this checkpoint has %d: it is older, or the log was rolled back", answer, c.Size)
 			}
 		case http.StatusUnprocessableEntity:
-			return "", fmt.Errorf("%w: it has cosigned another history of this log and refuses this one for ever; it keeps this checkpoint as evidence (%d %s)", ErrForked, status, answer)
+			return "", fmt.Errorf("%w: it has cosigned another history of this log and refuses this one permanently; it keeps this checkpoint as evidence (%d %s)", ErrForked, status, answer)
 		default:
 			return "", fmt.Errorf("it answered %d %s", status, answer)
 		}

@@ -59,7 +59,7 @@ func (c auditBundleCmd) Run(ctx context.Context) (err error) {
 	if head, err := i.Log.Head(ctx); err != nil || scope.To > head {
 		return cmp.Or(err, fmt.Errorf("%w: %s; the log ends at %s", transparency.ErrNotThere, scope.To, head))
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.File), ".bundle-*") // mode 0600: events are for who asked
+	f, err := os.CreateTemp(filepath.Dir(c.File), ".bundle-*") // mode 0600: only its owner may read events
 	if err != nil {
 		return err
 	}

@@ -23,15 +23,15 @@ type replayCmd struct {
 	Who     string    `arg:"" help:"Its login name, its name, or its id."`
 	From    time.Time `help:"Only what occurred at or after this time: 2017-03-01T09:00:00Z, or a day."`
 	To      time.Time `help:"Only what occurred before this time."`
-	Type    []string  `help:"Only events of this type, as account.login_failed; may be given several times." placeholder:"TYPE"`
-	IP      string    `help:"Only what came from this address, or network (203.0.113.0/24)." name:"ip" placeholder:"ADDRESS"`
-	Device  string    `help:"Only what was done with a device that calls itself something with this in it." placeholder:"TEXT"`
+	Type    []string  `help:"Only events of this type, for example account.login_failed. May be repeated." placeholder:"TYPE"`
+	IP      string    `help:"Only what came from this address or network (203.0.113.0/24)." name:"ip" placeholder:"ADDRESS"`
+	Device  string    `help:"Only what was done with a device whose name contains this text." placeholder:"TEXT"`
 	Session uuid.UUID `help:"Only what was done in this session." placeholder:"ID"`
-	Request uuid.UUID `help:"Only what came by this request." placeholder:"ID"`
+	Request uuid.UUID `help:"Only what was done by this request." placeholder:"ID"`
 	JSON    bool      `help:"One JSON object a line, with the fields of Activity in the API." name:"json" xor:"form"`
 	CSV     bool      `help:"Comma-separated values with a heading. A text that a spreadsheet would take for a formula begins with an apostrophe." name:"csv" xor:"form"`
-	URL     string    `help:"Ask a running Annal for it, with the rights of the token's account: https://…/graphql." name:"url" placeholder:"URL"`
-	Token   string    `help:"Of a session there, as logIn returns it; best given by the environment." env:"ANNAL_TOKEN" placeholder:"TOKEN"`
+	URL     string    `help:"Ask a running Annal, with the rights of the token's account: https://…/graphql." name:"url" placeholder:"URL"`
+	Token   string    `help:"Token of a session there, as logIn returns it; best given by the environment." env:"ANNAL_TOKEN" placeholder:"TOKEN"`
 }
 
 func (c replayCmd) filter() (f timeline.Filter, err error) {
@@ -47,7 +47,7 @@ func (c replayCmd) filter() (f timeline.Filter, err error) {
 	return f, err
 }
 
-// Run tells the life from the log, so it is right even where a read model is not. That it was told is on record before anything is.
+// Run reads the timeline from the log, so it is right even where a read model is not. The read is on record before anything is shown.
 func (c replayCmd) Run(ctx context.Context) (err error) {
 	filter, err := c.filter()
 	if err != nil {
@@ -76,7 +76,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 			look.Act, look.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
 		}
 		if _, err := i.Commands.Look(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look); err != nil {
-			return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
+			return fmt.Errorf("the read cannot be put on record, so nothing is shown: %w", err)
 		}
 		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
 	}
@@ -95,7 +95,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// counted is lines, and tells how many have come.
+// counted returns lines, and counts them.
 func counted(lines iter.Seq2[line, error], n *int) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
 		for l, err := range lines {

@@ -24,9 +24,9 @@ import (
 
 var (
 	// ErrUnknown reports a name or id that nobody has, or ever had.
-	ErrUnknown = errors.New("life: nobody of this name or id in the log")
+	ErrUnknown = errors.New("timeline: nobody of this name or id in the log")
 	// ErrAmbiguous reports a name that several have, or had; the error's text names their ids.
-	ErrAmbiguous = errors.New("life: several of this name")
+	ErrAmbiguous = errors.New("timeline: several of this name")
 )
 
 const page = 2000 // events read at once; the log's readers measure no gain from more

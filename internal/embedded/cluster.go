@@ -271,7 +271,7 @@ func (c cluster) initialised(ctx context.Context, running *os.File) (bin string,
 		return "", c.explain(err)
 	}
 	if _, err := os.Lstat(c.data("")); err == nil {
-		return "", fmt.Errorf("%s exists but is no directory of a Postgres (PG_VERSION is missing): restore it from a backup, or move it away to begin anew", c.data(""))
+		return "", fmt.Errorf("%s exists but is no directory of a Postgres (PG_VERSION is missing): restore it from a backup, or move it away to start from scratch", c.data(""))
 	}
 	bin, major, err := c.anyBinaries(ctx)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package bi lets analysts read with SQL and tools of their own: documented views in the schema bi, over the read models, in
+// Package sqlviews lets analysts read with SQL and tools of their own: documented views in the schema bi, over the read models, in
 // which personal fields are masked and a login sees the rows of its organizations only.
 //
 // A view reads through tables of its own in the schema bi_read, which have no rows, none but the columns that it may show, and row-level
@@ -112,7 +112,7 @@ func Migrate(ctx context.Context, owner *pgx.Conn, serving string, readable bool
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("bi: migrate: %w", err)
+		return fmt.Errorf("sqlviews: migrate: %w", err)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func Show(ctx context.Context, owner *pgx.Conn, serving string, readable bool) (
 			all, err = false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("bi: the view %s: %w", v.Name, err)
+			return false, fmt.Errorf("sqlviews: the view %s: %w", v.Name, err)
 		}
 	}
 	return all, nil

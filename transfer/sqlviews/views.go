@@ -85,7 +85,7 @@ func Views() []View {
 			},
 		},
 		{
-			Name: "contacts", About: "When somebody had to do with a customer last, by an act on it or on an opportunity with it.",
+			Name: "contacts", About: "When a customer was touched last, by an action on it or on an opportunity with it.",
 			sources: []source{from(sales.Model, "clients", "id, organization, owner, archived, touched_at")}, from: "t",
 			Columns: []Column{
 				{"customer", "uuid", "see bi.customers", "t.id"}, organization, account("owner", "who looks after it"), {Name: "archived", Type: "boolean", About: "out of use"},
