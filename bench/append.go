@@ -54,7 +54,7 @@ func (events stored) client(n int, append appender) (call func() error) {
 }
 
 // write lets many clients append.
-func (events stored) write(clients int, span time.Duration, append appender) (rate float64, took []time.Duration, err error) {
+func (events stored) write(clients int, span time.Duration, append appender) (rate float64, took []time.Duration) {
 	return load(clients, span, func(n int) func() error { return events.client(n, append) })
 }
 
@@ -67,166 +67,122 @@ type appends struct {
 	position atomic.Int64
 }
 
-func (b *bench) appendWorld(ctx context.Context) (a *appends, err error) {
+func (b *bench) appendWorld(ctx context.Context) *appends {
 	if b.appends != nil {
-		return b.appends, nil
+		return b.appends
 	}
-	a = new(appends)
-	if a.world, err = b.world(ctx, "appends", 0); err != nil {
-		return nil, err
-	}
+	a := &appends{world: b.world(ctx, "appends", 0)}
 	for n := range 200 {
 		h := a.newHistory(n)
 		for i := range appendsEach {
-			e, err := h.event(ctx, i)
-			if err != nil {
-				return nil, err
-			}
-			a.events = append(a.events, e)
+			a.events = append(a.events, must(h.event(ctx, i)))
 		}
 	}
+	must(a.Pool.Exec(ctx, "create schema bench_insert; create table bench_insert.events (like eventlog.events including all)"))
 	b.appends = a
-	_, err = a.Pool.Exec(ctx, "create schema bench_insert; create table bench_insert.events (like eventlog.events including all)")
-	return a, err
+	return a
 }
 
 // insert is the floor, through n connections.
-func (a *appends) insert(ctx context.Context, n int) (appender, *pgxpool.Pool, error) {
+func (a *appends) insert(ctx context.Context, n int) (appender, *pgxpool.Pool) {
 	config := a.Pool.Config()
 	config.MaxConns = int32(n)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, nil, err
-	}
+	pool := must(pgxpool.NewWithConfig(ctx, config))
 	for range n { // all are open before anything is measured
-		conn, err := pool.Acquire(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		defer conn.Release()
+		defer must(pool.Acquire(ctx)).Release()
 	}
 	return func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
 		_, err := pool.Exec(ctx, "insert into bench_insert.events values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp())",
 			a.position.Add(1), e.ID, s.Organization, s.Category, s.ID, int64(expected)+1, e.Type, e.Schema, e.Data, e.Meta, e.OccurredAt)
 		return err
-	}, pool, nil
+	}, pool
 }
 
 // appendMany measures many clients at once, without and with appends that are stale.
-func appendMany(ctx context.Context, b *bench) error {
-	a, err := b.appendWorld(ctx)
-	if err != nil {
-		return err
-	}
-	best, err := a.bestPool(ctx, b)
-	if err != nil {
-		return err
-	}
-	insert, pool, err := a.insert(ctx, best)
-	if err != nil {
-		return err
-	}
+func appendMany(ctx context.Context, b *bench) {
+	a := b.appendWorld(ctx)
+	best := a.bestPool(ctx, b)
+	insert, pool := a.insert(ctx, best)
 	defer pool.Close()
 	ours := into(ctx, a.Log)
-	stale, err := a.stale(ctx, b, ours)
-	if err != nil {
-		return err
-	}
 
 	size := 0
 	for _, e := range a.events {
 		size += len(e.Data) + len(e.Meta)
 	}
+	p99 := &Figure{What: "its p99", Against: "p99 of the same", Unit: "s", Wanted: "≤ 0.5"}
+	side := func(append appender, slowest *series) func() float64 {
+		return func() float64 {
+			rate, took := a.events.write(clients, b.span, append)
+			slowest.add(percentile(took, 99))
+			return rate
+		}
+	}
 	many := &Figure{
 		What: fmt.Sprintf("durable append, %d clients", clients), Against: fmt.Sprintf("an `INSERT` each, %d connections", best), Unit: "appends/s", Wanted: "≥ 4",
 		Note: fmt.Sprintf("An append is one event of %d bytes (data and metadata, personal fields sealed). The floor was tried with 8, 16, 32 and 56 connections.", size/len(a.events)),
+		ours: side(ours, &p99.Ours), floor: side(insert, &p99.Floor),
 	}
-	p99 := &Figure{What: "its p99", Against: "p99 of the same", Unit: "s", Wanted: "≤ 0.5"}
 	mixed := &Figure{
 		What: "with 1 % stale appends", Against: "without", Unit: "appends/s", Wanted: "≥ 0.6",
 		Note: "The stale ones are to streams that another process has written, so that only Postgres can tell; only the others are counted.",
+		ours: side(a.stale(ctx, b, ours), new(series)),
 	}
-	side := func(append appender, slowest *series) func() (float64, error) {
-		return func() (float64, error) {
-			rate, took, err := a.events.write(clients, b.span, append)
-			slowest.add(percentile(took, 99))
-			return rate, err
-		}
-	}
-	many.ours, many.floor = side(ours, &p99.Ours), side(insert, &p99.Floor)
-	mixed.ours = side(stale, new(series))
-	err = b.measure(false, many, p99, mixed)
+	b.measure(false, many, p99, mixed)
 	mixed.Floor = many.Ours
-	return err
 }
 
 // bestPool looks for the best number of connections; the server takes 100 in all.
-func (a *appends) bestPool(ctx context.Context, b *bench) (best int, err error) {
+func (a *appends) bestPool(ctx context.Context, b *bench) (best int) {
 	most := 0.0
 	for _, n := range []int{8, 16, 32, 56} {
 		b.say("INSERTs through %d connections", n)
-		insert, pool, err := a.insert(ctx, n)
-		if err != nil {
-			return 0, err
-		}
-		rate, _, err := a.events.write(clients, b.span/2, insert)
+		insert, pool := a.insert(ctx, n)
+		rate, _ := a.events.write(clients, b.span/2, insert)
 		pool.Close()
-		if err != nil {
-			return 0, err
-		}
 		if rate > most {
 			best, most = n, rate
 		}
 	}
-	return best, nil
+	return best
 }
 
 // stale returns an appender that now and then appends first to a stream that another process has written: the log in use does
 // not know it.
-func (a *appends) stale(ctx context.Context, b *bench, ours appender) (appender, error) {
+func (a *appends) stale(ctx context.Context, b *bench, ours appender) appender {
 	b.say("streams written by another process")
-	other, err := postgres.Open(ctx, a.Pool, postgres.Config{})
-	if err != nil {
-		return nil, err
-	}
+	other := must(postgres.Open(ctx, a.Pool, postgres.Config{}))
 	defer other.Close()
 	var mu sync.Mutex
 	var streams []eventlog.Stream
 	write := into(ctx, other)
-	_, _, err = a.events.write(clients, b.span, func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
-		mu.Lock()
+	a.events.write(clients, b.span, func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
 		if expected == 0 {
+			mu.Lock()
 			streams = append(streams, s)
+			mu.Unlock()
 		}
-		mu.Unlock()
 		return write(s, expected, e)
 	})
 	var next atomic.Int64
 	return func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
 		if rand.IntN(staleOneOf) == 0 {
-			old := streams[int(next.Add(1))%len(streams)]
 			late := e
 			late.ID = uuid.New()
-			if err := ours(old, 0, late); !errors.Is(err, eventlog.ErrConflict) {
+			if err := ours(streams[int(next.Add(1))%len(streams)], 0, late); !errors.Is(err, eventlog.ErrConflict) {
 				return fmt.Errorf("a stale append was answered with %v", err)
 			}
 		}
 		return ours(s, expected, e)
-	}, err
+	}
 }
 
 // appendOne measures one client, which has nobody to share a commit with.
-func appendOne(ctx context.Context, b *bench) error {
-	a, err := b.appendWorld(ctx)
-	if err != nil {
-		return err
-	}
-	insert, pool, err := a.insert(ctx, 1)
-	if err != nil {
-		return err
-	}
+func appendOne(ctx context.Context, b *bench) {
+	a := b.appendWorld(ctx)
+	insert, pool := a.insert(ctx, 1)
 	defer pool.Close()
-	return b.measure(true, &Figure{
+	b.measure(true, &Figure{
 		What: "append, one client, p50", Against: "a bare `INSERT`", Unit: "s", Wanted: "≤ 1.4",
 		calls: [2]func() error{a.events.client(0, into(ctx, a.Log)), a.events.client(0, insert)},
 	})

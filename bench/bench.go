@@ -45,7 +45,7 @@ const limit = 30 * time.Minute
 // lines are what can be measured; each gives some figures. The order is that in which a history is made and used up.
 var lines = []struct {
 	name    string
-	measure func(context.Context, *bench) error
+	measure func(context.Context, *bench)
 }{
 	{"append", appendMany},
 	{"single", appendOne},
@@ -104,14 +104,42 @@ func measure(ctx context.Context, size size, only []string, progress func(string
 			continue
 		}
 		b.line = l.name
-		if err := l.measure(ctx, b); err != nil {
+		if err := try(func() { l.measure(ctx, b) }); err != nil {
 			return r, fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
 	r.Figures = b.figures
 	r.Took = time.Since(r.Began)
-	r.Machine, err = b.machine(ctx)
-	return r, err
+	return r, try(func() { r.Machine = b.machine(ctx) })
+}
+
+// failure is an error that ends the line that is being measured, as [testing.B.Fatal] does. It is thrown on the line's own
+// goroutine only: calls that many clients make at once return their errors.
+type failure struct{ error }
+
+func try(measure func()) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case failure:
+			err = r.error
+		default:
+			panic(r)
+		}
+	}()
+	measure()
+	return nil
+}
+
+func check(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+func must[T any](v T, err error) T {
+	check(err)
+	return v
 }
 
 func (b *bench) say(format string, args ...any) {

@@ -59,10 +59,10 @@ func TestEveryLineIsMeasuredAndNothingIsLeftBehind(t *testing.T) {
 		t.Errorf("%d figures", len(r.Figures))
 	}
 	for _, f := range r.Figures {
-		shown := f.OursText() + f.FloorText() + f.Ratio()
-		if f.OursText() == "" || (f.Against == "") != (f.FloorText() == "") || !bound.MatchString(f.Wanted) ||
-			strings.HasPrefix(f.OursText(), "0 ") || strings.ContainsAny(shown, "NI") { // NaN, Inf
-			t.Errorf("%s, %s: %s", f.What, f.Wanted, shown)
+		ours, floor := f.Text(f.Ours), f.Text(f.Floor)
+		if ours == "" || (f.Against == "") != (floor == "") || !bound.MatchString(f.Wanted) ||
+			strings.HasPrefix(ours, "0 ") || strings.ContainsAny(ours+floor+f.Ratio(), "NI") { // NaN, Inf
+			t.Errorf("%s, %s: %s, %s, %s", f.What, f.Wanted, ours, floor, f.Ratio())
 		}
 	}
 	left, err := os.ReadDir(dir)

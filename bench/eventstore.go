@@ -27,100 +27,80 @@ const (
 )
 
 // store is one way to use an EventStoreDB, by a client that writes and another that follows.
-type store interface {
-	append(ctx context.Context) appender
+type store struct {
+	append appender
 	// follow shows the events after the first ones until enough were seen.
-	follow(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) (more bool)) error
+	follow func(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) (more bool)) error
 }
 
-// logs are the log as Annal uses it.
-type logs struct{ writing, following *eventstoredb.Log }
-
-func (l logs) append(ctx context.Context) appender { return into(ctx, l.writing) }
-
-func (l logs) follow(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) bool) error {
-	for {
-		if err := l.following.Wait(ctx, after); err != nil {
-			return err
-		}
-		page, err := l.following.ReadAll(ctx, after, logPage)
-		if err != nil {
-			return err
-		}
-		for _, e := range page {
-			after = e.Position
-			if !seen(e.ID) {
-				return nil
+// useLog is how Annal uses it.
+func useLog(ctx context.Context, writing, following eventlog.Log) store {
+	return store{into(ctx, writing), func(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) bool) error {
+		for {
+			if err := following.Wait(ctx, after); err != nil {
+				return err
+			}
+			page, err := following.ReadAll(ctx, after, logPage)
+			if err != nil {
+				return err
+			}
+			for _, e := range page {
+				after = e.Position
+				if !seen(e.ID) {
+					return nil
+				}
 			}
 		}
-	}
+	}}
 }
 
-// bareClients are the client library alone.
-type bareClients struct{ writing, following *esdb.Client }
-
-func (c bareClients) append(ctx context.Context) appender {
-	return func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
+// useClient is the client library alone.
+func useClient(ctx context.Context, writing, following *esdb.Client) store {
+	return store{func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
 		options := esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}
 		if expected > 0 {
 			options.ExpectedRevision = esdb.Revision(uint64(expected) - 1)
 		}
-		_, err := c.writing.AppendToStream(ctx, s.Category+"-"+s.Organization.String()+"."+s.ID.String(), options,
+		_, err := writing.AppendToStream(ctx, s.Category+"-"+s.Organization.String()+"."+s.ID.String(), options,
 			esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Meta})
 		return err
-	}
-}
-
-func (c bareClients) follow(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) bool) error {
-	sub, err := c.following.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
-		From:   esdb.Position{Commit: uint64(after), Prepare: uint64(after)},
-		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: storeFilter}, MaxSearchWindow: 1000, CheckpointInterval: 1,
-	})
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	for {
-		m := sub.Recv()
-		if m.SubscriptionDropped != nil {
-			return m.SubscriptionDropped.Error
+	}, func(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) bool) error {
+		sub, err := following.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
+			From:   esdb.Position{Commit: uint64(after), Prepare: uint64(after)},
+			Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: storeFilter}, MaxSearchWindow: 1000, CheckpointInterval: 1,
+		})
+		if err != nil {
+			return err
 		}
-		if m.EventAppeared != nil && !seen(m.EventAppeared.Event.EventID) {
-			return nil
+		defer sub.Close()
+		for {
+			m := sub.Recv()
+			if m.SubscriptionDropped != nil {
+				return m.SubscriptionDropped.Error
+			}
+			if m.EventAppeared != nil && !seen(m.EventAppeared.Event.EventID) {
+				return nil
+			}
 		}
-	}
+	}}
 }
 
 // eventStore measures the log in EventStoreDB.
-func eventStore(ctx context.Context, b *bench) error {
-	a, err := b.appendWorld(ctx)
-	if err != nil {
-		return err
-	}
-	double, err := esdbtest.New(esdbtest.Config{})
-	if err != nil {
-		return err
-	}
+func eventStore(ctx context.Context, b *bench) {
+	a := b.appendWorld(ctx)
+	double := must(esdbtest.New(esdbtest.Config{}))
 	defer double.Close()
-	config, err := esdb.ParseConnectionString(double.URL())
-	if err != nil {
-		return err
+	var logs [2]*eventstoredb.Log
+	var bare [2]*esdb.Client
+	for i := range logs {
+		logs[i] = must(eventstoredb.Open(ctx, double.URL(), eventstoredb.Config{}))
+		defer logs[i].Close()
+		config := must(esdb.ParseConnectionString(double.URL()))
+		config.Logger = esdb.NoopLogging()
+		bare[i] = must(esdb.NewClient(config))
+		defer bare[i].Close()
 	}
-	config.Logger = esdb.NoopLogging()
-	var ours logs
-	var bare bareClients
-	for _, log := range []**eventstoredb.Log{&ours.writing, &ours.following} {
-		if *log, err = eventstoredb.Open(ctx, double.URL(), eventstoredb.Config{}); err != nil {
-			return err
-		}
-		defer (*log).Close()
-	}
-	for _, client := range []**esdb.Client{&bare.writing, &bare.following} {
-		if *client, err = esdb.NewClient(config); err != nil {
-			return err
-		}
-		defer (*client).Close()
-	}
+	ours, floor := useLog(ctx, logs[0], logs[1]), useClient(ctx, bare[0], bare[1])
 
 	b.say("making a history")
 	for n := 0; n < b.stored; n += storeBatch {
@@ -129,49 +109,40 @@ func eventStore(ctx context.Context, b *bench) error {
 			batch[i] = a.events[(n+i)%len(a.events)]
 			batch[i].ID = uuid.New()
 		}
-		if _, err := ours.writing.Append(ctx, newStream(customer.Category), 0, batch...); err != nil {
-			return err
-		}
+		must(logs[0].Append(ctx, newStream(customer.Category), 0, batch...))
 	}
 
-	catchUp := func(s store) func() (float64, error) {
-		return func() (float64, error) {
-			return rate(func() (seen int, err error) {
-				err = s.follow(ctx, 0, func(uuid.UUID) bool { seen++; return seen < b.stored })
-				return seen, err
+	write := func(s store) func() float64 {
+		return func() float64 {
+			rate, _ := a.events.write(clients, b.span, s.append)
+			return rate
+		}
+	}
+	catchUp := func(s store) func() float64 {
+		return func() float64 {
+			return rate(func() (seen int) {
+				check(s.follow(ctx, 0, func(uuid.UUID) bool { seen++; return seen < b.stored }))
+				return seen
 			})
 		}
 	}
-	write := func(s store) func() (float64, error) {
-		return func() (float64, error) {
-			rate, _, err := a.events.write(clients, b.span, s.append(ctx))
-			return rate, err
-		}
+	lag := func(s store) func() float64 {
+		return func() float64 { return percentile(a.events.lag(ctx, b.span, s, must(logs[1].Head(ctx))), 50) }
 	}
-	lag := func(s store) func() (float64, error) {
-		return func() (float64, error) {
-			head, err := ours.following.Head(ctx)
-			if err != nil {
-				return 0, err
-			}
-			took, err := a.events.lag(ctx, b.span, s, head)
-			return percentile(took, 50), err
-		}
-	}
-	return b.measure(false, &Figure{
+	b.measure(false, &Figure{
 		What: fmt.Sprintf("EventStoreDB: append, %d clients", clients), Against: "the client library alone", Unit: "appends/s", Wanted: "≥ 0.8",
-		Note: storeNote, ours: write(ours), floor: write(bare),
+		Note: storeNote, ours: write(ours), floor: write(floor),
 	}, &Figure{
 		What: fmt.Sprintf("EventStoreDB: catch up with %s events", grouped(b.stored)), Against: "the same subscription by the client library alone", Unit: "events/s", Wanted: "≥ 0.8",
-		Note: storeNote, ours: catchUp(ours), floor: catchUp(bare),
+		Note: storeNote, ours: catchUp(ours), floor: catchUp(floor),
 	}, &Figure{
 		What: fmt.Sprintf("EventStoreDB: lag at %s events/s, p50", grouped(arrivals)), Against: "a subscription by the client library alone", Unit: "s", Wanted: "≤ 1.25",
-		Note: "From sending an event until another client of the log has it. " + storeNote, ours: lag(ours), floor: lag(bare),
+		Note: "From sending an event until another client of the log has it. " + storeNote, ours: lag(ours), floor: lag(floor),
 	})
 }
 
 // lag writes at a steady rate and returns how long after its sending the follower has shown each event.
-func (events stored) lag(ctx context.Context, span time.Duration, s store, head eventlog.Position) (took []time.Duration, err error) {
+func (events stored) lag(ctx context.Context, span time.Duration, s store, head eventlog.Position) (took []time.Duration) {
 	var mu sync.Mutex
 	sent := make(map[uuid.UUID]time.Time)
 	group, ctx := errgroup.WithContext(ctx)
@@ -186,18 +157,14 @@ func (events stored) lag(ctx context.Context, span time.Duration, s store, head 
 		})
 	})
 	time.Sleep(50 * time.Millisecond) // until it follows
-	write := s.append(ctx)
-	group.Go(func() error {
-		_, err := arrive(ctx, span, func(_ context.Context, n int) error {
-			e := events[n%len(events)]
-			e.ID = uuid.New()
-			mu.Lock()
-			sent[e.ID] = time.Now()
-			mu.Unlock()
-			return write(newStream(customer.Category), 0, e)
-		})
-		return err
+	arrive(ctx, span, func(_ context.Context, n int) error {
+		e := events[n%len(events)]
+		e.ID = uuid.New()
+		mu.Lock()
+		sent[e.ID] = time.Now()
+		mu.Unlock()
+		return s.append(newStream(customer.Category), 0, e)
 	})
-	err = group.Wait()
-	return took, err
+	check(group.Wait())
+	return took
 }

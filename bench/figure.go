@@ -20,23 +20,21 @@ type Figure struct {
 	// Medians of these count. A figure without functions of its own is filled by those of another one.
 	Ours, Floor series
 
-	ours, floor func() (float64, error) // measure one value each in a round
-	twice       bool                    // in the order ours, floor, floor, ours: the second finds a longer log
-	calls       [2]func() error         // instead of these: calls in turn, of which the medians are the values
-	spoiled     bool                    // the figure is not of what was meant to be measured
+	ours, floor func() float64  // measure one value each in a round
+	twice       bool            // in the order ours, floor, floor, ours: the second finds a longer log
+	calls       [2]func() error // instead of these: calls in turn, of which the medians are the values
+	spoiled     bool            // the figure is not of what was meant to be measured
 }
 
 // callsInTurn is how often one side is called before it is the other's turn.
 const callsInTurn = 20
 
 // measure takes some rounds of figures, less if they take too long. With warm, the values of the first are forgotten.
-func (b *bench) measure(warm bool, figures ...*Figure) error {
+func (b *bench) measure(warm bool, figures ...*Figure) {
 	b.figures = append(b.figures, figures...)
 	if warm {
 		b.say("warming up")
-		if err := b.round(figures); err != nil {
-			return err
-		}
+		b.round(figures)
 		for _, f := range figures {
 			f.Ours, f.Floor = nil, nil
 		}
@@ -44,48 +42,35 @@ func (b *bench) measure(warm bool, figures ...*Figure) error {
 	began := time.Now()
 	for i := range b.rounds {
 		b.say("round %d of %d", i+1, b.rounds)
-		if err := b.round(figures); err != nil {
-			return err
-		}
+		b.round(figures)
 		if took := time.Since(began); took+took/time.Duration(i+1) > b.patience {
-			break
+			return
 		}
 	}
-	return nil
 }
 
-func (b *bench) round(figures []*Figure) error {
-	type side struct {
-		measure func() (float64, error)
-		values  *series
-	}
+func (b *bench) round(figures []*Figure) {
 	for _, f := range figures {
 		if f.calls[0] != nil {
-			if err := f.inTurn(2 * b.span); err != nil {
-				return err
-			}
+			f.inTurn(2 * b.span)
 		}
-		ours, floor := side{f.ours, &f.Ours}, side{f.floor, &f.Floor}
-		sides := []side{ours, floor}
+		f.side(f.ours, &f.Ours)
+		f.side(f.floor, &f.Floor)
 		if f.twice {
-			sides = append(sides, floor, ours)
-		}
-		for _, s := range sides {
-			if s.measure == nil {
-				continue
-			}
-			value, err := s.measure()
-			if err != nil {
-				return err
-			}
-			s.values.add(value)
+			f.side(f.floor, &f.Floor)
+			f.side(f.ours, &f.Ours)
 		}
 	}
-	return nil
+}
+
+func (*Figure) side(measure func() float64, values *series) {
+	if measure != nil {
+		values.add(measure())
+	}
 }
 
 // inTurn adds the medians of the two sides' calls.
-func (f *Figure) inTurn(span time.Duration) error {
+func (f *Figure) inTurn(span time.Duration) {
 	var took [2][]time.Duration
 	for began := time.Now(); time.Since(began) < span; {
 		for side, call := range f.calls {
@@ -94,9 +79,7 @@ func (f *Figure) inTurn(span time.Duration) error {
 					break
 				}
 				start := time.Now()
-				if err := call(); err != nil {
-					return err
-				}
+				check(call())
 				took[side] = append(took[side], time.Since(start))
 			}
 		}
@@ -105,7 +88,6 @@ func (f *Figure) inTurn(span time.Duration) error {
 	if took[1] != nil {
 		f.Floor.add(percentile(took[1], 50))
 	}
-	return nil
 }
 
 // ratio is that of the medians, and how low and how high it was in single rounds.
@@ -141,14 +123,7 @@ func (f *Figure) Met() bool {
 	return !f.spoiled
 }
 
-// Verdict, Ratio, OursText and FloorText are what the tables show.
-func (f *Figure) Verdict() string {
-	if f.Met() {
-		return "yes"
-	}
-	return "NO"
-}
-
+// Ratio is the text of the ratio, with that of the lowest and the highest round.
 func (f *Figure) Ratio() string {
 	if f.Floor == nil {
 		return ""
@@ -156,9 +131,6 @@ func (f *Figure) Ratio() string {
 	ratio, low, high := f.ratio()
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", ratio, low, high)
 }
-
-func (f *Figure) OursText() string  { return f.Ours.text(f.Unit) }
-func (f *Figure) FloorText() string { return f.Floor.text(f.Unit) }
 
 // series is the values of one quantity, by round.
 type series []float64
@@ -174,13 +146,14 @@ func (s series) median() float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-func (s series) text(unit string) string {
+// Text is the median, with the unit.
+func (f *Figure) Text(s series) string {
 	v := s.median()
 	switch {
 	case s == nil:
 		return ""
-	case unit != "s":
-		return grouped(v) + " " + unit
+	case f.Unit != "s":
+		return grouped(v) + " " + f.Unit
 	case v < 0.001:
 		return fmt.Sprintf("%.0f µs", v*1e6)
 	case v < 0.1:

@@ -45,64 +45,43 @@ const (
 )
 
 // long and short are the worlds with a history.
-func (b *bench) long(ctx context.Context) (*world, error) { return b.world(ctx, "long", b.events) }
-func (b *bench) short(ctx context.Context) (*world, error) {
+func (b *bench) long(ctx context.Context) *world { return b.world(ctx, "long", b.events) }
+func (b *bench) short(ctx context.Context) *world {
 	return b.world(ctx, "short", min(shortHistory, b.events))
 }
 
 // world returns the one of a name. It is made when it is first asked for, with about so many events.
-func (b *bench) world(ctx context.Context, name string, events int) (*world, error) {
+func (b *bench) world(ctx context.Context, name string, events int) *world {
 	if w := b.worlds[name]; w != nil {
-		return w, nil
+		return w
 	}
-	if err := execute(ctx, b.server.URL(), "create database "+name); err != nil {
-		return nil, err
-	}
-	address, err := url.Parse(b.server.ServingURL())
-	if err != nil {
-		return nil, err
-	}
+	execute(ctx, b.server.URL(), "create database "+name)
+	address := must(url.Parse(b.server.ServingURL()))
 	address.Path = "/" + name
 	key := vault.NewMasterKey()
-	instance, err := app.Open(ctx, app.Config{DatabaseURL: address.String(), MasterKey: key, CheckpointKey: transparency.NewKey()})
-	if err != nil {
-		return nil, err
-	}
+	instance := must(app.Open(ctx, app.Config{DatabaseURL: address.String(), MasterKey: key, CheckpointKey: transparency.NewKey()}))
 	w := &world{Instance: instance, masterKey: key, events: events}
 	b.worlds[name] = w
 
-	started, err := w.Commands.FirstStart(ctx, commands.FirstStart{Organization: "Measured", Password: password})
-	if err != nil {
-		return nil, err
-	}
-	session, err := w.Commands.LogIn(ctx, commands.Origin{IP: "127.0.0.1"}, commands.LogIn{LoginName: commands.AdministratorName, Password: password})
-	if err != nil {
-		return nil, err
-	}
+	started := must(w.Commands.FirstStart(ctx, commands.FirstStart{Organization: "Measured", Password: password}))
+	session := must(w.Commands.LogIn(ctx, commands.Origin{IP: "127.0.0.1"}, commands.LogIn{LoginName: commands.AdministratorName, Password: password}))
 	w.administrator, w.token = started.Administrator, session.Token
 
 	if events > 0 {
 		b.say("making a history of %s events", grouped(events))
-		if err := w.fill(ctx); err != nil {
-			return nil, err
-		}
+		check(w.fill(ctx))
 	}
 	// What Postgres would tidy up in the middle of a measurement it does now.
-	return w, execute(ctx, address.String(), "vacuum (analyze) eventlog.events", "vacuum (analyze) vault.keys", "checkpoint")
+	execute(ctx, address.String(), "vacuum (analyze) eventlog.events", "vacuum (analyze) vault.keys", "checkpoint")
+	return w
 }
 
-func execute(ctx context.Context, address string, statements ...string) error {
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
+func execute(ctx context.Context, address string, statements ...string) {
+	conn := must(pgx.Connect(ctx, address))
+	defer conn.Close(ctx)
 	for _, s := range statements {
-		if _, err := conn.Exec(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s, err)
-		}
+		must(conn.Exec(ctx, s))
 	}
-	return nil
 }
 
 // fill appends the histories of customers, many at once: they come one after the other, and are edited in turn from then on.
@@ -130,32 +109,30 @@ func (w *world) fill(ctx context.Context) error {
 	return group.Wait()
 }
 
-// readLog reads the whole log and shows each event to visit, if there is one.
-func (w *world) readLog(ctx context.Context, visit func(eventlog.Event)) (events int, err error) {
+// readLog reads the whole log and shows each event to visit. It returns how many there are.
+func (w *world) readLog(ctx context.Context, visit func(eventlog.Event)) (events int) {
 	for at := eventlog.Position(0); ; {
-		page, err := w.Log.ReadAll(ctx, at, logPage)
-		if err != nil || len(page) == 0 {
-			return events, err
+		page := must(w.Log.ReadAll(ctx, at, logPage))
+		if len(page) == 0 {
+			return events
 		}
 		for _, e := range page {
-			if visit != nil {
-				visit(e)
-			}
+			visit(e)
 		}
 		at, events = page[len(page)-1].Position, events+len(page)
 	}
 }
 
 // reading is the floor of everything that reads the log: reading it.
-func (w *world) reading(ctx context.Context) func() (float64, error) {
-	return func() (float64, error) {
-		return rate(func() (int, error) { return w.readLog(ctx, nil) })
+func (w *world) reading(ctx context.Context) func() float64 {
+	return func() float64 {
+		return rate(func() int { return w.readLog(ctx, func(eventlog.Event) {}) })
 	}
 }
 
-// rebuild folds a read model anew.
-func (w *world) rebuild(ctx context.Context, m engine.ReadModel, progress func(engine.Progress)) (engine.Rebuilt, error) {
-	return w.Engine.Rebuild(ctx, m.Name, engine.RebuildOptions{Progress: progress})
+// rebuild folds a read model again.
+func (w *world) rebuild(ctx context.Context, m engine.ReadModel, progress func(engine.Progress)) engine.Rebuilt {
+	return must(w.Engine.Rebuild(ctx, m.Name, engine.RebuildOptions{Progress: progress}))
 }
 
 // history is that of one customer, as it goes on.

@@ -22,14 +22,13 @@ func percentile(all []time.Duration, p float64) float64 {
 }
 
 // rate runs work, which says how much it did, and returns how much that was in a second.
-func rate[N int | int64 | ~uint64](work func() (N, error)) (float64, error) {
+func rate[N int | int64 | ~uint64](work func() N) float64 {
 	began := time.Now()
-	done, err := work()
-	return float64(done) / time.Since(began).Seconds(), err
+	return float64(work()) / time.Since(began).Seconds()
 }
 
 // load lets clients make calls over and over for some time. It returns the calls a second, and how long each took.
-func load(clients int, span time.Duration, client func(n int) (call func() error)) (rate float64, took []time.Duration, err error) {
+func load(clients int, span time.Duration, client func(n int) (call func() error)) (rate float64, took []time.Duration) {
 	var group errgroup.Group
 	var mu sync.Mutex
 	began := time.Now()
@@ -50,25 +49,26 @@ func load(clients int, span time.Duration, client func(n int) (call func() error
 			return nil
 		})
 	}
-	err = group.Wait()
-	return float64(len(took)) / time.Since(began).Seconds(), took, err
+	check(group.Wait())
+	return float64(len(took)) / time.Since(began).Seconds(), took
 }
 
 const arrivals = 2000 // a second
 
 // arrive makes calls at that rate, whether those before them have returned or not, and returns at what rate they did return.
-func arrive(ctx context.Context, span time.Duration, call func(ctx context.Context, n int) error) (float64, error) {
+func arrive(ctx context.Context, span time.Duration, call func(ctx context.Context, n int) error) float64 {
 	group, ctx := errgroup.WithContext(ctx)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	return rate(func() (int, error) {
+	return rate(func() int {
 		began, total := time.Now(), planned(span)
 		for n := 0; n < total && ctx.Err() == nil; <-tick.C {
 			for due := min(total, planned(time.Since(began))); n < due; n++ {
 				group.Go(func() error { return call(ctx, n) })
 			}
 		}
-		return total, group.Wait()
+		check(group.Wait())
+		return total
 	})
 }
 
@@ -77,7 +77,7 @@ func planned(span time.Duration) int { return int(span.Seconds() * arrivals) }
 
 // peak runs work and returns the most memory that the Go runtime held from the system meanwhile, in MB: heap, stacks and
 // what the collector had not given back, of the whole process.
-func peak(work func() error) (most float64, err error) {
+func peak(work func()) (most float64) {
 	runtime.GC()
 	debug.FreeOSMemory()
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -96,8 +96,8 @@ func peak(work func() error) (most float64, err error) {
 			}
 		}
 	}()
-	err = work()
+	work()
 	close(stop)
 	<-done
-	return most, err
+	return most
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,11 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,82 +28,96 @@ const (
 )
 
 // servePage measures requests for a page of the list of customers, over loopback, with the token of a session.
-func servePage(ctx context.Context, b *bench) error {
-	w, err := b.long(ctx)
-	if err != nil {
-		return err
-	}
-	ours, pages, err := w.serveGraph(ctx)
-	if err != nil {
-		return err
-	}
+func servePage(ctx context.Context, b *bench) {
+	w := b.long(ctx)
+	ours, pages := w.serveGraph(ctx)
 	defer ours.Close()
-	floor, err := w.servePlainly(ctx, pages)
-	if err != nil {
-		return err
-	}
+	floor := w.servePlainly(ctx, pages)
 	defer floor.Close()
-	if err := sameAnswers(ours, floor); err != nil {
-		return err
+	for i := range pages {
+		var answers [2]any
+		check(json.Unmarshal(must(ours.get(i)), &answers[0]))
+		check(json.Unmarshal(must(floor.get(i)), &answers[1]))
+		if !reflect.DeepEqual(answers[0], answers[1]) {
+			check(fmt.Errorf("page %d is not the same:\n%v\n%v", i, answers[0], answers[1]))
+		}
 	}
 
-	var p50 [2]series
-	side := func(s *site, slow *series) func() (float64, error) {
-		return func() (float64, error) {
-			get, err := s.dial(connections)
-			if err != nil {
-				return 0, err
-			}
-			rate, took, err := load(connections, b.span, func(n int) func() error { return get[n].anyPage })
-			slow.add(percentile(took, 50))
-			return rate, err
+	p50 := Figure{Unit: "s"} // of single requests
+	side := func(s *site, p50 *series) func() float64 {
+		return func() float64 {
+			rate, took := load(connections, b.span, func(int) func() error { return s.anyPage })
+			p50.add(percentile(took, 50))
+			return rate
 		}
 	}
 	f := &Figure{
 		What: "`customers` page of 20 over GraphQL, signed in", Against: "the same SQL and token check, net/http and encoding/json", Unit: "requests/s", Wanted: "≥ 0.5",
-		ours: side(ours, &p50[0]), floor: side(floor, &p50[1]),
+		ours: side(ours, &p50.Ours), floor: side(floor, &p50.Floor),
 	}
-	err = b.measure(true, f)
+	b.measure(true, f)
 	f.Note = fmt.Sprintf("%d connections kept open, pages from all over the list, answers compared beforehand. The client is in the same process. p50 %s against %s.",
-		connections, p50[0].text("s"), p50[1].text("s"))
-	return err
+		connections, p50.Text(p50.Ours), p50.Text(p50.Floor))
 }
 
 // growth measures what a long history does to an append and to a page.
-func growth(ctx context.Context, b *bench) error {
-	long, err := b.long(ctx)
-	if err != nil {
-		return err
-	}
-	short, err := b.short(ctx)
-	if err != nil {
-		return err
-	}
+func growth(ctx context.Context, b *bench) {
+	long, short := b.long(ctx), b.short(ctx)
 	sizes := fmt.Sprintf(" at %s events, p50", grouped(long.events))
 	against := "at " + grouped(short.events)
 	appends := &Figure{What: "append" + sizes, Against: against, Unit: "s", Wanted: "≤ 1.2", Note: "One client, new streams."}
 	pages := &Figure{What: "`customers` page" + sizes, Against: against, Unit: "s", Wanted: "≤ 1.2",
 		Note: fmt.Sprintf("One client, over GraphQL; %s customers against %s.", grouped(long.events/eventsEach), grouped(short.events/eventsEach))}
 	for i, w := range []*world{long, short} {
-		s, _, err := w.serveGraph(ctx)
-		if err != nil {
-			return err
-		}
+		s, _ := w.serveGraph(ctx)
 		defer s.Close()
-		get, err := s.dial(1)
-		if err != nil {
-			return err
-		}
 		appends.calls[i] = func() error { return w.open(ctx) }
-		pages.calls[i] = get[0].anyPage
+		pages.calls[i] = s.anyPage
 	}
-	return b.measure(true, appends, pages)
+	b.measure(true, appends, pages)
 }
 
 // site is something that answers requests for pages, on loopback.
 type site struct {
 	*httptest.Server
-	requests [][]byte // each for another page
+	token    string
+	requests []request // each for another page
+}
+
+type request struct {
+	method, path string
+	body         []byte
+}
+
+func newSite(h http.Handler, token string) *site {
+	s := &site{Server: httptest.NewServer(h), token: token}
+	s.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = connections
+	return s
+}
+
+func (s *site) get(page int) ([]byte, error) {
+	wanted := s.requests[page]
+	request, err := http.NewRequest(wanted.method, s.URL+wanted.path, bytes.NewReader(wanted.body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := s.Client().Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && (response.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors":`))) {
+		err = fmt.Errorf("%s: %.300s", response.Status, body)
+	}
+	return body, err
+}
+
+func (s *site) anyPage() error {
+	_, err := s.get(rand.IntN(len(s.requests)))
+	return err
 }
 
 // query is what the read model was asked.
@@ -126,122 +137,30 @@ func (r *recorder) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return r.DB.Query(ctx, sql, args...)
 }
 
-func (w *world) handler(db engine.DB) http.Handler {
+func (w *world) newGraphSite(db engine.DB) *site {
 	logger := slog.New(slog.DiscardHandler)
 	g := graph.New(graph.Dependencies{Commands: w.Commands, Engine: w.Engine, Log: w.Log, Audit: w.Audit, DB: db, Codec: w.Codec, Logger: logger}, graph.Config{})
-	return web.New(web.Dependencies{Graph: g, Readers: w.Engine, Database: w.Pool, Metrics: prometheus.NewRegistry(), Logger: logger}, web.Config{}).Handler()
+	return newSite(web.New(web.Dependencies{Graph: g, Readers: w.Engine, Database: w.Pool, Metrics: prometheus.NewRegistry(), Logger: logger}, web.Config{}).Handler(), w.token)
 }
 
 // serveGraph serves as Annal does, with the customers folded. It walks through the list once, and returns what each of its
 // pages asks of the database.
-func (w *world) serveGraph(ctx context.Context) (*site, []query, error) {
-	if _, err := w.rebuild(ctx, customers.Model, nil); err != nil {
-		return nil, nil, err
-	}
+func (w *world) serveGraph(ctx context.Context) (s *site, pages []query) {
+	w.rebuild(ctx, customers.Model, nil)
 	watched := &recorder{DB: w.Pool}
-	walker := &site{Server: httptest.NewServer(w.handler(watched))}
-	defer walker.Close()
-	walk, err := walker.dial(1)
-	if err != nil {
-		return nil, nil, err
-	}
-
-	s := &site{Server: httptest.NewServer(w.handler(w.Pool))}
-	var pages []query
-	var after *string
-	for {
-		body, err := json.Marshal(map[string]any{"query": pageQuery, "variables": map[string]any{"after": after}})
-		if err != nil {
-			return nil, nil, err
-		}
-		request := fmt.Appendf(nil, "POST /graphql HTTP/1.1\r\nHost: annal\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-			w.token, len(body), body)
-		response, err := walk[0].answer(request)
-		if err != nil {
-			return nil, nil, err
-		}
-		var page answer
-		if err := json.Unmarshal(response, &page); err != nil {
-			return nil, nil, err
-		}
-		s.requests = append(s.requests, request)
+	walked := w.newGraphSite(watched)
+	defer walked.Close()
+	var page answer
+	for after := (*string)(nil); ; after = &page.Data.Customers.PageInfo.EndCursor {
+		body := must(json.Marshal(map[string]any{"query": pageQuery, "variables": map[string]any{"after": after}}))
+		walked.requests = append(walked.requests, request{http.MethodPost, "/graphql", body})
+		page = answer{}
+		check(json.Unmarshal(must(walked.get(len(pages))), &page))
 		pages = append(pages, watched.last)
 		if !page.Data.Customers.PageInfo.HasNextPage {
-			return s, pages, nil
-		}
-		after = &page.Data.Customers.PageInfo.EndCursor
-	}
-}
-
-// sameAnswers makes sure that two sites answer the same.
-func sameAnswers(ours, floor *site) error {
-	var answers [2][]any
-	for side, s := range []*site{ours, floor} {
-		get, err := s.dial(1)
-		if err != nil {
-			return err
-		}
-		for _, r := range s.requests {
-			body, err := get[0].answer(r)
-			if err != nil {
-				return err
-			}
-			var page any
-			if err := json.Unmarshal(body, &page); err != nil {
-				return err
-			}
-			answers[side] = append(answers[side], page)
+			s = w.newGraphSite(w.Pool)
+			s.requests = walked.requests
+			return s, pages
 		}
 	}
-	for i := range answers[0] {
-		if !reflect.DeepEqual(answers[0][i], answers[1][i]) {
-			return fmt.Errorf("page %d is not the same:\n%v\n%v", i, answers[0][i], answers[1][i])
-		}
-	}
-	return nil
-}
-
-// connection is a client that costs little, so that what is measured is the server.
-type connection struct {
-	net.Conn
-	site   *site
-	reader *bufio.Reader
-	body   bytes.Buffer
-}
-
-// dial opens connections; the site closes them when it ends.
-func (s *site) dial(n int) (all []*connection, err error) {
-	for range n {
-		c, err := net.DialTimeout("tcp", s.Listener.Addr().String(), time.Minute)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, &connection{Conn: c, site: s, reader: bufio.NewReaderSize(c, 32<<10)})
-	}
-	return all, nil
-}
-
-func (c *connection) anyPage() error {
-	_, err := c.answer(c.site.requests[rand.IntN(len(c.site.requests))])
-	return err
-}
-
-// answer is good until the next one.
-func (c *connection) answer(request []byte) ([]byte, error) {
-	if _, err := c.Write(request); err != nil {
-		return nil, err
-	}
-	response, err := http.ReadResponse(c.reader, nil)
-	if err != nil {
-		return nil, err
-	}
-	c.body.Reset()
-	if _, err := io.Copy(&c.body, response.Body); err != nil {
-		return nil, err
-	}
-	body := c.body.Bytes()
-	if response.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors":`)) {
-		return nil, fmt.Errorf("%s: %.300s", response.Status, body)
-	}
-	return body, nil
 }

@@ -21,22 +21,15 @@ const (
 )
 
 // thePast measures how a customer was at some instant, and pages of the timeline of an account that did everything there is.
-func thePast(ctx context.Context, b *bench) error {
-	w, err := b.long(ctx)
-	if err != nil {
-		return err
-	}
+func thePast(ctx context.Context, b *bench) {
+	w := b.long(ctx)
 	one := w.newHistory(b.events)
 	var instants []eventlog.Position
 	for one.events < longHistory {
-		if err := one.append(ctx, 20); err != nil {
-			return err
-		}
+		check(one.append(ctx, 20))
 		instants = append(instants, one.receipt.Position)
 	}
-	if _, err := w.rebuild(ctx, activity.Model, nil); err != nil {
-		return err
-	}
+	w.rebuild(ctx, activity.Model, nil)
 	reader := asof.Reader{Log: w.Log, Codec: w.Codec}
 	pages := timeline.Pages{Log: w.Log, Codec: w.Codec, DB: w.Pool, Engine: w.Engine}
 	viewer := engine.Viewer{Organization: commands.Home, Account: w.administrator, Scope: organization.All, Personal: true}
@@ -68,7 +61,7 @@ func thePast(ctx context.Context, b *bench) error {
 		}
 		return err
 	}
-	return b.measure(true, &Figure{
+	b.measure(true, &Figure{
 		What: fmt.Sprintf("a customer with %s events at any instant, p50", grouped(longHistory)), Against: "reading its stream alone", Unit: "s", Wanted: "< 5 ms",
 		Note:  "From the log, opened and folded with the read model's own fold; half of the events on average.",
 		calls: [2]func() error{state, stream},

@@ -81,9 +81,8 @@ func (w *Worker) Open(orders Orders, _ *int) (err error) {
 }
 
 // Append lets the clients append for some time.
-func (w *Worker) Append(span time.Duration, rate *float64) (err error) {
-	*rate, _, err = stored(w.orders.Events).write(w.orders.Clients, span, into(w.ctx, w.instance.Log))
-	return err
+func (w *Worker) Append(span time.Duration, rate *float64) error {
+	return try(func() { *rate, _ = stored(w.orders.Events).write(w.orders.Clients, span, into(w.ctx, w.instance.Log)) })
 }
 
 // Exported is the speed and the memory of an export.
@@ -93,15 +92,14 @@ type Exported struct {
 }
 
 // Export writes the whole log into a Parquet file that nobody keeps.
-func (w *Worker) Export(_ int, done *Exported) (err error) {
-	done.Memory, err = peak(func() (err error) {
-		done.Rate, err = rate(func() (int64, error) {
-			written, err := export.Events(w.ctx, w.instance.Log, io.Discard, export.Parquet, export.Options{})
-			return int64(written.Events), err
+func (w *Worker) Export(_ int, done *Exported) error {
+	return try(func() {
+		done.Memory = peak(func() {
+			done.Rate = rate(func() int64 {
+				return int64(must(export.Events(w.ctx, w.instance.Log, io.Discard, export.Parquet, export.Options{})).Events)
+			})
 		})
-		return err
 	})
-	return err
 }
 
 // process is one that runs a [Worker].
@@ -111,30 +109,17 @@ type process struct {
 }
 
 // begin starts this program once more and is back when the worker is ready.
-func begin(ctx context.Context, orders Orders) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, workerCommand)
+func begin(ctx context.Context, orders Orders) *process {
+	cmd := exec.CommandContext(ctx, must(os.Executable()), workerCommand)
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
+	in, out := must(cmd.StdinPipe()), must(cmd.StdoutPipe())
+	check(cmd.Start())
 	p := &process{rpc.NewClient(pipes{out, in}), cmd}
 	if err := p.Call("Worker.Open", orders, nil); err != nil {
 		p.kill()
-		return nil, fmt.Errorf("another process: %w", err)
+		check(fmt.Errorf("another process: %w", err))
 	}
-	return p, nil
+	return p
 }
 
 // end lets the process end by itself.
@@ -147,50 +132,38 @@ func (p *process) kill() {
 }
 
 // severalProcesses measures what it costs to share the work, and how long read models stand still when their process ends.
-func severalProcesses(ctx context.Context, b *bench) error {
-	if err := b.sharedAppends(ctx); err != nil {
-		return err
-	}
-	return b.takeovers(ctx)
+func severalProcesses(ctx context.Context, b *bench) {
+	b.sharedAppends(ctx)
+	b.takeovers(ctx)
 }
 
-func (b *bench) sharedAppends(ctx context.Context) (err error) {
-	a, err := b.appendWorld(ctx)
-	if err != nil {
-		return err
-	}
+func (b *bench) sharedAppends(ctx context.Context) {
+	a := b.appendWorld(ctx)
 	var processes []*process // the first has all clients, the others share as many
-	defer func() {
-		for _, p := range processes {
-			err = errors.Join(err, p.end())
-		}
-	}()
 	for i := range 1 + processCount {
 		orders := Orders{Database: a.Address, MasterKey: a.masterKey, Events: a.events, Clients: clients}
 		if i > 0 {
 			orders.Clients = (clients + i - 1) / processCount
 		}
-		p, err := begin(ctx, orders)
-		if err != nil {
-			return err
-		}
+		p := begin(ctx, orders)
+		defer p.end()
 		processes = append(processes, p)
 	}
-	appending := func(processes []*process) func() (float64, error) {
-		return func() (sum float64, err error) {
+	appending := func(processes []*process) func() float64 {
+		return func() (sum float64) {
 			var group errgroup.Group
 			rates := make([]float64, len(processes))
 			for i, p := range processes {
 				group.Go(func() error { return p.Call("Worker.Append", b.span/2, &rates[i]) })
 			}
-			err = group.Wait()
+			check(group.Wait())
 			for _, rate := range rates {
 				sum += rate
 			}
-			return sum, err
+			return sum
 		}
 	}
-	return b.measure(true, &Figure{
+	b.measure(true, &Figure{
 		What: fmt.Sprintf("durable append, %d clients in %d processes", clients, processCount), Against: "the same clients in one process", Unit: "appends/s", Wanted: "≥ 0.8",
 		Note: "On one Postgres. The clients are in the processes.",
 		ours: appending(processes[1:]), floor: appending(processes[:1]), twice: true,
@@ -198,20 +171,12 @@ func (b *bench) sharedAppends(ctx context.Context) (err error) {
 }
 
 // takeovers ends and pauses the process that keeps the read models while another one stands by.
-func (b *bench) takeovers(ctx context.Context) error {
-	w, err := b.short(ctx)
-	if err != nil {
-		return err
-	}
+func (b *bench) takeovers(ctx context.Context) {
+	w := b.short(ctx)
 	orders := Orders{Database: w.Address, MasterKey: w.masterKey, Lease: b.lease}
-	keeper, err := begin(ctx, orders)
-	if err != nil {
-		return err
-	}
+	keeper := begin(ctx, orders)
 	defer func() { keeper.kill() }()
-	if err := w.folded(ctx); err != nil {
-		return err
-	}
+	w.folded(ctx)
 	for _, how := range []struct {
 		signal       syscall.Signal
 		name, wanted string
@@ -220,19 +185,15 @@ func (b *bench) takeovers(ctx context.Context) error {
 		var took []time.Duration
 		for n := range how.times {
 			b.say("%s %d of %d", how.name, n+1, how.times)
-			next, err := begin(ctx, orders)
-			if err != nil {
-				return err
-			}
+			ended := keeper
+			defer ended.kill() // also where the other one does not take over
+			keeper = begin(ctx, orders)
 			time.Sleep(rand.N(b.lease / 3)) // anywhere between two renewals
 			began := time.Now()
-			err = errors.Join(keeper.cmd.Process.Signal(how.signal), w.folded(ctx))
+			check(ended.cmd.Process.Signal(how.signal))
+			w.folded(ctx)
 			took = append(took, time.Since(began))
-			keeper.kill()
-			keeper = next
-			if err != nil {
-				return err
-			}
+			ended.kill()
 		}
 		b.figures = append(b.figures, &Figure{
 			What: fmt.Sprintf("takeover of the read models after %s, p99", how.name), Unit: "s", Wanted: how.wanted, Ours: series{percentile(took, 99)},
@@ -240,13 +201,10 @@ func (b *bench) takeovers(ctx context.Context) error {
 				how.times, percentile(took, 50), b.lease, len(app.Models())),
 		})
 	}
-	return nil
 }
 
 // folded appends an event and is back when all read models have it.
-func (w *world) folded(ctx context.Context) error {
-	if err := w.open(ctx); err != nil {
-		return err
-	}
-	return w.CaughtUp(ctx)
+func (w *world) folded(ctx context.Context) {
+	check(w.open(ctx))
+	check(w.CaughtUp(ctx))
 }

@@ -33,7 +33,7 @@ type Machine struct {
 	Cores                             int
 }
 
-func (b *bench) machine(ctx context.Context) (Machine, error) {
+func (b *bench) machine(ctx context.Context) Machine {
 	m := Machine{
 		CPU:    procField("/proc/cpuinfo", "model name"),
 		Memory: procField("/proc/meminfo", "MemTotal"),
@@ -45,13 +45,10 @@ func (b *bench) machine(ctx context.Context) (Machine, error) {
 	if _, err := fmt.Sscanf(m.Memory, "%f kB", &kb); err == nil {
 		m.Memory = fmt.Sprintf("%.0f GB", kb/1e6)
 	}
-	conn, err := pgx.Connect(ctx, b.server.URL())
-	if err != nil {
-		return m, err
-	}
+	conn := must(pgx.Connect(ctx, b.server.URL()))
 	defer conn.Close(ctx)
 	m.Postgres = conn.PgConn().ParameterStatus("server_version")
-	return m, nil
+	return m
 }
 
 // procField returns the first value of a name in a file of Linux, nothing elsewhere.
