@@ -65,15 +65,10 @@ func (t *Tree) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	if err := t.signing.Load().noKey; err != nil {
 		return Checkpoint{}, err
 	}
-	for {
-		n, err := t.grow(ctx)
-		if err != nil && !errors.Is(err, errMoved) {
-			return Checkpoint{}, err
-		}
-		if err == nil && n == 0 {
-			return t.sign(ctx)
-		}
+	if err := t.growAll(ctx); err != nil {
+		return Checkpoint{}, err
 	}
+	return t.sign(ctx)
 }
 
 // sign signs the tree as it lies in the database, if it continues what was signed last and the log still ends as it does.

@@ -36,7 +36,7 @@ func (p Publisher) Publish(ctx context.Context, t *Tree, c Checkpoint) (Checkpoi
 			errs = append(errs, fmt.Errorf("witness %s: %w", witness, err))
 			continue
 		}
-		if name := line[:strings.IndexByte(line[len("— "):], ' ')+len("— ")+1]; !strings.Contains(string(c.Note), "\n"+name) { // one is enough
+		if name := strings.Fields(line)[1]; !strings.Contains(string(c.Note), "\n— "+name+" ") { // one is enough
 			c.Note = append(bytes.Clone(c.Note), line...)
 		}
 	}
