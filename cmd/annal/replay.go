@@ -7,20 +7,25 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
 type replayCmd struct {
 	place
-	Kind    string    `arg:"" enum:"account,customer" help:"account or customer."`
-	Who     string    `arg:"" help:"Its login name, its name, or its id."`
+	Kind    string    `arg:"" help:"account, customer, opportunity, or another kind of record."`
+	Who     string    `arg:"" help:"Its login name, its name or number, or its id."`
 	From    time.Time `help:"Only what occurred at or after this time: 2017-03-01T09:00:00Z, or a day."`
 	To      time.Time `help:"Only what occurred before this time."`
 	Type    []string  `help:"Only events of this type, for example account.login_failed. May be repeated." placeholder:"TYPE"`
@@ -39,6 +44,13 @@ func (c replayCmd) filter() (f timeline.Filter, err error) {
 		if wrong := eventcodec.Unknown(name); wrong != "" {
 			return f, fmt.Errorf("--type: %s", wrong)
 		}
+	}
+	shown := categories(func(k domain.Kind) bool { return k.View != "" })
+	if !slices.Contains(shown, c.Kind) {
+		return f, fmt.Errorf("there is no kind %q: it is one of %s", c.Kind, strings.Join(shown, ", "))
+	}
+	if c.URL != "" && c.Kind != account.Category && c.Kind != customer.Category {
+		return f, fmt.Errorf("--url asks for an account or a customer, not for a record of kind %s", c.Kind)
 	}
 	f = timeline.Filter{Types: c.Type, From: c.From, To: c.To, Device: c.Device, Session: c.Session, Request: c.Request}
 	if c.IP != "" {

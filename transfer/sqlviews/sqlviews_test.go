@@ -18,7 +18,10 @@ import (
 
 	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/contract"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared/declaredtest"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/internal/pgtest"
 	"github.com/annal-crm/annal/internal/vault"
 	"github.com/annal-crm/annal/projections/engine"
@@ -71,6 +74,12 @@ func newWorld(t *testing.T) *world {
 		team := must(i.Commands.CreateTeam(t.Context(), p, commands.CreateTeam{Name: sector + " team"}))
 		must(i.Commands.MoveToTeam(t.Context(), must(i.Commands.Acting(t.Context(), p.Organization, p.Account, commands.Origin{})), commands.MoveToTeam{AccountID: p.Account, Team: team.ID}))
 		must(i.Commands.OpenOpportunity(t.Context(), p, commands.OpenOpportunity{Reference: sector, Product: "GTX", CustomerID: made.ID}))
+		must(i.Commands.CreateRecord(t.Context(), p, commands.CreateRecord{Kind: contract.Kind.Category, Values: record.Values{
+			"number": sector, "title": "Service", "customer": made.ID.String(), "value": "12.5 CHF",
+		}}))
+		must(i.Commands.CreateRecord(t.Context(), p, commands.CreateRecord{Kind: declaredtest.Kind.Category, Values: record.Values{
+			"name": mark, "email": mark + "@example.org", "bornOn": "1999-12-31", "order": "7",
+		}}))
 	}
 	w.settle()
 	if all, err := i.ShowViews(t.Context()); err != nil || !all {
@@ -172,6 +181,10 @@ func TestALoginSeesItsOrganizationMasked(t *testing.T) {
 	if got := w.texts(here, `select name || ' ' || industry || ' ' || (attributes->>'employees') || ' ' || o.reference || ' ' || d.product || ' ' || a.status || ' ' || a.display_name || ' ' || left(a.login_name, 8)
 		from bi.customers c join bi.opportunities o on o.customer = c.id join bi.deals d on d.id = o.id join bi.accounts a on a.id = c.owner`); len(got) != 1 || got[0] != "hidden medical 7 medical GTX invited hidden account-" && got[0] != "hidden medical 7 medical GTX active hidden account-" {
 		t.Errorf("joined: %q", got)
+	}
+
+	if got := w.texts(here, `select number || ' ' || value || ' ' || value_currency || ' ' || stage || ' ' || c.industry from bi.contracts k join bi.customers c on c.id = k.customer`); len(got) != 1 || got[0] != "medical 12.5 CHF draft medical" {
+		t.Errorf("a contract: %q", got)
 	}
 
 	// Revoked, or never granted.
