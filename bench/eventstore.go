@@ -176,17 +176,15 @@ func (s *store) fill(ctx context.Context, events int) error {
 func (s *store) catchUp(ctx context.Context, events int, ours, bare *series) error {
 	took, err := seconds(func() error {
 		seen := 0
-		for at := eventlog.Position(0); seen < events; {
-			page, err := s.following.ReadAll(ctx, at, logPage)
+		for page, err := range eventlog.Pages(ctx, s.following, 0, eventlog.End, eventlog.PageSize) {
 			if err != nil {
 				return err
 			}
-			if len(page) == 0 {
-				return fmt.Errorf("the log ends after %d events of %d", seen, events)
+			if seen += len(page); seen >= events {
+				return nil
 			}
-			at, seen = page[len(page)-1].Position, seen+len(page)
 		}
-		return nil
+		return fmt.Errorf("the log ends after %d events of %d", seen, events)
 	})
 	if err != nil {
 		return err
@@ -234,7 +232,7 @@ func (s *store) lag(ctx context.Context, span time.Duration, ours, bare *series)
 			if err := s.following.Wait(ctx, head); err != nil {
 				return err
 			}
-			page, err := s.following.ReadAll(ctx, head, logPage)
+			page, err := s.following.ReadAll(ctx, head, eventlog.PageSize)
 			if err != nil {
 				return err
 			}

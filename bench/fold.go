@@ -79,17 +79,15 @@ func foldLive(ctx context.Context, b *bench) ([]Figure, error) {
 		Ratio: text, Wanted: "≥ 25", Met: r >= 25, Note: "The same engine and fold, at pages of 2 000 events and of one."}}, err
 }
 
-const logPage = 2000 // as the engine reads
-
 // readLog reads the whole log and does nothing with it.
 func readLog(ctx context.Context, log eventlog.Log) (events int, err error) {
-	for at := eventlog.Position(0); ; {
-		page, err := log.ReadAll(ctx, at, logPage)
-		if err != nil || len(page) == 0 {
+	for page, err := range eventlog.Pages(ctx, log, 0, eventlog.End, eventlog.PageSize) {
+		if err != nil {
 			return events, err
 		}
-		at, events = page[len(page)-1].Position, events+len(page)
+		events += len(page)
 	}
+	return events, nil
 }
 
 // reprojectCustomers measures a rebuild of few rows that change often, and its memory.
@@ -119,7 +117,7 @@ func reprojectCustomers(ctx context.Context, b *bench) ([]Figure, error) {
 	return []Figure{{
 		What: fmt.Sprintf("reproject `customers`, %s events", grouped(float64(w.events))), Against: "reading the log alone",
 		Ours: rateText("events", ours), Floor: rateText("events", floor), Ratio: text, Wanted: "≥ 0.55", Met: r >= 0.55,
-		Note: fmt.Sprintf("%s customers; the log is read in pages of %d; the rebuild ends when the new tables serve, with their indexes.", grouped(float64(w.events/eventsEach)), logPage),
+		Note: fmt.Sprintf("%s customers; the log is read in pages of %d; the rebuild ends when the new tables serve, with their indexes.", grouped(float64(w.events/eventsEach)), eventlog.PageSize),
 	}, {
 		What: "its memory at most", Against: "", Ours: fmt.Sprintf("%.0f MB", memory.median()), Wanted: "< 256 MB", Met: memory.median() < 256,
 		Note: "Of the whole measuring process, as the Go runtime holds it from the system.",
