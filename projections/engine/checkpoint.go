@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,28 +12,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/migrations"
 )
 
-//go:embed schema.sql
-var schema string
-
-// migrationLock keeps processes that start at the same time from making the same tables: "projecti" in ASCII.
-const migrationLock = 0x70726f6a65637469
+//go:embed migrations
+var files embed.FS
 
 // Migrate makes what the engine keeps for itself. It can run again and again, in several processes at once. The tables of
 // the read models are made by [Engine.Prepare].
-func Migrate(ctx context.Context, conn *pgx.Conn) error {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, schema)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("projections: migrate: %w", err)
-	}
-	return nil
+func Migrate(ctx context.Context, owner *pgx.Conn) error {
+	return migrations.Set{Schema: "projections", Files: files}.Apply(ctx, owner)
 }
 
 var (

@@ -104,6 +104,9 @@ func (e *Engine) runner(name string) (*runner, error) {
 	return nil, fmt.Errorf("projections: there is no read model %q", name)
 }
 
+// prepareLock keeps processes that start at the same time from making the same tables: "projecti" in ASCII.
+const prepareLock = 0x70726f6a65637469
+
 // Prepare makes the tables and the checkpoints that do not exist yet. [Engine.Run] does so as well; without it, queries
 // before Run fail.
 func (e *Engine) Prepare(ctx context.Context) error {
@@ -112,7 +115,7 @@ func (e *Engine) Prepare(ctx context.Context) error {
 		return err
 	}
 	return pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(prepareLock)); err != nil {
 			return err
 		}
 		for _, r := range e.runners {
