@@ -1,11 +1,3 @@
-// Package transparency lets anybody check that the log is what it was, without
-// trusting who runs the database: a Merkle tree (RFC 6962) over the bytes of
-// every event, in log order, with signed checkpoints of its root.
-//
-// A [Tree] is grown behind the log by a [Runner], kept in Postgres as tiles that
-// are added to and never rewritten, and signed with a key from outside the
-// database. [Tree.Prove] shows that an event is in it, [Tree.Verify] that the
-// log still is what was signed. docs/audit.md says what follows from it.
 package transparency
 
 import (
