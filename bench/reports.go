@@ -34,7 +34,7 @@ func analysts(ctx context.Context, b *bench) ([]Figure, error) {
 		}
 		read.add(float64(events) / took)
 		for _, name := range models {
-			result, err := w.Engine.FoldResult(ctx, name, engine.ResultPrefix+"bench", engine.ResultOptions{})
+			result, err := w.Engine.Results("bench", engine.ResultLimits{AtOnce: 1}).Make(ctx, name, engine.ResultOptions{})
 			if err != nil {
 				return err
 			}

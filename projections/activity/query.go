@@ -77,7 +77,7 @@ func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter
 	} else if limit == 0 {
 		limit = engine.DefaultPage
 	}
-	c := f.clause(v, s)
+	c := f.clause(db, v, s)
 	for _, bound := range []struct{ cursor, condition string }{{request.After, "t.position > ?"}, {request.Before, "t.position < ?"}} {
 		if bound.cursor == "" {
 			continue
@@ -92,7 +92,7 @@ func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter
 	end := fmt.Sprintf("order by t.position %s limit %d", order, limit+1) // one too many, to learn whether there are more
 	ways, organization := f.ways(c), c.Arg(v.Organization)
 	for i, way := range ways {
-		ways[i] = fmt.Sprintf("(select t.position from %s t where %s and %s %s)", events, c.SQL(), way, end)
+		ways[i] = fmt.Sprintf("(select t.position from %s t where %s and %s %s)", events.In(db), c.SQL(), way, end)
 	}
 	rows, err := events.Find(ctx, db, fmt.Sprintf("t.organization = %s and t.position in (%s) %s", organization, strings.Join(ways, " union all "), end), c.Args()...)
 	if err != nil {
@@ -113,21 +113,21 @@ func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter
 
 // Count returns how many events List has in all its pages.
 func Count(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter) (n int, err error) {
-	c := f.clause(v, s)
+	c := f.clause(db, v, s)
 	ways := f.ways(c)
 	for i, way := range ways {
-		ways[i] = fmt.Sprintf("(select count(*) from %s t where %s and %s)", events, c.SQL(), way)
+		ways[i] = fmt.Sprintf("(select count(*) from %s t where %s and %s)", events.In(db), c.SQL(), way)
 	}
 	err = db.QueryRow(ctx, "select "+strings.Join(ways, " + "), c.Args()...).Scan(&n)
 	return n, err
 }
 
 // clause is all of the filter but what [Filter.ways] has.
-func (f Filter) clause(v engine.Viewer, s Sight) *where.Clause {
+func (f Filter) clause(db engine.DB, v engine.Viewer, s Sight) *where.Clause {
 	c := new(where.Clause)
 	c.And("t.organization = ?", v.Organization)
 	if v.Scope != organization.All {
-		c.And(visible(c, v, s))
+		c.And(visible(db, c, v, s))
 	}
 	if f.Customer != uuid.Nil {
 		c.And("t.stream = ? and t.category = ?", f.Customer, customer.Category)
@@ -179,11 +179,11 @@ func (f Filter) typesAreWays() bool {
 }
 
 // visible is the condition on what a viewer sees who does not see everything.
-func visible(c *where.Clause, v engine.Viewer, s Sight) string {
+func visible(db engine.DB, c *where.Clause, v engine.Viewer, s Sight) string {
 	me := c.Arg(v.Account)
 	conditions := []string{"t.actor = " + me, fmt.Sprintf("t.category = '%s' and t.stream = %s", account.Category, me)}
 	teamMembers := func() string {
-		return fmt.Sprintf("(select account from %s where team = any(%s))", team, c.Arg(v.Teams))
+		return fmt.Sprintf("(select account from %s where team = any(%s))", team.In(db), c.Arg(v.Teams))
 	}
 	see := func(category string, scope organization.Scope, streams func() string) {
 		switch scope {
@@ -201,7 +201,7 @@ func visible(c *where.Clause, v engine.Viewer, s Sight) string {
 			if scope == organization.Team {
 				owners += " or owner in " + teamMembers()
 			}
-			return fmt.Sprintf("(select id from %s where %s)", records, owners)
+			return fmt.Sprintf("(select id from %s where %s)", records.In(db), owners)
 		}
 	}
 	see(account.Category, s.Accounts, func() string {

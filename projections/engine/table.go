@@ -8,6 +8,7 @@ import (
 
 // Relation is a [Table] of any key and row type.
 type Relation interface {
+	In(db DB) string
 	relation() *relation
 	newStore(empty bool) store
 }
@@ -17,8 +18,8 @@ type TableConfig struct {
 	// Indexes beside the primary key, as they follow "create index on <table>": "(organization, name, id)". They are
 	// not for uniqueness: a fold never fails because of what is already there.
 	Indexes []string
-	// Personal are the columns, all of them texts, that hold what is personal of the data subject that the key is. A fold blanks
-	// them when the subject is erased; [Engine.Forget] does where no fold comes by.
+	// Personal are the columns, all of them texts, that hold what is personal of the data subject that the key is. A
+	// fold blanks them when the subject is erased; [Engine.Forget] does where no fold comes by.
 	Personal []string
 	// AppendOnly says that rows are only added, by [Table.Append], and never looked at again by the fold.
 	AppendOnly bool
@@ -27,10 +28,10 @@ type TableConfig struct {
 // Table is a table of a read model whose rows are Rs with the key K.
 //
 // R is a struct of strings, ints, bools, uuid.UUID, time.Time (kept to the microsecond), json.RawMessage, slices of
-// strings, uuids or ints, and pointers to them for columns that may be NULL. A tag `db:"name,key"` names a column, and
-// says that it belongs to the primary key; `db:"name,null"` stores the field's zero value as NULL and reads it back as
-// zero; `db:"name,numeric"` keeps a number in a string type; `db:"-"` is no column. K is the type of the key column, or a
-// struct with the types of the key columns in their order. Ids are unique across organizations.
+// strings, uuids or ints, and pointers to them for columns that may be NULL. A tag `db:"name,key"` names a column,
+// and says that it belongs to the primary key; `db:"name,null"` stores the field's zero value as NULL and reads it
+// back as zero; `db:"name,numeric"` keeps a number in a string type; `db:"-"` is no column. K is the type of the key
+// column, or a struct with the types of the key columns in their order. Ids are unique across organizations.
 //
 // Rows are values: one from [Table.Get] changes nothing until it is [Table.Put] back, and slices in it must be cloned
 // before they are changed.
@@ -50,13 +51,14 @@ type relation struct {
 	personal []string
 }
 
-// NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program text.
+// NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program
+// text.
 func NewTable[K comparable, R any](schema Schema, name string, config TableConfig) *Table[K, R] {
 	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R]()), indexes: config.Indexes, appended: config.AppendOnly, personal: config.Personal}}
 	t.rel.keys, t.rel.texts, t.rel.sized = keysOf(t.rel.columns), textsOf(t.rel.columns), sizedOf(t.rel.columns)
 	for _, name := range config.Personal {
 		if i := slices.IndexFunc(t.rel.columns, func(c column) bool { return c.name == name }); i < 0 || t.rel.columns[i].sql != "text" || len(t.rel.keys) != 1 {
-			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t))
+			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t.rel.table))
 		}
 	}
 	var key []reflect.Type
@@ -78,16 +80,21 @@ func NewTable[K comparable, R any](schema Schema, name string, config TableConfi
 	return t
 }
 
-// String returns the table's name in SQL, as it is served: "customers_v2.customers".
-func (t *Table[K, R]) String() string { return t.rel.in(t.rel.schema.String()) }
+// In returns the table's name in SQL for a query of db: "customers_v2.customers", or that of a [Result].
+func (t *Table[K, R]) In(db DB) string {
+	if other, ok := db.(interface{ schemaOf(Schema) string }); ok {
+		return t.rel.in(other.schemaOf(t.rel.schema))
+	}
+	return t.rel.in(t.rel.schema.String())
+}
 
 func (t *Table[K, R]) relation() *relation { return &t.rel }
 
 // Touch asks, in [ReadModel.Keys], for the row with a key.
 func (t *Table[K, R]) Touch(rows *Rows, key K) { t.of(rows).touch(key) }
 
-// Peek asks, in [ReadModel.Keys], for the row with a key, and returns it if it is known already, as it is before the page;
-// if it is not, Keys will run again when it is. It is for events whose rows depend on what another row holds.
+// Peek asks, in [ReadModel.Keys], for the row with a key, and returns it if it is known already, as it is before the
+// page; if it is not, Keys will run again when it is. It is for events whose rows depend on what another row holds.
 func (t *Table[K, R]) Peek(rows *Rows, key K) (R, bool) {
 	e := t.of(rows).touch(key)
 	rows.peeked = rows.peeked || e.asked
@@ -128,7 +135,7 @@ func (t *Table[K, R]) Delete(rows *Rows, key K) {
 // Append adds a row to a table that is append only. Its key must be new.
 func (t *Table[K, R]) Append(rows *Rows, row R) {
 	if !t.rel.appended {
-		panic(fmt.Sprintf("projections: %s is not append only", t))
+		panic(fmt.Sprintf("projections: %s is not append only", t.rel.table))
 	}
 	s := t.of(rows)
 	s.added = append(s.added, row)
