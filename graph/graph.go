@@ -75,9 +75,9 @@ func New(d Dependencies, c Config) *Handler {
 	h.sockets.init = h.connect
 
 	resolver := &resolver{
-		Dependencies: d, config: c, lists: asof.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
+		Dependencies: d, config: c, lists: asof.NewShelf(d.Engine), looks: newLooks(), background: going,
 		past: asof.Reader{Log: d.Log, Codec: d.Codec}, lives: timeline.Pages{Log: d.Log, Codec: d.Codec, DB: d.DB, Engine: d.Engine},
-		kept: results.New(d.Engine, d.Log, d.DB, results.Config{}),
+		kept: results.New(d.Engine, d.DB, results.Config{}),
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})
 	h.errors = presenter{d.Logger, schema.Schema()}

@@ -384,7 +384,7 @@ func TestAResultWhileItIsMade(t *testing.T) {
 	}
 
 	// As the role that a server takes.
-	serving := results.New(w.Engine, w.Instance.Log, w.Pool, results.Config{})
+	serving := results.New(w.Engine, w.Pool, results.Config{})
 	made, err := serving.Begin(t.Context(), results.Wish{Organization: commands.Home, Name: "served", Report: "sales", Model: "sales", Moment: time.Now()})
 	if err == nil {
 		err = serving.Fold(t.Context(), made, func(context.Context) error { return nil }, error.Error)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -222,14 +221,10 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 			}
 		}
 	}
-	if err := i.Engine.DropResults(ctx, reportResult, left); err != nil {
-		return nil, nil, err
-	}
 	bar := newProgress(r.Name)
-	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
 	recorded, happened := results.Past(at)
 	part := results.Part(r.Folded)
-	result, err := i.Engine.FoldResult(ctx, r.Model, name, engine.ResultOptions{
+	result, err := i.Engine.Results("report", engine.ResultLimits{AtOnce: 1, Kept: 24 * time.Hour}).Make(ctx, r.Model, engine.ResultOptions{
 		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
@@ -240,16 +235,6 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 		fmt.Fprintf(os.Stderr, "annal: %d events cannot be folded and are missing in this report: annal parked list\n", result.Parked)
 	}
 	return result.DB(), func() error { return result.Drop(context.WithoutCancel(ctx)) }, nil
-}
-
-// reportResult begins the names of the results that are folded here, followed by when.
-const reportResult = engine.ResultPrefix + "report_"
-
-// left reports whether a result was left by a program that was killed: nobody asks one report for a day.
-func left(schema string) bool {
-	var began int64
-	_, err := fmt.Sscan(strings.SplitN(strings.TrimPrefix(schema, reportResult), "_", 2)[0], &began)
-	return err == nil && time.Since(time.Unix(began, 0)) > 24*time.Hour
 }
 
 // events writes what is behind the rows of a query, from the log.

@@ -13,7 +13,7 @@ import (
 	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/transfer/sqlviews"
 )
@@ -127,7 +127,7 @@ func asOwner(ctx context.Context, p place, do func(*app.Instance, *pgx.Conn) err
 // organizationNames reads them all from the log, where alone they are.
 func organizationNames(ctx context.Context, i *app.Instance) (map[uuid.UUID]string, error) {
 	names := make(map[uuid.UUID]string)
-	for e, err := range timeline.Events(ctx, i.Log) {
+	for e, err := range eventlog.Events(eventlog.Pages(ctx, i.Log, 0, eventlog.End, eventlog.PageSize)) {
 		if err != nil {
 			return nil, err
 		}

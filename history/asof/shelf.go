@@ -2,11 +2,7 @@ package asof
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,9 +27,7 @@ const (
 // Shelf holds the lists of pasts that were asked for lately, folded by an engine into tables of their own. It is safe for
 // concurrent use.
 type Shelf struct {
-	engine *engine.Engine
-	log    eventlog.Log
-	folds  chan struct{}
+	folds *engine.Results
 
 	mu    sync.Mutex
 	lists map[title]*list
@@ -59,8 +53,9 @@ type list struct {
 var ErrBusy = domain.Refuse(domain.CodeRateLimited, "other lists of the past are being folded: try again in a moment")
 
 // NewShelf returns an empty shelf.
-func NewShelf(models *engine.Engine, log eventlog.Log) *Shelf {
-	return &Shelf{engine: models, log: log, folds: make(chan struct{}, atOnce), lists: make(map[title]*list)}
+func NewShelf(models *engine.Engine) *Shelf {
+	limits := engine.ResultLimits{AtOnce: atOnce, Events: MaxEvents, Time: maxFold, Kept: kept, Busy: ErrBusy, TooMuch: ErrTooMuch}
+	return &Shelf{folds: models.Results("past", limits), lists: make(map[title]*list)}
 }
 
 // At returns the database in which the queries of a read model find the rows of an organization as of a past. Call release
@@ -97,7 +92,7 @@ func (s *Shelf) Of(ctx context.Context, model string, organization uuid.UUID, at
 
 // fold folds a list, and takes it off the shelf in time. A failure is not kept.
 func (s *Shelf) fold(ctx context.Context, key title, l *list) {
-	l.result, l.err = s.folded(ctx, key, l.only)
+	l.result, l.err = s.folds.Make(ctx, key.model, engine.ResultOptions{AsOf: key.at, Organization: key.organization, Only: l.only})
 	if l.err != nil {
 		s.forget(key)
 		close(l.done)
@@ -117,52 +112,4 @@ func (s *Shelf) forget(key title) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.lists, key)
-}
-
-func (s *Shelf) folded(ctx context.Context, key title, only func(*eventlog.Event) bool) (*engine.Result, error) {
-	select {
-	case s.folds <- struct{}{}:
-		defer func() { <-s.folds }()
-	default:
-		return nil, ErrBusy
-	}
-	if counter, ok := s.log.(eventlog.Counter); ok {
-		n, err := counter.CountAfter(ctx, 0)
-		if err == nil && key.at.Position != 0 {
-			var later int64
-			later, err = counter.CountAfter(ctx, key.at.Position)
-			n -= later
-		}
-		if err != nil {
-			return nil, err
-		}
-		if n > MaxEvents {
-			return nil, ErrTooMuch
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, maxFold)
-	defer cancel()
-	if err := s.engine.DropResults(ctx, prefix, func(name string) bool { return stale(name, time.Now()) }); err != nil {
-		return nil, err
-	}
-	result, err := s.engine.FoldResult(ctx, key.model, schema(key.model, time.Now()), engine.ResultOptions{AsOf: key.at, Organization: key.organization, Only: only})
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: it takes longer than %s", ErrTooMuch, maxFold)
-	}
-	return result, err
-}
-
-// The schema of a list says until when it may be there, so that whoever folds next can remove what a process has left that was killed.
-
-const prefix = engine.ResultPrefix + "past_"
-
-func schema(model string, now time.Time) string {
-	return fmt.Sprintf("%s%s_%d_%s", prefix, model, now.Add(maxFold+kept).Unix(), strings.ToLower(rand.Text()[:8]))
-}
-
-func stale(schema string, now time.Time) bool {
-	parts := strings.Split(strings.TrimPrefix(schema, prefix), "_")
-	var until int64
-	_, err := fmt.Sscan(parts[max(0, len(parts)-2)], &until)
-	return err == nil && now.After(time.Unix(until, 0).Add(10*time.Minute)) // clocks differ, and a reader may be slow
 }

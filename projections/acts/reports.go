@@ -20,8 +20,8 @@ import (
 var Reports = []*report.Report{activity, signins}
 
 // visible shows the rows of those accounts in a column that lie in the viewer's scope.
-func visible(account string) func(*where.Clause, engine.Viewer) {
-	return func(c *where.Clause, v engine.Viewer) { members.Visible(tree.Members, c, v, account) }
+func visible(account string) func(engine.DB, *where.Clause, engine.Viewer) {
+	return func(db engine.DB, c *where.Clause, v engine.Viewer) { members.Visible(db, tree.Members, c, v, account) }
 }
 
 func dimensions(account string, more ...report.Column) []report.Column {
@@ -34,7 +34,7 @@ func dimensions(account string, more ...report.Column) []report.Column {
 
 var activity = &report.Report{
 	Name: "activity", About: "What people did, and how often they signed in.", Model: schema.Name,
-	From: acts.String(), Where: "t.actor is not null", At: "t.at", Visible: visible("t.actor"), Joins: tree.Joins("t.actor"),
+	From: acts, Where: "t.actor is not null", At: "t.at", Visible: visible("t.actor"), Joins: tree.Joins("t.actor"),
 	Dimensions: dimensions("t.actor",
 		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", Wrong: eventcodec.Unknown, About: "of the event"},
 		report.Column{Name: "area", Kind: report.Text, SQL: "split_part(t.type, '.', 1)", About: "account, customer, opportunity, organization"},
@@ -54,7 +54,7 @@ var outcomes = []string{"signed_in", "failed", "refused", "locked", "unlocked", 
 
 var signins = &report.Report{
 	Name: "signins", About: "How signing in went: failures, their causes and sources, locks.", Model: schema.Name,
-	From: acts.String(), Where: "t.outcome is not null", At: "t.at", Visible: visible("t.account"),
+	From: acts, Where: "t.outcome is not null", At: "t.at", Visible: visible("t.account"),
 	Joins: append(tree.Joins("t.account"), report.Join{Name: "source", Open: sources}),
 	Dimensions: dimensions("t.account",
 		report.Column{Name: "outcome", Kind: report.Text, SQL: "t.outcome", Wrong: report.OneOf(outcomes...), About: strings.Join(outcomes, ", ")},
@@ -79,7 +79,7 @@ const maxOpened = 100_000
 // sources opens where attempts came from. One that was erased, or tells of none, has no source.
 func sources(ctx context.Context, db engine.DB, codec *eventcodec.Codec, condition string, args []any) (positions []int64, texts []string, err error) {
 	rows, err := db.Query(ctx, fmt.Sprintf("select t.organization, t.position, t.type, t.stream, t.metadata from %s t where t.stream is not null and %s limit %d",
-		acts, condition, maxOpened+1), args...)
+		acts.In(db), condition, maxOpened+1), args...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,7 +13,9 @@ import (
 // Reports are those that are asked of [Model].
 var Reports = []*report.Report{closed, funnel, forecast, ageing}
 
-func visible(c *where.Clause, v engine.Viewer) { members.Visible(tree.Members, c, v, "t.owner") }
+func visible(db engine.DB, c *where.Clause, v engine.Viewer) {
+	members.Visible(db, tree.Members, c, v, "t.owner")
+}
 
 // byRecord are the dimensions of a table with an owner, besides those given.
 func byRecord(more ...report.Column) []report.Column {
@@ -46,7 +48,7 @@ func ages(days []int) string {
 
 var closed = &report.Report{
 	Name: "sales", About: "What was won and lost.", Model: schema.Name,
-	From: deals.String(), Where: "t.month is not null", At: "t.closed_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	From: deals, Where: "t.month is not null", At: "t.closed_at", Visible: visible, Joins: tree.Joins("t.owner"),
 	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: closingMonth, About: "of the closing day"}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
 		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
@@ -59,7 +61,7 @@ var closed = &report.Report{
 
 var funnel = &report.Report{
 	Name: "funnel", About: "How far opportunities came, and how long they were in each stage.", Model: schema.Name,
-	From: deals.String(), At: "t.opened_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	From: deals, At: "t.opened_at", Visible: visible, Joins: tree.Joins("t.owner"),
 	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "to_char(t.opened_at at time zone {zone}, 'YYYY-MM')", About: "in which it was opened"}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
 		{Name: "opened", Kind: report.Count, SQL: "count(*) {counted}"},
@@ -84,7 +86,7 @@ func worked(stage string) string {
 
 // learned are the closed deals that [forecast] learns from, by what it learns.
 var learned = &report.Report{
-	Name: "forecast", Model: schema.Name, From: deals.String(), Where: "t.closed_at is not null", At: "t.closed_at", Visible: visible,
+	Name: "forecast", Model: schema.Name, From: deals, Where: "t.closed_at is not null", At: "t.closed_at", Visible: visible,
 	Dimensions: []report.Column{byProduct},
 	Measures: []report.Column{
 		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
@@ -102,19 +104,21 @@ const left = "h.days * 86400 - t.worked - extract(epoch from {now} - t.since)" /
 // What has become of opportunities that came so far, of the same product if any of it were closed, tells of the open ones.
 var forecast = &report.Report{
 	Name: "forecast", About: "What open opportunities may bring, judged by what became of closed ones of the same product in the same stage.", Model: schema.Name,
-	From: deals.String(), Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
+	From: deals, Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
 	Joins: append([]report.Join{{
 		Name: "history", Learned: learned,
-		With: func(visible string) string {
+		With: func(db engine.DB, visible string) string {
 			return `history (stage, product, every, chance, value, days) as materialized ( -- once, not for each open one, also before the first statistics
 				select s.stage, t.product, grouping(t.product) = 1, avg((t.stage = 'won')::int), avg(t.value) filter (where t.stage = 'won'),
 					avg(` + worked("s.stage") + `) / 86400.0
-				from ` + deals.String() + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
+				from ` + deals.In(db) + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
 				where t.closed_at is not null and ` + visible + `
 				group by grouping sets ((s.stage, t.product), (s.stage))
 			)`
 		},
-		SQL: "left join lateral (select * from history where history.stage = t.stage and (every or history.product = t.product) order by every limit 1) h on true",
+		SQL: func(engine.DB) string {
+			return "left join lateral (select * from history where history.stage = t.stage and (every or history.product = t.product) order by every limit 1) h on true"
+		},
 	}}, tree.Joins("t.owner")...),
 	Dimensions: byRecord(report.Column{
 		Name: "month", Kind: report.Month, About: "in which it may be closed: after as long in its stage, all times in it together, as closed ones were on average, but not before now",
@@ -133,7 +137,7 @@ var forecast = &report.Report{
 
 var ageing = &report.Report{
 	Name: "ageing", About: "How long ago customers were touched last, by an action on them or on an opportunity with them.", Model: schema.Name,
-	From: clients.String(), Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	From: clients, Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
 	Dimensions: byRecord(report.Column{
 		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+, or the word never",
 		SQL: ages([]int{30, 90, 180, 365}), Banded: ages,

@@ -63,16 +63,20 @@ func (t Tree) Fold(f *eventcodec.Event, rows *engine.Rows, payload any) {
 // Joins bring the team and the region of an account.
 func (t Tree) Joins(account string) []Join {
 	return []Join{
-		{Name: "team", SQL: "left join " + t.Members.String() + " tm on tm.account = " + account + " left join " + t.Teams.String() + " team on team.id = tm.team"},
+		{Name: "team", SQL: func(db engine.DB) string {
+			return "left join " + t.Members.In(db) + " tm on tm.account = " + account + " left join " + t.Teams.In(db) + " team on team.id = tm.team"
+		}},
 		{
 			Name: "region",
-			With: func(string) string {
+			With: func(db engine.DB, _ string) string {
 				return `regions (team, name) as (
-					select id, name from ` + t.Teams.String() + ` where parent is null
-					union all select below.id, regions.name from ` + t.Teams.String() + ` below join regions on below.parent = regions.team
+					select id, name from ` + t.Teams.In(db) + ` where parent is null
+					union all select below.id, regions.name from ` + t.Teams.In(db) + ` below join regions on below.parent = regions.team
 				)`
 			},
-			SQL: "left join " + t.Members.String() + " rm on rm.account = " + account + " left join regions region on region.team = rm.team",
+			SQL: func(db engine.DB) string {
+				return "left join " + t.Members.In(db) + " rm on rm.account = " + account + " left join regions region on region.team = rm.team"
+			},
 		},
 	}
 }

@@ -1,4 +1,4 @@
-create schema if not exists projections;
+-- Safe to apply again: the schema is older than the count of its migrations.
 
 -- Where each read model stands, and which process folds it. generation counts the times its tables were replaced by a
 -- rebuild, or changed otherwise than by its runner: rows read before are never written after. epoch counts the times that

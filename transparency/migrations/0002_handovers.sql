@@ -1,4 +1,6 @@
--- Version 2: keys may be replaced. The key of transparency.trees is the first one, for ever; each handover names the next.
+-- makes: transparency.handovers
+
+-- Keys may be replaced. The key of transparency.trees is the first one, for ever; each handover names the next.
 
 create table transparency.handovers (
     log    uuid   not null,

@@ -1,6 +1,4 @@
--- Version 1 of the vault. Later versions are further files that only add.
-
-create schema if not exists vault;
+-- Safe to apply again: a vault is older than the count of its migrations.
 
 -- The one row tells whether a master key is the right one; nothing follows from it about the key.
 create table if not exists vault.master (

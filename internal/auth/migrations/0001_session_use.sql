@@ -1,6 +1,5 @@
 -- When sessions were last used, to the minute. Not a history: the log has the logins and logouts.
-select pg_advisory_xact_lock(hashtext('auth.migrations'));
-create schema if not exists auth;
+-- Safe to apply again: the table is older than the count of migrations.
 create table if not exists auth.session_use (
     session  uuid primary key,
     last_use timestamptz not null

@@ -13,11 +13,12 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// Forget blanks what is personal of subjects that were erased, wherever the folds of their certificates do not: in the tables of
-// former versions of read models and of results, and in the errors of events of their streams that are parked, which may quote them.
-// Call it when the certificates are folded everywhere and no process holds the subjects' keys. It returns the tables whose dead rows
-// hold what was blanked, by it and by the folds, with their schemas. The error is [ErrRebuilding] while a rebuild or a result may still be
-// written from what was read before: then call it again.
+// Forget blanks what is personal of subjects that were erased, wherever the folds of their certificates do not: in
+// the tables of previous versions of read models and of results, and in the errors of events of their streams that
+// are parked, which may quote them. Call it when the certificates are folded everywhere and no process holds the
+// subjects' keys. It returns the tables whose dead rows hold what was blanked, by it and by the folds, with their
+// schemas. The error is [ErrRebuilding] while a rebuild or a result may still be written from what was read before:
+// then call it again.
 func (e *Engine) Forget(ctx context.Context, subjects ...eventlog.Stream) (touched []string, err error) {
 	ids, organizations, categories := make([]uuid.UUID, len(subjects)), make([]uuid.UUID, len(subjects)), make([]string, len(subjects))
 	for i, s := range subjects {
@@ -59,7 +60,7 @@ func (e *Engine) Forget(ctx context.Context, subjects ...eventlog.Stream) (touch
 				}
 				touched = append(touched, f.schema+"."+f.table)
 				// Of a rebuild the lock bears the name that is served.
-				if busy, err := e.locked(ctx, strings.TrimSuffix(strings.TrimSuffix(f.schema, "_next"), "_old")); err != nil || busy {
+				if busy, err := e.building(ctx, strings.TrimSuffix(strings.TrimSuffix(f.schema, "_next"), "_old")); err != nil || busy {
 					if err == nil {
 						err = fmt.Errorf("%w: %s", ErrRebuilding, f.schema)
 					}
@@ -88,7 +89,7 @@ func (e *Engine) Forget(ctx context.Context, subjects ...eventlog.Stream) (touch
 	return touched, nil
 }
 
-// mayHave tells whether a schema is one of a version of the model, or of a result.
+// mayHave reports whether a schema is one of a version of the model, or of a result.
 func (m *ReadModel) mayHave(schema string) bool {
 	return strings.HasPrefix(schema, ResultPrefix) || regexp.MustCompile(`^`+m.Name+`_v[0-9]+(_old|_next)?$`).MatchString(schema)
 }

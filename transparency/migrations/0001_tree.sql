@@ -1,7 +1,6 @@
--- The Merkle tree over the log, version 1. What has been written is only ever added to: see the triggers. Later versions are
--- further files.
+-- makes: transparency.trees
 
-create schema transparency;
+-- The Merkle tree over the log. What has been written is only ever added to: see the triggers.
 
 -- One tree a log; the row of a log that was left behind stays for its proofs.
 create table transparency.trees (

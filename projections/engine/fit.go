@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Fit looks, now and at the log itself, whether the read models can be folded on from where they stand. The error names each
-// that cannot, as [ErrForeign], or says what kept it from looking. One that is being rebuilt, or that was folded from another
-// log and will be folded anew, is no misfit.
+// Fit checks, now and against the log itself, whether the read models can be folded on from where they stand. The error
+// names each that cannot, as [ErrForeign], or is what kept it from checking. One that is being rebuilt, or that was
+// folded from another log and will be folded again, is no misfit.
 func (e *Engine) Fit(ctx context.Context) error {
 	identity, err := e.log.Identity(ctx)
 	if err != nil {
@@ -31,7 +31,7 @@ func (e *Engine) Fit(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		rebuilding, looked := e.rebuilding(ctx, r.model.Schema)
+		rebuilding, looked := e.building(ctx, r.model.Schema.String())
 		if looked != nil {
 			return looked
 		}

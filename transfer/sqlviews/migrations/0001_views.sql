@@ -1,6 +1,6 @@
--- What analysts' own tools read. The views are made by package bi.
+-- What analysts' own tools read; package sqlviews makes the views. Safe to apply again: the schema is older than the count of
+-- its migrations.
 
-create schema if not exists bi;
 comment on schema bi is 'Annal for SQL and BI tools: views over the read models, personal fields masked, of your organization only. docs/analysts.md has examples.';
 
 create schema if not exists bi_read;
