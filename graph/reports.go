@@ -3,11 +3,16 @@ package graph
 import (
 	"context"
 
+	"github.com/google/uuid"
+
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/projections/sales"
+	"github.com/annal-crm/annal/reports"
+	"github.com/annal-crm/annal/reports/report"
 )
 
 func (q query) SalesReport(ctx context.Context, by []model.Enum, filter *generated.OpportunityFilter, at *eventlog.Position) ([]*model.SalesRow, error) {
@@ -15,7 +20,10 @@ func (q query) SalesReport(ctx context.Context, by []model.Enum, filter *generat
 	if err != nil {
 		return nil, err
 	}
-	var f sales.Filter
+	ask := report.Query{Filter: report.Filter{In: make(map[string][]string)}}
+	for _, d := range by {
+		ask.By = append(ask.By, string(d))
+	}
 	if filter != nil {
 		switch {
 		case filter.Reference != nil:
@@ -23,24 +31,40 @@ func (q query) SalesReport(ctx context.Context, by []model.Enum, filter *generat
 		case filter.Product != nil:
 			return nil, invalid("filter.product", "does not narrow a report; group by PRODUCT")
 		}
-		f = sales.Filter{Stages: stages(filter.Stage), Owner: value(filter.Owner), Customer: value(filter.Customer)}
+		if pass := stages(filter.Stage); pass != nil {
+			ask.Filter.In["stage"] = []string{}
+			for _, s := range pass {
+				ask.Filter.In["stage"] = append(ask.Filter.In["stage"], string(s))
+			}
+		}
+		for dimension, id := range map[string]*uuid.UUID{"owner": filter.Owner, "customer": filter.Customer} {
+			if id != nil {
+				ask.Filter.In[dimension] = []string{id.String()}
+			}
+		}
 	}
-	dimensions := make([]sales.Dimension, len(by))
-	for i, d := range by {
-		dimensions[i] = sales.Dimension(d)
-	}
-	rows, err := sales.Report(ctx, q.DB, v, dimensions, f)
+	table, err := reports.BuiltIn("sales").Query(ctx, q.DB, nil, v, ask)
 	if err != nil {
 		return nil, err
 	}
-	people, clients, groups := q.people(p), q.clients(p), make([]*model.SalesRow, len(rows))
-	for i, r := range rows {
-		people.Want(r.Owner)
-		clients.Want(r.Customer)
-		groups[i] = &model.SalesRow{
-			Month: model.Text(r.Month), Product: model.Text(r.Product), Region: model.Text(r.Region), Won: r.Won, Lost: r.Lost, WonValue: r.WonValue,
-			OwnerID: r.Owner, CustomerID: r.Customer, Accounts: people, Customers: clients,
+	people, clients, groups := q.people(p), q.clients(p), make([]*model.SalesRow, len(table.Rows))
+	for i, row := range table.Rows {
+		r := &model.SalesRow{Accounts: people, Customers: clients}
+		for at, c := range table.Columns {
+			switch v := row[at].(type) {
+			case string:
+				*map[string]*model.Text{"month": &r.Month, "product": &r.Product, "region": &r.Region}[c.Name] = model.Text(v)
+			case uuid.UUID:
+				*map[string]*uuid.UUID{"owner": &r.OwnerID, "customer": &r.CustomerID}[c.Name] = v
+			case int64:
+				*map[string]*int{"won": &r.Won, "lost": &r.Lost}[c.Name] = int(v)
+			case domain.Decimal:
+				r.WonValue = v
+			}
 		}
+		people.Want(r.OwnerID)
+		clients.Want(r.CustomerID)
+		groups[i] = r
 	}
 	return groups, nil
 }

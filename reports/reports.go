@@ -1,4 +1,4 @@
-// Package catalogue lists all reports there are, for those who offer them, and makes reports of definitions.
+// Package reports lists all reports there are, for those who offer them, and makes reports of definitions.
 package reports
 
 import (
@@ -11,14 +11,12 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/internal/eventcodec"
-	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/projections/sales"
 	"github.com/annal-crm/annal/reports/report"
 )
 
 // Reports are all built-in reports, in the order in which they are listed.
-var Reports = slices.Concat(sales.Reports, acts.Reports)
+var Reports = []*report.Report{closed, funnel, forecast, ageing, activity, signins}
 
 // ErrBuiltIn reports a name that a built-in report has.
 var ErrBuiltIn = errors.New("catalogue: a built-in report has this name")

@@ -1,4 +1,4 @@
-// Package acts reports what people did, and how signing in went: a narrow row per act and per sign-in, failed ones of nobody
+// Package acts keeps what people did and how signing in went: a narrow row per action and per sign-in, failed ones of nobody
 // known included.
 //
 // No personal data is in clear: where a sign-in came from stays sealed as the log has it, and is opened when a report asks
@@ -17,23 +17,24 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
 	schema = engine.Schema{Name: "acts", Version: 1}
 
-	acts = engine.NewTable[Place, Act](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
+	// Acts and Tree are the tables of [Model], for those who ask them.
+	Acts = engine.NewTable[Place, Act](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
 		"(actor, at) where actor is not null",
 		"(organization, at) where outcome is not null",
 	}})
-	tree = report.NewTree(schema)
+	Tree = members.NewTree(schema)
 )
 
 // Model takes every event that somebody did, also of types that this program does not know, and every sign-in.
 var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []engine.Relation{acts, tree.Teams, tree.Members},
+	Tables: []engine.Relation{Acts, Tree.Teams, Tree.Members},
 	Keys:   keys,
 	Fold:   fold,
 }
@@ -71,7 +72,7 @@ const (
 
 func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	if f.Stream.Category == organization.Category || f.Stream.Category == account.Category {
-		return tree.Keys(f, rows)
+		return Tree.Keys(f, rows)
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ var folded = func() map[string]bool {
 		"account.logged_in": true, "account.login_failed": true, "account.login_refused": true, "account.locked": true, "account.unlocked": true,
 		"source.login_failed": true, "source.muted": true,
 	}
-	for _, name := range report.TreeEvents {
+	for _, name := range members.TreeEvents {
 		all[name] = true
 	}
 	return all
@@ -116,7 +117,7 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		case source.Muted:
 			act.Outcome, attempt = Muted, true
 		default:
-			tree.Fold(f, rows, payload)
+			Tree.Fold(f, rows, payload)
 		}
 		if act.Outcome != "" && f.Stream.Category == account.Category {
 			act.Account = f.Stream.ID
@@ -126,7 +127,7 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		}
 	}
 	if actor != uuid.Nil || act.Outcome != "" {
-		acts.Append(rows, act)
+		Acts.Append(rows, act)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package sales reports business: what was won and lost, how opportunities pass through their stages, what the open ones may
-// bring, and which customers nobody has touched for long.
+// Package sales keeps what the reports of business are asked of: opportunities with their times, and when somebody last had to
+// do with a customer.
 //
 // An opportunity counts as closed from its closing until it is reopened, in the month of its closing day (UTC), for the owner
 // it has now. A region is a team at the top of the organization's tree: that under which the owner's team stands now.
@@ -18,27 +18,28 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
 	schema = engine.Schema{Name: "sales", Version: 2}
 
-	deals = engine.NewTable[uuid.UUID, Deal](schema, "deals", engine.TableConfig{Indexes: []string{
+	// Deals, Clients and Tree are the tables of [Model], for those who ask them.
+	Deals = engine.NewTable[uuid.UUID, Deal](schema, "deals", engine.TableConfig{Indexes: []string{
 		"(organization)", "(owner)", "(customer)",
 	}})
-	clients = engine.NewTable[uuid.UUID, Client](schema, "clients", engine.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
-	tree    = report.NewTree(schema)
+	Clients = engine.NewTable[uuid.UUID, Client](schema, "clients", engine.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
+	Tree    = members.NewTree(schema)
 )
 
 // Model folds the events of opportunities and customers, and the tree of teams with its members.
 var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []engine.Relation{deals, clients, tree.Teams, tree.Members},
+	Tables: []engine.Relation{Deals, Clients, Tree.Teams, Tree.Members},
 	Events: append([]string{
 		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened", "opportunity.reassigned", "opportunity.edited",
 		"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored",
-	}, report.TreeEvents...),
+	}, members.TreeEvents...),
 	Keys: keys,
 	Fold: fold,
 }
@@ -79,16 +80,16 @@ type Client struct {
 func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	switch f.Stream.Category {
 	case account.Category, organization.Category:
-		return tree.Keys(f, rows)
+		return Tree.Keys(f, rows)
 	case customer.Category:
-		clients.Touch(rows, f.Stream.ID)
+		Clients.Touch(rows, f.Stream.ID)
 	case opportunity.Category:
 		with := func(id uuid.UUID) {
 			if id != uuid.Nil {
-				clients.Touch(rows, id)
+				Clients.Touch(rows, id)
 			}
 		}
-		deal, _ := deals.Peek(rows, f.Stream.ID)
+		deal, _ := Deals.Peek(rows, f.Stream.ID)
 		with(deal.Customer)
 		payload, err := f.Payload()
 		switch e := payload.(type) {
@@ -115,13 +116,13 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	case customer.Event:
 		foldClient(f, rows, e)
 	default:
-		tree.Fold(f, rows, payload)
+		Tree.Fold(f, rows, payload)
 	}
 	return nil
 }
 
 func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
-	deal, exists := deals.Get(rows, f.Stream.ID)
+	deal, exists := Deals.Get(rows, f.Stream.ID)
 	if opened, ok := event.(opportunity.Opened); ok {
 		deal, exists = Deal{
 			ID: f.Stream.ID, Organization: f.Stream.Organization, Stage: opportunity.Prospecting, Product: opened.Product, Customer: opened.Customer,
@@ -156,7 +157,7 @@ func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
 		}
 		act = e.Source == ""
 	}
-	deals.Put(rows, deal)
+	Deals.Put(rows, deal)
 	if act && deal.Customer != uuid.Nil {
 		touch(f, rows, deal.Customer, func(*Client) {})
 	}
@@ -171,19 +172,19 @@ func (d *Deal) close(stage opportunity.Stage, value domain.Decimal, at time.Time
 }
 
 func foldClient(f *eventcodec.Event, rows *engine.Rows, event customer.Event) {
-	change := func(change func(*Client)) { clients.Update(rows, f.Stream.ID, change) }
+	change := func(change func(*Client)) { Clients.Update(rows, f.Stream.ID, change) }
 	act := func(source string, change func(*Client)) {
 		if source == "" {
 			touch(f, rows, f.Stream.ID, change)
 			return
 		}
-		clients.Update(rows, f.Stream.ID, change)
+		Clients.Update(rows, f.Stream.ID, change)
 	}
 	switch e := event.(type) {
 	case customer.Registered:
-		client, _ := clients.Get(rows, f.Stream.ID)
+		client, _ := Clients.Get(rows, f.Stream.ID)
 		client.ID, client.Organization, client.Owner, client.Registered = f.Stream.ID, f.Stream.Organization, e.Owner, f.Position
-		clients.Put(rows, client)
+		Clients.Put(rows, client)
 		act(e.Source, func(*Client) {})
 	case customer.Edited:
 		act(e.Source, func(*Client) {})
@@ -199,7 +200,7 @@ func foldClient(f *eventcodec.Event, rows *engine.Rows, event customer.Event) {
 // touch changes a client that somebody had to do with. Opportunities may tell of one before its own events are known: a report
 // of what had happened by a day takes no later registration.
 func touch(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID, change func(*Client)) {
-	client, exists := clients.Get(rows, id)
+	client, exists := Clients.Get(rows, id)
 	if !exists {
 		client = Client{ID: id, Organization: f.Stream.Organization}
 	}
@@ -207,5 +208,5 @@ func touch(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID, change func(*Cl
 		client.TouchedAt, client.Touched = f.OccurredAt, f.Position
 	}
 	change(&client)
-	clients.Put(rows, client)
+	Clients.Put(rows, client)
 }
