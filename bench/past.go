@@ -51,7 +51,7 @@ func thePast(ctx context.Context, b *bench) ([]Figure, error) {
 	var state, read, page series
 	err = b.rounds("past", true, func() error {
 		ours, floor, err := inTurn(b.span(), 10, func(int) error {
-			history, err := reader.Facts(ctx, one.stream, eventlog.AsOf{Position: places[rand.IntN(len(places))]})
+			history, err := reader.Events(ctx, one.stream, eventlog.AsOf{Position: places[rand.IntN(len(places))]})
 			if err != nil {
 				return err
 			}

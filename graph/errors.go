@@ -114,7 +114,7 @@ var table = []struct {
 	{transparency.ErrChanged, Conflict, "this is not as it was recorded: verify the log"},
 	{transparency.ErrCheckpoint, Invalid, "not a checkpoint of this log by this key"},
 	{transparency.ErrUnavailable, Unavailable, "the tree over the log cannot be reached: try again in a moment"},
-	{errVerifying, Conflict, "the log is being verified already; one verification at a time"},
+	{transparency.ErrVerifying, Conflict, "the log is being verified already; one verification at a time"},
 	{errBundleTooLarge, TooComplex, "that bundle is larger than 4 MiB: annal audit bundle writes it"},
 
 	{results.ErrNotFound, NotFound, notThere},
@@ -125,8 +125,8 @@ var table = []struct {
 	{results.ErrOutdated, Conflict, "another version of the program has made this result: drop it and rebuild the report"},
 	{results.ErrBusy, RateLimited, "another report is being rebuilt: try again when it is done"},
 	{results.ErrTooMuch, TooComplex, "the log is too long for a named result: ask for an earlier position"},
-	{errManyRecords, TooComplex, "a difference with more than 100 000 records behind it, or 10 000 that differ, is not explained in part: group by more, or narrow it by filter"},
-	{errManyGroups, TooComplex, "more than 10 000 groups are not compared: group by less, or narrow it by filter"},
+	{reports.ErrManyRecords, TooComplex, "a difference with more than 100 000 records behind it, or 10 000 that differ, is not explained in part: group by more, or narrow it by filter"},
+	{reports.ErrManyGroups, TooComplex, "more than 10 000 groups are not compared: group by less, or narrow it by filter"},
 
 	{reporting.ErrUnknown, NotFound, "your organization has no such report"},
 	{reporting.ErrRetired, Conflict, "the report was retired: define it again to use it"},

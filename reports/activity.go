@@ -15,7 +15,7 @@ func byTime(account string, more ...report.Column) []report.Column {
 	}, more...), byTeam...)
 }
 
-var activity = &report.Report{
+var actions = &report.Report{
 	Name: "activity", About: "What people did, and how often they signed in.", Model: acts.Model.Name,
 	From: acts.Acts.String(), Where: "t.actor is not null", At: "t.at", Visible: visible(acts.Tree, "t.actor"), Joins: withTeam(acts.Tree, "t.actor"),
 	Dimensions: byTime("t.actor",

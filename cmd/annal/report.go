@@ -213,7 +213,7 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 		if len(newest) > 0 {
 			q.Now = newest[0].RecordedAt
 		}
-	case r.Folded.IsZero():
+	case r.Part.IsZero():
 		statuses, err := i.Engine.Statuses(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -230,9 +230,8 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 	bar := newProgress(r.Name)
 	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
 	recorded, happened := results.Past(at)
-	part := results.Part(r.Folded)
 	result, err := i.Engine.FoldResult(ctx, r.Model, name, engine.ResultOptions{
-		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
+		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && r.Part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {

@@ -12075,7 +12075,7 @@ func (ec *executionContext) fieldContext_ReportRow_events(ctx context.Context, f
 }
 
 func (ec *executionContext) _ResultDifference_group(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
-	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Group)
+	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Named)
 }
 func (ec *executionContext) fieldContext_ResultDifference_group(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ResultDifference", field, false, false, errors.New("field of type JSON does not have child fields"))
@@ -14846,14 +14846,14 @@ func (ec *executionContext) unmarshalInputAccountFilter(ctx context.Context, obj
 		switch k {
 		case "loginName":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("loginName"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.LoginName = data
 		case "displayName":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("displayName"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -15379,21 +15379,21 @@ func (ec *executionContext) unmarshalInputCustomerFilter(ctx context.Context, ob
 		switch k {
 		case "name":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Name = data
 		case "sector":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sector"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Sector = data
 		case "country":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("country"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -16377,14 +16377,14 @@ func (ec *executionContext) unmarshalInputOpportunityFilter(ctx context.Context,
 			it.Customer = data
 		case "reference":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reference"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Reference = data
 		case "product":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("product"))
-			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx, v)
+			data, err := ec.unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -27000,7 +27000,7 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋwhereᚐText(ctx context.Context, v any) (*where.Text, error) {
+func (ec *executionContext) unmarshalOStringFilter2ᚖgithubᚗcomᚋannalᚑcrmᚋannalᚋprojectionsᚋengineᚋwhereᚐText(ctx context.Context, v any) (*where.Text, error) {
 	if v == nil {
 		return nil, nil
 	}
