@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
@@ -47,7 +46,8 @@ func (c replayCmd) filter() (f timeline.Filter, err error) {
 	return f, err
 }
 
-// Run tells the life from the log, so it is right even where a read model is not. That it was told is on record before anything is.
+// Run replays the timeline from the log, so it is right even where a read model is not. That it is read is on record before
+// anything is shown.
 func (c replayCmd) Run(ctx context.Context) (err error) {
 	filter, err := c.filter()
 	if err != nil {
@@ -67,16 +67,12 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		program, err := i.Commands.System(ctx, of.Organization)
-		if err != nil {
-			return err
-		}
-		look := audit.Read{Act: audit.Replayed, Kind: of.Category, Subject: of.ID, Filters: filter.Words()}
+		read := audit.Read{Act: audit.Replayed, Kind: of.Category, Subject: of.ID, Filters: filter.Words()}
 		if c.JSON || c.CSV {
-			look.Act, look.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
+			read.Act, read.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
 		}
-		if _, err := i.Commands.Look(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look); err != nil {
-			return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
+		if err := recorded(ctx, i, of.Organization, i.Commands.Look, read); err != nil {
+			return err
 		}
 		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
 	}
