@@ -115,8 +115,8 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return inFlags(err)
 	}
-	if personal := r.Personal(q); c.Events || len(personal) > 0 {
-		if err := c.onRecord(ctx, i, of, r, q, personal, behind); err != nil {
+	if c.Events || len(r.Personal(q)) > 0 {
+		if err := c.onRecord(ctx, i, of, r, q, behind); err != nil {
 			return err
 		}
 	}
@@ -149,25 +149,17 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 }
 
 // onRecord puts on record that people's actions are read, before anything of them is shown; numbers alone are not.
-func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, personal []string, behind int) error {
+func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, behind int) error {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	if c.Position != "" {
 		at.Position, _ = eventlog.ParsePosition(c.Position) // judged before
 	}
-	look := audit.ReportRead{
-		Act: audit.Replayed, Report: r.Name, Definition: r.Version, Personal: personal, Events: behind, Of: append(results.Part{}.Words(at), r.Words(q.Filter)...),
-	}
+	access := r.Access(q, results.Part{}.Words(at))
+	access.Events = behind
 	if c.Output != "" || c.Format != "table" {
-		look.Act, look.Format = audit.Exported, c.Format
+		access.Act, access.Format = audit.Exported, c.Format
 	}
-	program, err := keeper(ctx, i.Commands, of)
-	if err == nil {
-		_, err = i.Commands.ReadReport(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look)
-	}
-	if err != nil {
-		return fmt.Errorf("the read cannot be put on record, so nothing is shown: %w", err)
-	}
-	return nil
+	return recorded(ctx, i, of, i.Commands.ReadReport, access)
 }
 
 // ownReports are the reports of an organization's own.
@@ -210,7 +202,7 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 		if len(newest) > 0 {
 			q.Now = newest[0].RecordedAt
 		}
-	case r.Folded.IsZero():
+	case r.Part.IsZero():
 		statuses, err := i.Engine.Statuses(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -223,9 +215,8 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 	}
 	bar := newProgress(r.Name)
 	recorded, happened := results.Past(at)
-	part := results.Part(r.Folded)
 	result, err := i.Engine.Results("report", engine.ResultLimits{AtOnce: 1, Kept: 24 * time.Hour}).Make(ctx, r.Model, engine.ResultOptions{
-		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
+		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && r.Part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {

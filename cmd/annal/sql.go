@@ -48,7 +48,7 @@ func (c sqlGrantCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		guarded, err := sqlviews.Grant(ctx, owner, c.Login, of, operator(), func() error { return onRecord(ctx, i, of, c.Login, i.Commands.GrantSQL) })
+		guarded, err := sqlviews.Grant(ctx, owner, c.Login, of, operator(), func() error { return recorded(ctx, i, of, i.Commands.GrantSQL, c.Login) })
 		if err != nil {
 			return err
 		}
@@ -70,20 +70,8 @@ func (c sqlRevokeCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		return sqlviews.Revoke(ctx, owner, c.Login, of, func(of uuid.UUID) error { return onRecord(ctx, i, of, c.Login, i.Commands.RevokeSQL) })
+		return sqlviews.Revoke(ctx, owner, c.Login, of, func(of uuid.UUID) error { return recorded(ctx, i, of, i.Commands.RevokeSQL, c.Login) })
 	})
-}
-
-// onRecord puts on record what is about to become of a login, with who at this machine does so.
-func onRecord(ctx context.Context, i *app.Instance, organization uuid.UUID, login string, record func(context.Context, *commands.Principal, commands.Command, string) (commands.Result, error)) error {
-	program, err := keeper(ctx, i.Commands, organization)
-	if err == nil {
-		_, err = record(ctx, program, commands.Command{Reason: operator() + " at the command line"}, login)
-	}
-	if err != nil {
-		return fmt.Errorf("this cannot be put on record: %w", err)
-	}
-	return nil
 }
 
 // Run lists.

@@ -283,3 +283,21 @@ func ParseCursor(cursor string) (eventlog.Position, error) {
 	}
 	return position, nil
 }
+
+// Moment returns the instant that a past is about, for what depends on the time of looking. That of a position is when the
+// newest event of the organization up to there was recorded.
+func Moment(ctx context.Context, db engine.DB, of uuid.UUID, at eventlog.AsOf) (time.Time, error) {
+	switch {
+	case !at.HappenedBy.IsZero():
+		return at.HappenedBy, nil
+	case !at.KnownAt.IsZero():
+		return at.KnownAt, nil
+	case at.Position == 0:
+		return time.Now(), nil
+	}
+	newest, err := Index(ctx, db, engine.Viewer{Organization: of, Scope: organization.All}, Sight{}, Filter{}, engine.PageRequest{Last: 1, Before: Cursor(at.Position + 1)})
+	if err != nil || len(newest.Rows) == 0 {
+		return time.Now(), err
+	}
+	return newest.Rows[0].RecordedAt, nil
+}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/domain/organization"
@@ -26,13 +25,7 @@ type DB interface {
 }
 
 // Viewer says whose rows a query may show.
-type Viewer struct {
-	Organization uuid.UUID
-	Account      uuid.UUID
-	Scope        organization.Scope // of the permission that the query needs
-	Teams        []uuid.UUID        // the viewer's own, those it manages, and all below
-	Personal     bool               // personal data may be shown
-}
+type Viewer = organization.Viewer
 
 // ErrCursor reports a cursor that no page of this list has returned.
 var ErrCursor = errors.New("projections: not a cursor of this list")

@@ -1,25 +1,19 @@
-package sales
+package reports
 
 import (
 	"fmt"
 
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/projections/engine/where"
-	"github.com/annal-crm/annal/projections/members"
+	"github.com/annal-crm/annal/projections/sales"
 	"github.com/annal-crm/annal/reports/report"
 )
 
-// Reports are those that are asked of [Model].
-var Reports = []*report.Report{closed, funnel, forecast, ageing}
-
-func visible(db engine.DB, c *where.Clause, v engine.Viewer) {
-	members.Visible(db, tree.Members, c, v, "t.owner")
-}
+var withOwner = withTeam(sales.Tree, "t.owner")
 
 // byRecord are the dimensions of a table with an owner, besides those given.
 func byRecord(more ...report.Column) []report.Column {
-	return append(append(more, report.Column{Name: "owner", Kind: report.Account, SQL: "t.owner", About: "who it belongs to now"}), tree.Dimensions()...)
+	return append(append(more, report.Column{Name: "owner", Kind: report.Account, SQL: "t.owner", About: "who it belongs to now"}), byTeam...)
 }
 
 var (
@@ -47,8 +41,8 @@ func ages(days []int) string {
 }
 
 var closed = &report.Report{
-	Name: "sales", About: "What was won and lost.", Model: schema.Name,
-	From: deals, Where: "t.month is not null", At: "t.closed_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	Name: "sales", About: "What was won and lost.", Model: sales.Model.Name,
+	From: sales.Deals, Where: "t.month is not null", At: "t.closed_at", Visible: visible(sales.Tree, "t.owner"), Joins: withOwner,
 	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: closingMonth, About: "of the closing day"}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
 		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
@@ -60,8 +54,8 @@ var closed = &report.Report{
 }
 
 var funnel = &report.Report{
-	Name: "funnel", About: "How far opportunities came, and how long they were in each stage.", Model: schema.Name,
-	From: deals, At: "t.opened_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	Name: "funnel", About: "How far opportunities came, and how long they were in each stage.", Model: sales.Model.Name,
+	From: sales.Deals, At: "t.opened_at", Visible: visible(sales.Tree, "t.owner"), Joins: withOwner,
 	Dimensions: byRecord(report.Column{Name: "month", Kind: report.Month, SQL: "to_char(t.opened_at at time zone {zone}, 'YYYY-MM')", About: "in which it was opened"}, byCustomer, byProduct, byStage),
 	Measures: []report.Column{
 		{Name: "opened", Kind: report.Count, SQL: "count(*) {counted}"},
@@ -86,7 +80,7 @@ func worked(stage string) string {
 
 // learned are the closed deals that [forecast] learns from, by what it learns.
 var learned = &report.Report{
-	Name: "forecast", Model: schema.Name, From: deals, Where: "t.closed_at is not null", At: "t.closed_at", Visible: visible,
+	Name: "forecast", Model: sales.Model.Name, From: sales.Deals, Where: "t.closed_at is not null", At: "t.closed_at", Visible: visible(sales.Tree, "t.owner"),
 	Dimensions: []report.Column{byProduct},
 	Measures: []report.Column{
 		{Name: "won", Kind: report.Count, SQL: "count(*) {counted}", When: "t.stage = 'won'"},
@@ -103,15 +97,15 @@ const left = "h.days * 86400 - t.worked - extract(epoch from {now} - t.since)" /
 
 // What has become of opportunities that came so far, of the same product if any of it were closed, tells of the open ones.
 var forecast = &report.Report{
-	Name: "forecast", About: "What open opportunities may bring, judged by what became of closed ones of the same product in the same stage.", Model: schema.Name,
-	From: deals, Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
+	Name: "forecast", About: "What open opportunities may bring, judged by what became of closed ones of the same product in the same stage.", Model: sales.Model.Name,
+	From: sales.Deals, Where: "t.closed_at is null", At: "t.opened_at", Visible: visible(sales.Tree, "t.owner"),
 	Joins: append([]report.Join{{
 		Name: "history", Learned: learned,
 		With: func(db engine.DB, visible string) string {
 			return `history (stage, product, every, chance, value, days) as materialized ( -- once, not for each open one, also before the first statistics
 				select s.stage, t.product, grouping(t.product) = 1, avg((t.stage = 'won')::int), avg(t.value) filter (where t.stage = 'won'),
 					avg(` + worked("s.stage") + `) / 86400.0
-				from ` + deals.In(db) + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
+				from ` + sales.Deals.In(db) + ` t join (values ('prospecting'), ('engaging')) s (stage) on s.stage = 'prospecting' or t.engaged_at is not null
 				where t.closed_at is not null and ` + visible + `
 				group by grouping sets ((s.stage, t.product), (s.stage))
 			)`
@@ -119,7 +113,7 @@ var forecast = &report.Report{
 		SQL: func(engine.DB) string {
 			return "left join lateral (select * from history where history.stage = t.stage and (every or history.product = t.product) order by every limit 1) h on true"
 		},
-	}}, tree.Joins("t.owner")...),
+	}}, withOwner...),
 	Dimensions: byRecord(report.Column{
 		Name: "month", Kind: report.Month, About: "in which it may be closed: after as long in its stage, all times in it together, as closed ones were on average, but not before now",
 		SQL:   "case when h.days is not null then to_char(({now} + greatest(" + left + ", 0) * interval '1 second') at time zone {zone}, 'YYYY-MM') end",
@@ -136,8 +130,8 @@ var forecast = &report.Report{
 }
 
 var ageing = &report.Report{
-	Name: "ageing", About: "How long ago customers were touched last, by an action on them or on an opportunity with them.", Model: schema.Name,
-	From: clients, Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
+	Name: "ageing", About: "How long ago customers were touched last, by an action on them or on an opportunity with them.", Model: sales.Model.Name,
+	From: sales.Clients, Where: "not t.archived", At: "t.touched_at", Visible: visible(sales.Tree, "t.owner"), Joins: withOwner,
 	Dimensions: byRecord(report.Column{
 		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+, or the word never",
 		SQL: ages([]int{30, 90, 180, 365}), Banded: ages,

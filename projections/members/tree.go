@@ -1,4 +1,4 @@
-package report
+package members
 
 import (
 	"github.com/google/uuid"
@@ -7,7 +7,6 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/projections/members"
 )
 
 // Team is a node of an organization's tree.
@@ -21,20 +20,20 @@ type Team struct {
 // and region. A region is a team at the top: that under which a person's team stands now.
 type Tree struct {
 	Teams   *engine.Table[uuid.UUID, Team]
-	Members *members.Table
+	Members *Table
 }
 
 // NewTree returns the tables of a read model.
 func NewTree(schema engine.Schema) Tree {
-	return Tree{engine.NewTable[uuid.UUID, Team](schema, "teams", engine.TableConfig{}), members.New(schema)}
+	return Tree{engine.NewTable[uuid.UUID, Team](schema, "teams", engine.TableConfig{}), New(schema)}
 }
 
 // TreeEvents are the types of the events that [Tree.Fold] takes.
-var TreeEvents = append(eventcodec.Types(organization.TeamCreated{}, organization.TeamMoved{}), members.Events...)
+var TreeEvents = append(eventcodec.Types(organization.TeamCreated{}, organization.TeamMoved{}), Events...)
 
 // Keys asks for the rows of an event, of whatever type.
 func (t Tree) Keys(f *eventcodec.Event, rows *engine.Rows) error {
-	members.Keys(t.Members, f, rows)
+	Keys(t.Members, f, rows)
 	if f.Stream.Category != organization.Category {
 		return nil
 	}
@@ -52,39 +51,10 @@ func (t Tree) Keys(f *eventcodec.Event, rows *engine.Rows) error {
 func (t Tree) Fold(f *eventcodec.Event, rows *engine.Rows, payload any) {
 	switch e := payload.(type) {
 	case account.Event:
-		members.Fold(t.Members, f, rows, payload)
+		Fold(t.Members, f, rows, payload)
 	case organization.TeamCreated:
 		t.Teams.Put(rows, Team{e.Team, e.Name, e.Parent})
 	case organization.TeamMoved:
 		t.Teams.Update(rows, e.Team, func(t *Team) { t.Parent = e.Parent })
-	}
-}
-
-// Joins bring the team and the region of an account.
-func (t Tree) Joins(account string) []Join {
-	return []Join{
-		{Name: "team", SQL: func(db engine.DB) string {
-			return "left join " + t.Members.In(db) + " tm on tm.account = " + account + " left join " + t.Teams.In(db) + " team on team.id = tm.team"
-		}},
-		{
-			Name: "region",
-			With: func(db engine.DB, _ string) string {
-				return `regions (team, name) as (
-					select id, name from ` + t.Teams.In(db) + ` where parent is null
-					union all select below.id, regions.name from ` + t.Teams.In(db) + ` below join regions on below.parent = regions.team
-				)`
-			},
-			SQL: func(db engine.DB) string {
-				return "left join " + t.Members.In(db) + " rm on rm.account = " + account + " left join regions region on region.team = rm.team"
-			},
-		},
-	}
-}
-
-// Dimensions are by the team and the region of an account.
-func (t Tree) Dimensions() []Column {
-	return []Column{
-		{Name: "team", Kind: Text, SQL: "team.name", Joins: []string{"team"}, About: "the team that the person is in now"},
-		{Name: "region", Kind: Text, SQL: "region.name", Joins: []string{"region"}, About: "the top team that this team stands under now"},
 	}
 }

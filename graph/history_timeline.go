@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/eventlog"
@@ -22,7 +21,7 @@ func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first
 	if err != nil {
 		return nil, err
 	}
-	who, filter, err := lifeOf(accountID, customerID, in)
+	who, filter, err := timelineOf(accountID, customerID, in)
 	if err != nil {
 		return nil, err
 	}
@@ -30,13 +29,12 @@ func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first
 	if err != nil {
 		return nil, err
 	}
-	if err := q.look(ctx, p, who, filter, request.After != ""); err != nil {
+	if err := q.access.Record(ctx, p, who, filter, request.After != ""); err != nil {
 		return nil, err
 	}
 	v, sight := onlooker(p)
-	page, err := q.lives.Of(ctx, v, sight, who, filter, cmp.Or(request.First, defaultPage), request.After)
-	people := q.people(p)
-	c, err := listed(page.Page, err, func(a activity.Activity) *model.Activity { return activityObject(a, people) },
+	page, err := q.timelines.Of(ctx, v, sight, who, filter, cmp.Or(request.First, defaultPage), request.After)
+	c, err := listed(page.Page, err, q.activityOf(p),
 		func(ctx context.Context) (int, error) {
 			if filter.Opened() {
 				return 0, invalid("filter", "by address, device, session or request cannot be counted")
@@ -51,10 +49,10 @@ func (q query) Life(ctx context.Context, accountID, customerID *uuid.UUID, first
 	return c, err
 }
 
-// lifeOf reads whose life is asked for, and what of it.
-func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who activity.Filter, f timeline.Filter, err error) {
-	if (accountID == nil) == (customerID == nil) {
-		return who, f, invalid("account", "or customer must be given, and not both")
+// timelineOf reads whose timeline is asked for, and what of it.
+func timelineOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who activity.Filter, f timeline.Filter, err error) {
+	if _, _, err := oneOf(invalid("account", "or customer must be given, and not both"), map[string]*uuid.UUID{"account": accountID, "customer": customerID}); err != nil {
+		return who, f, err
 	}
 	who = activity.Filter{Account: value(accountID), Customer: value(customerID)}
 	if in == nil {
@@ -75,9 +73,9 @@ func lifeOf(accountID, customerID *uuid.UUID, in *generated.LifeFilter) (who act
 // longestPause is the longest between two events of a replay if nobody says: nights and weekends tell nothing.
 const longestPause = 5 * time.Second
 
-// Life replays a life event by event, then follows it as [subscription.Activity] follows all.
+// Life replays a timeline event by event, then follows it as [subscription.Activity] follows all.
 func (s subscription) Life(ctx context.Context, accountID, customerID *uuid.UUID, after *string, in *generated.LifeFilter, speed *float64, pause *time.Duration) (<-chan *model.Activity, error) {
-	who, filter, err := lifeOf(accountID, customerID, in)
+	who, filter, err := timelineOf(accountID, customerID, in)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +92,7 @@ func (s subscription) Life(ctx context.Context, accountID, customerID *uuid.UUID
 	if err != nil {
 		return nil, err
 	}
-	if err := s.look(ctx, p, who, filter, false); err != nil {
+	if err := s.access.Record(ctx, p, who, filter, false); err != nil {
 		return nil, err
 	}
 	head, err := s.Log.Head(ctx)
@@ -106,13 +104,7 @@ func (s subscription) Life(ctx context.Context, accountID, customerID *uuid.UUID
 		longest = *pause
 	}
 	r := replay{subscription: s, who: who, filter: filter, cursor: value(after), past: head, speed: value(speed), longest: longest, events: make(chan *model.Activity)}
-	go func() {
-		defer close(r.events)
-		if err := r.run(ctx); err != nil && ctx.Err() == nil {
-			transport.AddSubscriptionError(ctx, s.errors.present(ctx, err))
-		}
-	}()
-	return r.events, nil
+	return follow(ctx, s, r.events, r.run)
 }
 
 // replay is one under way.
@@ -139,17 +131,14 @@ func (r *replay) run(ctx context.Context) error {
 			return err
 		}
 		v, sight := onlooker(p)
-		page, err := r.lives.Of(ctx, v, sight, r.who, r.filter, livePage, r.cursor)
+		page, err := r.timelines.Of(ctx, v, sight, r.who, r.filter, livePage, r.cursor)
 		if errors.Is(err, engine.ErrCursor) {
 			err = invalid("after", "is not a cursor of this list")
 		}
 		if err != nil {
 			return err
 		}
-		people, events := r.people(p), make([]*model.Activity, len(page.Rows))
-		for i, a := range page.Rows { // all of them first: the batch must be complete before one is read
-			events[i] = activityObject(a, people)
-		}
+		events := objects(page.Rows, r.activityOf(p))
 		checked, all := time.Now(), true
 		for i, a := range events {
 			if all, err = r.send(ctx, a, &checked); err != nil || ctx.Err() != nil {

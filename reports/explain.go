@@ -1,4 +1,4 @@
-package graph
+package reports
 
 import (
 	"context"
@@ -20,7 +20,8 @@ const (
 	explainedRecords = 10_000  // that differ; all events of theirs are read, 1000 records at once
 )
 
-var errManyRecords = domain.Refuse(domain.CodeTooComplex, "a difference with more than 100 000 records behind it, or 10 000 that differ, is not explained in part: group by more, or narrow it by filter")
+// ErrManyRecords reports a difference with more behind it than is explained.
+var ErrManyRecords = domain.Refuse(domain.CodeTooComplex, "a difference with more than 100 000 records behind it, or 10 000 that differ, is not explained in part: group by more, or narrow it by filter")
 
 // pair is a row behind a group that the two sides have otherwise; nil: one has it not.
 type pair [2]*report.Record
@@ -29,42 +30,42 @@ type pair [2]*report.Record
 // same to it on both sides they are those that only one side was folded from: a record that moved to another group is so
 // explained by the event that moved it. What the sides took the same events of is explained by what it was judged by, if that differs
 // (a forecast by closed deals); else by what is behind it on one side alone, or under two definitions by what is behind it at all.
-func (c *comparison) explain(ctx context.Context, d report.Difference) ([]eventlog.Position, error) {
-	row, ask := d.Row(), [2]report.Query{}
-	reports := [2]*report.Report{c.sides[0].report.Report, c.sides[1].report.Report}
+func (d *Differences) explain(ctx context.Context, one report.Difference) ([]eventlog.Position, error) {
+	row, ask := one.Row(), [2]report.Query{}
+	reports := [2]*report.Report{d.sides[0].report.Report, d.sides[1].report.Report}
 	learned := [2]*report.Report{}
-	for i := range c.sides {
-		s := &c.sides[i]
-		ask[i] = s.table.Pick(c.asked(s), row)
-		ask[i].Measures = d.Columns
+	for i := range d.sides {
+		s := &d.sides[i]
+		ask[i] = s.table.Pick(d.asked(s), row)
+		ask[i].Measures = one.Columns
 		if learned[i] = reports[i].Learned(ask[i]); learned[i] != nil {
 			ask[i].By = names(learned[i].Dimensions)
 		} else {
 			ask[i].By = nil
 		}
 	}
-	differing, err := c.differing(ctx, reports, ask)
+	differing, err := d.differing(ctx, reports, ask)
 	if err != nil {
 		return nil, err
 	}
-	head, err := c.Log.Head(ctx)
+	head, err := d.catalogue.Log.Head(ctx)
 	if err == nil {
-		err = c.Engine.Wait(ctx, head, activity.Model.Name)
+		err = d.catalogue.Engine.Wait(ctx, head, activity.Model.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
 	explained := make(map[eventlog.Position]bool)
-	rest, err := c.folded(ctx, differing, explained)
+	rest, err := d.folded(ctx, differing, explained)
 	if err != nil {
 		return nil, err
 	}
 	if learned[0] != nil && len(rest) > 0 {
-		if rest, err = c.judged(ctx, learned, rest, explained); err != nil {
+		if rest, err = d.judged(ctx, learned, rest, explained); err != nil {
 			return nil, err
 		}
 	}
-	a, b := c.sides[0].report, c.sides[1].report
+	a, b := d.sides[0].report, d.sides[1].report
 	for _, p := range rest {
 		alone := p.alone()
 		if len(alone) == 0 && (a.Name != b.Name || a.Version != b.Version) {
@@ -85,15 +86,15 @@ func names(columns []report.Column) (all []string) {
 }
 
 // differing are the rows that do not bring the same to the measures of a query on both sides, were they asked at the same time.
-func (c *comparison) differing(ctx context.Context, reports [2]*report.Report, ask [2]report.Query) (all []pair, err error) {
+func (d *Differences) differing(ctx context.Context, reports [2]*report.Report, ask [2]report.Query) (all []pair, err error) {
 	both := make(map[string]pair)
-	for i := range c.sides {
-		records, err := reports[i].Records(ctx, c.sides[i].db, c.Codec, c.viewer, ask[i], c.sides[0].now, comparedRecords+1)
+	for i := range d.sides {
+		records, err := reports[i].Records(ctx, d.sides[i].db, d.catalogue.Codec, d.viewer, ask[i], d.sides[0].now, comparedRecords+1)
 		if err != nil {
 			return nil, err
 		}
 		if len(records) > comparedRecords {
-			return nil, errManyRecords
+			return nil, ErrManyRecords
 		}
 		for at := range records {
 			p := both[records[at].Key]
@@ -107,13 +108,13 @@ func (c *comparison) differing(ctx context.Context, reports [2]*report.Report, a
 		}
 	}
 	if len(all) > explainedRecords {
-		return nil, errManyRecords
+		return nil, ErrManyRecords
 	}
 	return all, nil
 }
 
 // folded notes the events of records that one side alone was folded from, and returns the pairs that there are none of.
-func (c *comparison) folded(ctx context.Context, all []pair, explained map[eventlog.Position]bool) (rest []pair, err error) {
+func (d *Differences) folded(ctx context.Context, all []pair, explained map[eventlog.Position]bool) (rest []pair, err error) {
 	for some := range slices.Chunk(all, 1000) {
 		of := make(map[uuid.UUID][]int) // by stream, whom of some it is about
 		var positions []eventlog.Position
@@ -127,7 +128,7 @@ func (c *comparison) folded(ctx context.Context, all []pair, explained map[event
 			}
 		}
 		// A customer is touched by events of opportunities, too.
-		if err := c.stored(ctx, activity.Filter{Positions: positions}, len(positions), func(e *eventlog.Event) {
+		if err := d.stored(ctx, activity.Filter{Positions: positions}, len(positions), func(e *eventlog.Event) {
 			for _, i := range behind[e.Position] {
 				if !slices.Contains(of[e.Stream.ID], i) {
 					of[e.Stream.ID] = append(of[e.Stream.ID], i)
@@ -138,8 +139,8 @@ func (c *comparison) folded(ctx context.Context, all []pair, explained map[event
 		}
 		found := make(map[int]bool)
 		streams := slices.Collect(maps.Keys(of))
-		if err := c.stored(ctx, activity.Filter{Streams: streams}, len(streams), func(e *eventlog.Event) {
-			if c.sides[0].takes(e) != c.sides[1].takes(e) {
+		if err := d.stored(ctx, activity.Filter{Streams: streams}, len(streams), func(e *eventlog.Event) {
+			if d.sides[0].takes(e) != d.sides[1].takes(e) {
 				explained[e.Position] = true
 				for _, i := range of[e.Stream.ID] {
 					found[i] = true
@@ -158,13 +159,13 @@ func (c *comparison) folded(ctx context.Context, all []pair, explained map[event
 }
 
 // stored goes through the events of a list, unless it is of nothing.
-func (c *comparison) stored(ctx context.Context, f activity.Filter, of int, each func(*eventlog.Event)) error {
+func (d *Differences) stored(ctx context.Context, f activity.Filter, of int, each func(*eventlog.Event)) error {
 	if of == 0 {
 		return nil
 	}
-	all := report.Everything(c.viewer.Organization)
+	all := report.Everything(d.viewer.Organization)
 	for request := (engine.PageRequest{First: 10_000}); ; {
-		page, err := activity.Index(ctx, c.DB, all, activity.Sight{}, f, request)
+		page, err := activity.Index(ctx, d.catalogue.DB, all, activity.Sight{}, f, request)
 		if err != nil {
 			return err
 		}
@@ -182,12 +183,12 @@ func (c *comparison) stored(ctx context.Context, f activity.Filter, of int, each
 
 // judged notes why what pairs were judged by differs, and returns those of which nothing of it does. It is told by the values that
 // they are judged by; if that finds nothing they were judged by all there is.
-func (c *comparison) judged(ctx context.Context, by [2]*report.Report, pairs []pair, explained map[eventlog.Position]bool) (rest []pair, err error) {
+func (d *Differences) judged(ctx context.Context, by [2]*report.Report, pairs []pair, explained map[eventlog.Position]bool) (rest []pair, err error) {
 	ask := [2]report.Query{}
-	for i := range c.sides {
-		ask[i] = report.Query{By: names(by[i].Dimensions), Now: c.sides[i].now}
+	for i := range d.sides {
+		ask[i] = report.Query{By: names(by[i].Dimensions), Now: d.sides[i].now}
 	}
-	all, err := c.differing(ctx, by, ask)
+	all, err := d.differing(ctx, by, ask)
 	if err != nil || len(all) == 0 {
 		return pairs, err
 	}
@@ -208,7 +209,7 @@ func (c *comparison) judged(ctx context.Context, by [2]*report.Report, pairs []p
 	if !everything {
 		all = slices.DeleteFunc(all, func(q pair) bool { return !slices.ContainsFunc(q.by(), func(by string) bool { return matters[by] }) })
 	}
-	others, err := c.folded(ctx, all, explained)
+	others, err := d.folded(ctx, all, explained)
 	for _, p := range others {
 		for _, at := range p.alone() {
 			explained[at] = true

@@ -1,4 +1,4 @@
-package acts
+package reports
 
 import (
 	"context"
@@ -10,53 +10,18 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/projections/engine/where"
-	"github.com/annal-crm/annal/projections/members"
 	"github.com/annal-crm/annal/reports/report"
 )
-
-// Reports are those that are asked of [Model].
-var Reports = []*report.Report{activity, signins}
-
-// visible shows the rows of those accounts in a column that lie in the viewer's scope.
-func visible(account string) func(engine.DB, *where.Clause, engine.Viewer) {
-	return func(db engine.DB, c *where.Clause, v engine.Viewer) { members.Visible(db, tree.Members, c, v, account) }
-}
-
-func dimensions(account string, more ...report.Column) []report.Column {
-	return append(append([]report.Column{
-		{Name: "day", Kind: report.Day, SQL: "to_char(t.at at time zone {zone}, 'YYYY-MM-DD')"},
-		{Name: "month", Kind: report.Month, SQL: "to_char(t.at at time zone {zone}, 'YYYY-MM')"},
-		{Name: "account", Kind: report.Account, SQL: account},
-	}, more...), tree.Dimensions()...)
-}
-
-var activity = &report.Report{
-	Name: "activity", About: "What people did, and how often they signed in.", Model: schema.Name,
-	From: acts, Where: "t.actor is not null", At: "t.at", Visible: visible("t.actor"), Joins: tree.Joins("t.actor"),
-	Dimensions: dimensions("t.actor",
-		report.Column{Name: "type", Kind: report.Text, SQL: "t.type", Wrong: eventcodec.Unknown, About: "of the event"},
-		report.Column{Name: "area", Kind: report.Text, SQL: "split_part(t.type, '.', 1)", About: "account, customer, opportunity, organization"},
-	),
-	Measures: []report.Column{
-		{Name: "acts", Kind: report.Count, SQL: "count(*) {counted}"},
-		{Name: "logins", Kind: report.Count, SQL: "count(*) {counted}", When: "t.outcome = 'signed_in'"},
-		{Name: "people", Kind: report.Count, SQL: "count(distinct t.actor) {counted}"},
-		{Name: "days", Kind: report.Count, SQL: "count(distinct (t.at at time zone {zone})::date) {counted}", About: "on which there was something"},
-		{Name: "first", Kind: report.Instant, SQL: "min(t.at) {counted}"},
-		{Name: "last", Kind: report.Instant, SQL: "max(t.at) {counted}"},
-	},
-	Evidence: "array[t.position]",
-}
 
 var outcomes = []string{"signed_in", "failed", "refused", "locked", "unlocked", "muted"}
 
 var signins = &report.Report{
-	Name: "signins", About: "How signing in went: failures, their causes and sources, locks.", Model: schema.Name,
-	From: acts, Where: "t.outcome is not null", At: "t.at", Visible: visible("t.account"),
-	Joins: append(tree.Joins("t.account"), report.Join{Name: "source", Open: sources}),
-	Dimensions: dimensions("t.account",
+	Name: "signins", About: "How signing in went: failures, their causes and sources, locks.", Model: acts.Model.Name,
+	From: acts.Acts, Where: "t.outcome is not null", At: "t.at", Visible: visible(acts.Tree, "t.account"),
+	Joins: append(withTeam(acts.Tree, "t.account"), report.Join{Name: "source", Open: sources}),
+	Dimensions: byTime("t.account",
 		report.Column{Name: "outcome", Kind: report.Text, SQL: "t.outcome", Wrong: report.OneOf(outcomes...), About: strings.Join(outcomes, ", ")},
 		report.Column{Name: "cause", Kind: report.Text, SQL: "t.cause", About: "wrong_password, unknown_name, locked, not_activated, deactivated, timer, administrator, …"},
 		report.Column{Name: "source", Kind: report.Text, SQL: "source.text", Joins: []string{"source"}, Personal: true, About: "the address that an attempt came from"},
@@ -79,7 +44,7 @@ const maxOpened = 100_000
 // sources opens where attempts came from. One that was erased, or tells of none, has no source.
 func sources(ctx context.Context, db engine.DB, codec *eventcodec.Codec, condition string, args []any) (positions []int64, texts []string, err error) {
 	rows, err := db.Query(ctx, fmt.Sprintf("select t.organization, t.position, t.type, t.stream, t.metadata from %s t where t.stream is not null and %s limit %d",
-		acts.In(db), condition, maxOpened+1), args...)
+		acts.Acts.In(db), condition, maxOpened+1), args...)
 	if err != nil {
 		return nil, nil, err
 	}
