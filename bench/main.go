@@ -22,7 +22,7 @@ type cli struct {
 func (c *cli) options() []kong.Option {
 	return []kong.Option{
 		kong.Name("bench"),
-		kong.Description("Measures this machine: each figure of Annal beside its floor, on a Postgres of its own that is gone afterwards."),
+		kong.Description("Measures this machine: each figure of Annal beside its floor, on a temporary Postgres."),
 		kong.Vars{"lines": strings.Join(lineNames(), ",")},
 	}
 }

@@ -295,6 +295,7 @@ func TestNobodyHandsOutWhatHeDoesNotHave(t *testing.T) {
 		organization.ManageAccounts: organization.Team, organization.EditCustomers: organization.Team,
 		organization.ViewCustomers: organization.All, organization.ViewOpportunity: organization.Team, organization.EditOpportunity: organization.Team,
 		organization.ViewReports: organization.Team, organization.ViewPersonal: organization.All, organization.ViewAccounts: organization.Team,
+		"contract.view": organization.Team, "contract.edit": organization.Team,
 	}}))
 	w.admin = w.again(w.admin)
 	helpdesk, lead := w.invite("helpdesk", uuid.Nil, "helpdesk"), w.invite("lead", team, "lead")

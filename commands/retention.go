@@ -24,7 +24,7 @@ import (
 // What a rule of retention takes of a person, besides a permission.
 var (
 	ErrWholeOrganization = domain.Refuse(domain.CodeForbidden, "a rule is for the whole organization: it takes the permission for all of it")
-	ErrAnyAccount        = domain.Refuse(domain.CodeForbidden, "a rule about accounts takes somebody who has every right that any role gives")
+	ErrAnyAccount        = domain.Refuse(domain.CodeForbidden, "a rule about accounts needs every right that a role gives")
 )
 
 // Now returns the time of the write side.

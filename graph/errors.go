@@ -85,7 +85,7 @@ func (p presenter) judge(ctx context.Context, e *gqlerror.Error) (code domain.Co
 		return domain.CodeInvalid, cause.Error(), map[string]any{"fields": map[string]string{field: cause.Error()}}
 	}
 	if late, ok := errors.AsType[*notShown](cause); ok {
-		return domain.CodeUnavailable, "the act is done, but its result cannot be shown yet: ask again in a moment", map[string]any{"receipt": map[string]any{
+		return domain.CodeUnavailable, "the command is carried out, but its result cannot be shown yet: ask again in a moment", map[string]any{"receipt": map[string]any{
 			"position": late.receipt.Position.String(), "version": late.receipt.Version,
 		}}
 	}

@@ -70,7 +70,7 @@ func (q query) Report(ctx context.Context, name string, definition *int, groupBy
 		return nil, err
 	}
 	if result != nil && in != nil {
-		return nil, invalid("result", "is of the past that it was made of; asOf cannot be given together with it")
+		return nil, invalid("result", "has the time that it was made of; asOf cannot be given together with it")
 	}
 	if ask.AsOf, err = q.asOf(ctx, "asOf", in); err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ func Look(wish Read) ([]Event, error) {
 		bad["act"] = "is unknown"
 	}
 	if wish.Kind == "" || wish.Subject == uuid.Nil {
-		bad["subject"] = "must be told"
+		bad["subject"] = "must be given"
 	}
 	long := len(wish.Filters) > maxFilters
 	for _, f := range wish.Filters {

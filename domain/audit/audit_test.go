@@ -23,7 +23,7 @@ func TestLook(t *testing.T) {
 	}
 	domaintest.Run(t, EventTypes, Evolve,
 		domaintest.Story[State, Event]{Name: "a look is a fact, each time", Given: []Event{read}, When: look(func(*Read) {}), Then: []Event{read}},
-		domaintest.Story[State, Event]{Name: "nobody's life", When: look(func(r *Read) { r.Subject = uuid.Nil }), Err: domain.Invalid{"subject": "must be told"}},
+		domaintest.Story[State, Event]{Name: "nobody's life", When: look(func(r *Read) { r.Subject = uuid.Nil }), Err: domain.Invalid{"subject": "must be given"}},
 		domaintest.Story[State, Event]{Name: "an unknown act", When: look(func(r *Read) { r.Act = "burnt" }), Err: domain.Invalid{"act": "is unknown"}},
 		domaintest.Story[State, Event]{Name: "many filters", When: look(func(r *Read) { r.Filters = make([]string, maxFilters+1) }), Err: domain.Invalid{"filter": "is too long"}},
 		domaintest.Story[State, Event]{Name: "a long filter", When: look(func(r *Read) { r.Filters = []string{strings.Repeat("a", maxFilter+1)} }), Err: domain.Invalid{"filter": "is too long"}},

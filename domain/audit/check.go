@@ -41,7 +41,7 @@ func Check(wish Checked) ([]Event, error) {
 		bad["kind"] = "is unknown"
 	}
 	if wish.Of == "" || len(wish.Of) > maxFilter {
-		bad["of"] = "must be told, and is too long above 500 bytes"
+		bad["of"] = "must be given, in at most 500 bytes"
 	}
 	if err := bad.Err(); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ func TestCheck(t *testing.T) {
 	check := func(wish Checked) func(State) ([]Event, error) {
 		return func(State) ([]Event, error) { return Check(wish) }
 	}
-	bad := "must be told, and is too long above 500 bytes"
+	bad := "must be given, in at most 500 bytes"
 	domaintest.Run(t, EventTypes, Evolve,
 		domaintest.Story[State, Event]{Name: "a check is a fact", When: check(Checked{Proved, "position=7"}), Then: []Event{Checked{Proved, "position=7"}}},
 		domaintest.Story[State, Event]{Name: "of an unknown kind", When: check(Checked{"burnt", "all"}), Err: domain.Invalid{"kind": "is unknown"}},

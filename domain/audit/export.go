@@ -54,7 +54,7 @@ func ReadReport(wish ReportRead) ([]Event, error) {
 		bad["act"] = "is unknown"
 	}
 	if wish.Report == "" {
-		bad["report"] = "must be told"
+		bad["report"] = "must be given"
 	}
 	checkOf(bad, wish.Of)
 	if err := bad.Err(); err != nil {
@@ -67,10 +67,10 @@ func ReadReport(wish ReportRead) ([]Event, error) {
 func ExportLog(wish LogExported) ([]Event, error) {
 	bad := domain.Invalid{}
 	if wish.Format == "" {
-		bad["format"] = "must be told"
+		bad["format"] = "must be given"
 	}
 	if len(wish.Of) == 0 {
-		bad["filter"] = "must be told"
+		bad["filter"] = "must be given"
 	}
 	checkOf(bad, wish.Of)
 	if err := bad.Err(); err != nil {

@@ -21,12 +21,12 @@ func TestReportsAndExports(t *testing.T) {
 	long := domain.Invalid{"filter": "is too long: at most 50 values, of 500 bytes"}
 	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "a look at a report is a fact, each time", Given: []Event{look}, When: read(look), Then: []Event{look}},
-		story{Name: "of no report", When: read(ReportRead{Act: Replayed}), Err: domain.Invalid{"report": "must be told"}},
+		story{Name: "of no report", When: read(ReportRead{Act: Replayed}), Err: domain.Invalid{"report": "must be given"}},
 		story{Name: "an unknown act", When: read(ReportRead{Act: "burnt", Report: "sales"}), Err: domain.Invalid{"act": "is unknown"}},
 		story{Name: "a long condition", When: read(ReportRead{Act: Exported, Report: "sales", Of: []string{strings.Repeat("a", maxFilter+1)}}), Err: long},
 		story{Name: "an export is a fact, each time", Given: []Event{file}, When: export(file), Then: []Event{file}},
-		story{Name: "of nobody knows what", When: export(LogExported{Format: "parquet"}), Err: domain.Invalid{"filter": "must be told"}},
-		story{Name: "in no format", When: export(LogExported{Of: []string{"to=7"}}), Err: domain.Invalid{"format": "must be told"}},
+		story{Name: "of nobody knows what", When: export(LogExported{Format: "parquet"}), Err: domain.Invalid{"filter": "must be given"}},
+		story{Name: "in no format", When: export(LogExported{Of: []string{"to=7"}}), Err: domain.Invalid{"format": "must be given"}},
 		story{Name: "of too many parts", When: export(LogExported{Of: make([]string, maxOf+1), Format: "ndjson"}), Err: long},
 	)
 }

@@ -36,7 +36,7 @@ func Rebuild(wish Rebuilt) ([]Event, error) {
 		bad["name"] = "has 1 to 60 letters, digits, spaces and . _ -, and begins with a letter or digit"
 	}
 	if wish.Result == uuid.Nil || wish.Report == "" {
-		bad["report"] = "must be told"
+		bad["report"] = "must be given"
 	}
 	checkOf(bad, wish.Of)
 	if err := bad.Err(); err != nil {

@@ -24,7 +24,7 @@ func TestRebuild(t *testing.T) {
 		domaintest.Story[State, Event]{Name: "without a name", When: rebuild(func(r *Rebuilt) { r.Name = "" }), Err: name},
 		domaintest.Story[State, Event]{Name: "with a path for a name", When: rebuild(func(r *Rebuilt) { r.Name = "../x" }), Err: name},
 		domaintest.Story[State, Event]{Name: "with a long name", When: rebuild(func(r *Rebuilt) { r.Name = strings.Repeat("é", 61) }), Err: name},
-		domaintest.Story[State, Event]{Name: "of no report", When: rebuild(func(r *Rebuilt) { r.Report = "" }), Err: domain.Invalid{"report": "must be told"}},
+		domaintest.Story[State, Event]{Name: "of no report", When: rebuild(func(r *Rebuilt) { r.Report = "" }), Err: domain.Invalid{"report": "must be given"}},
 		domaintest.Story[State, Event]{Name: "of too many parts", When: rebuild(func(r *Rebuilt) { r.Of = make([]string, maxOf+1) }), Err: long},
 		domaintest.Story[State, Event]{Name: "of a long part", When: rebuild(func(r *Rebuilt) { r.Of = []string{strings.Repeat("a", maxFilter+1)} }), Err: long},
 	)

@@ -16,7 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 )
 
-var update = flag.Bool("update", false, "write testdata/events anew")
+var update = flag.Bool("update", false, "write the golden files in testdata/events")
 
 // StoredForms compares every event, with each of its fields filled, with testdata/events/<name>.v<schema>.json, and reads
 // and writes that file through the types: what a released program has stored must be read, and nothing of it lost, for ever.

@@ -261,7 +261,7 @@ func ofLogin(s State, login string, e Event) ([]Event, error) {
 	}
 	bad := domain.Invalid{}
 	if login == "" || len(login) > maxLogin {
-		bad["login"] = "must be told, of at most 63 bytes"
+		bad["login"] = "must be given, in at most 63 bytes"
 	}
 	return checked(bad, e)
 }

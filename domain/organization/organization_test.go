@@ -166,7 +166,7 @@ func TestLoginsOfTheDatabase(t *testing.T) {
 		return func(s State) ([]Event, error) { return RevokeSQL(s, login) }
 	}
 	granted, revoked := SQLGranted{"lena"}, SQLRevoked{"lena"}
-	invalid := domain.Invalid{"login": "must be told, of at most 63 bytes"}
+	invalid := domain.Invalid{"login": "must be given, in at most 63 bytes"}
 	domaintest.Run(t, EventTypes, Evolve,
 		story{Name: "granted", Given: events{org}, When: grant("lena"), Then: events{granted}},
 		story{Name: "granted before", Given: events{org, granted}, When: grant("lena")},

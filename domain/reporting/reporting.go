@@ -28,7 +28,7 @@ var (
 	ErrUnknown = domain.Refuse(domain.CodeNotFound, "your organization has no such report")
 	ErrVersion = domain.Refuse(domain.CodeNotFound, "the report has no such version")
 	ErrRetired = domain.Refuse(domain.CodeConflict, "the report was retired: define it again to use it")
-	ErrFull    = domain.Refuse(domain.CodeConflict, "the organization has a hundred reports of its own: retire one first")
+	ErrFull    = domain.Refuse(domain.CodeConflict, "the organization has defined a hundred reports: retire one first")
 )
 
 // State is an organization's own reports, by name.

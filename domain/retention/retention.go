@@ -24,7 +24,7 @@ import (
 var (
 	ErrNotFound   = domain.NoSuch()
 	ErrExists     = domain.Refuse(domain.CodeConflict, "the rule was proposed before")
-	ErrSamePerson = domain.Refuse(domain.CodeForbidden, "who proposes a rule does not approve it: somebody else must")
+	ErrSamePerson = domain.Refuse(domain.CodeForbidden, "another person than the proposer must approve a rule")
 	ErrApproved   = domain.Refuse(domain.CodeConflict, "the rule was approved before")
 	ErrEnded      = domain.Refuse(domain.CodeConflict, "the rule has ended")
 	ErrChanged    = domain.Refuse(domain.CodeConflict, "another number is due now than the dry run has shown: look again")

@@ -54,7 +54,7 @@ type list struct {
 }
 
 // ErrBusy reports that as many lists are being folded as can be at once.
-var ErrBusy = domain.Refuse(domain.CodeRateLimited, "other lists of the past are being folded: try again in a moment")
+var ErrBusy = domain.Refuse(domain.CodeRateLimited, "other lists as of a time are being folded: try again in a moment")
 
 // NewLists returns an empty cache.
 func NewLists(models *engine.Engine, db engine.DB) *Lists {
@@ -122,7 +122,7 @@ func (l *Lists) fold(ctx context.Context, key title, one *list) {
 		l.forget(key) // nobody comes to it any more
 		one.readers.Wait()
 		if err := one.result.Drop(ctx); err != nil {
-			slog.WarnContext(ctx, "a list of a past stays behind", "schema", one.result.Schema, "error", err)
+			slog.WarnContext(ctx, "a list as of a time was not dropped", "schema", one.result.Schema, "error", err)
 		}
 	})
 }

@@ -49,7 +49,7 @@ func Running(ctx context.Context, db engine.DB) ([]Rule, error) {
 }
 
 // ErrParked reports that nobody knows who is due: an opportunity could not be folded, and may be with anybody.
-var ErrParked = domain.Refuse(domain.CodeUnavailable, "events of an opportunity could not be read and are parked: nobody knows who is due before an administrator has mended them")
+var ErrParked = domain.Refuse(domain.CodeUnavailable, "events of an opportunity could not be read and are parked: an administrator must retry or skip them before a rule can say who is due")
 
 // Left is somebody whose days are over and whom a rule leaves out.
 type Left struct {
