@@ -2,6 +2,7 @@ package commands_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -291,14 +292,11 @@ func TestNobodyHandsOutWhatHeDoesNotHave(t *testing.T) {
 	must(w.DefineRole(t.Context(), w.admin, commands.DefineRole{Role: "helpdesk", Permissions: map[organization.Permission]organization.Scope{
 		organization.ManageAccounts: organization.All, organization.ViewAccounts: organization.All,
 	}}))
-	must(w.DefineRole(t.Context(), w.admin, commands.DefineRole{Role: "lead", Permissions: map[organization.Permission]organization.Scope{
-		organization.ManageAccounts: organization.Team, organization.EditCustomers: organization.Team,
-		organization.ViewCustomers: organization.All, organization.ViewOpportunity: organization.Team, organization.EditOpportunity: organization.Team,
-		organization.ViewReports: organization.Team, organization.ViewPersonal: organization.All, organization.ViewAccounts: organization.Team,
-		"contract.view": organization.Team, "contract.edit": organization.Team,
-	}}))
+	lead := maps.Clone(organization.BuiltIn()[1].Permissions) // the manager's
+	lead[organization.ManageAccounts] = organization.Team
+	must(w.DefineRole(t.Context(), w.admin, commands.DefineRole{Role: "lead", Permissions: lead}))
 	w.admin = w.again(w.admin)
-	helpdesk, lead := w.invite("helpdesk", uuid.Nil, "helpdesk"), w.invite("lead", team, "lead")
+	helpdesk, leader := w.invite("helpdesk", uuid.Nil, "helpdesk"), w.invite("lead", team, "lead")
 	nobody, member, stranger := w.invite("nobody", uuid.Nil), w.invite("member", team, "sales"), w.invite("stranger", w.team("south", uuid.Nil), "sales")
 	grant := func(by, to *commands.Principal, role string) error {
 		_, err := w.GrantRole(t.Context(), by, commands.Role{AccountID: to.Account, Role: role})
@@ -308,10 +306,10 @@ func TestNobodyHandsOutWhatHeDoesNotHave(t *testing.T) {
 		"helpdesk makes himself administrator": {grant(helpdesk, helpdesk, "administrator"), commands.ErrForbidden},
 		"helpdesk grants sales":                {grant(helpdesk, nobody, "sales"), commands.ErrForbidden},
 		"helpdesk grants helpdesk":             {grant(helpdesk, nobody, "helpdesk"), nil},
-		"lead grants manager to the team":      {grant(lead, member, "manager"), nil},
-		"lead grants analyst":                  {grant(lead, member, "analyst"), commands.ErrForbidden},
-		"lead grants to a stranger":            {grant(lead, stranger, "sales"), commands.ErrNotFound},
-		"lead grants to nobody there":          {grant(lead, &commands.Principal{Account: uuid.New()}, "sales"), commands.ErrNotFound},
+		"lead grants manager to the team":      {grant(leader, member, "manager"), nil},
+		"lead grants analyst":                  {grant(leader, member, "analyst"), commands.ErrForbidden},
+		"lead grants to a stranger":            {grant(leader, stranger, "sales"), commands.ErrNotFound},
+		"lead grants to nobody there":          {grant(leader, &commands.Principal{Account: uuid.New()}, "sales"), commands.ErrNotFound},
 	} {
 		w.wantErr(what, c.err, c.want)
 	}
@@ -321,10 +319,10 @@ func TestNobodyHandsOutWhatHeDoesNotHave(t *testing.T) {
 	w.wantErr("helpdesk takes the administrator's account over", err, commands.ErrForbidden)
 	_, err = w.Invite(t.Context(), helpdesk, commands.Invite{LoginName: "x", DisplayName: "X", Roles: []string{"administrator"}})
 	w.wantErr("helpdesk invites an administrator", err, commands.ErrForbidden)
-	_, err = w.Invite(t.Context(), lead, commands.Invite{LoginName: "x", DisplayName: "X", Roles: []string{"sales"}})
+	_, err = w.Invite(t.Context(), leader, commands.Invite{LoginName: "x", DisplayName: "X", Roles: []string{"sales"}})
 	w.wantInvalid("lead invites outside of the team", err, "teamId")
-	must(w.Invite(t.Context(), lead, commands.Invite{LoginName: "x", DisplayName: "X", Team: team, Roles: []string{"sales"}}))
-	_, err = w.MoveToTeam(t.Context(), lead, commands.MoveToTeam{AccountID: member.Account})
+	must(w.Invite(t.Context(), leader, commands.Invite{LoginName: "x", DisplayName: "X", Team: team, Roles: []string{"sales"}}))
+	_, err = w.MoveToTeam(t.Context(), leader, commands.MoveToTeam{AccountID: member.Account})
 	w.wantInvalid("lead moves a member out of reach", err, "teamId")
 }
 
