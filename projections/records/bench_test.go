@@ -217,7 +217,7 @@ func BenchmarkContracts(b *testing.B) {
 
 	var folds, pages []float64
 	for b.Loop() {
-		for range 3 { // in turn, so that both meet the machine's moods
+		for range 5 { // in turn, so that both meet the machine's moods
 			version++
 			hand, table := byHand(version)
 			copied := layOut(&contract.Kind, version)
