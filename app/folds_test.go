@@ -19,6 +19,7 @@ import (
 	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/records"
 )
 
 // A model that shows records by their owner's team follows accounts through the teams. The rest of an account is not its matter.
@@ -48,6 +49,12 @@ var leftOut = map[string][]domain.Event{
 		account.RoleGranted{}, account.RoleRevoked{}, account.MovedToTeam{},
 		erasure.Approved{}, erasure.Refused{}, erasure.Done{},
 	},
+}
+
+func init() {
+	for _, m := range records.Models() {
+		leftOut[m.Name] = besidesTeams
+	}
 }
 
 // Every event of a kind that a read model folds is folded, or named here as left out: one that is new is forgotten nowhere. The

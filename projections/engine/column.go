@@ -296,10 +296,13 @@ var number = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$`)
 
 // storable reports whether Postgres takes a row's texts: it has no place for a zero byte. What else it may refuse, a
 // text too long for an index, it says itself.
-func (r *relation) storable(row reflect.Value) error {
+func (r *relation) storable(row, before reflect.Value) error {
 	for _, c := range r.texts {
 		f := c.of(row)
 		if c.null && f.IsZero() {
+			continue
+		}
+		if c.cell > 0 && before.IsValid() && c.of(before).String() == f.String() { // it was looked at then
 			continue
 		}
 		f = reflect.Indirect(f)

@@ -112,12 +112,12 @@ func (s *tableStore[K, R]) begin() {
 
 func (s *tableStore[K, R]) check() error {
 	for _, f := range s.changed {
-		if err := s.table.rel.storable(reflect.ValueOf(&f.entry.row).Elem()); err != nil {
+		if err := s.table.rel.storable(reflect.ValueOf(&f.entry.row).Elem(), reflect.ValueOf(&f.was.row).Elem()); err != nil {
 			return err
 		}
 	}
 	for i := range s.added[s.began:] {
-		if err := s.table.rel.storable(reflect.ValueOf(&s.added[s.began+i]).Elem()); err != nil {
+		if err := s.table.rel.storable(reflect.ValueOf(&s.added[s.began+i]).Elem(), reflect.Value{}); err != nil {
 			return err
 		}
 	}
