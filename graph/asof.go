@@ -119,7 +119,7 @@ func (r *resolver) pastCustomer(ctx context.Context, p *commands.Principal, v en
 	if err != nil || !there {
 		return nil, err
 	}
-	return customerObject(row.ShownTo(v), r.people(p)), nil
+	return customerObject(row.ShownTo(v), r.page(p, customer.Category)), nil
 }
 
 func (r *resolver) pastOpportunity(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Opportunity, error) {
@@ -135,7 +135,7 @@ func (r *resolver) pastOpportunity(ctx context.Context, p *commands.Principal, v
 	if err != nil || !there {
 		return nil, err
 	}
-	return opportunityObject(row, r.people(p), r.clients(p)), nil
+	return opportunityObject(row, r.page(p, opportunity.Category)), nil
 }
 
 func (r *resolver) pastAccount(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID, in *generated.AsOf) (*model.Account, error) {

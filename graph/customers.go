@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
@@ -28,7 +29,7 @@ func (q query) Customer(ctx context.Context, id uuid.UUID, asOf *generated.AsOf,
 func (r *resolver) oneCustomer(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Customer, error) {
 	found, err := customers.Get(ctx, r.DB, v, []uuid.UUID{id})
 	if row, ok := found[id]; ok && err == nil {
-		return customerObject(row, r.people(p)), nil
+		return customerObject(row, r.page(p, customer.Category)), nil
 	}
 	return nil, err
 }
@@ -51,17 +52,20 @@ func (q query) Customers(ctx context.Context, first *int, after *string, last *i
 		return nil, err
 	}
 	page, err := customers.List(ctx, db, v, f, request)
-	people := q.people(p)
-	return listed(page, err, func(c customers.Customer) *model.Customer { return customerObject(c, people) },
+	shared := q.page(p, customer.Category)
+	return listed(page, err, func(c customers.Customer) *model.Customer { return customerObject(c, shared) },
 		func(ctx context.Context) (int, error) { return customers.Count(ctx, db, v, f) })
 }
 
-func customerObject(c customers.Customer, people *model.Batch[model.Account]) *model.Customer {
-	people.Want(c.Owner)
+func customerObject(c customers.Customer, page *model.Page) *model.Customer {
+	page.Add(c.ID, c.Owner)
 	return &model.Customer{
-		ID: c.ID, Version: int(c.Version), Name: c.Name, Sector: model.Text(c.Sector), Country: model.Text(c.Country),
+		RecordFields: model.RecordFields{
+			ID: c.ID, Version: int(c.Version), Archived: c.Archived, Erased: c.Erased, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+			OwnerID: c.Owner, Page: page,
+		},
+		Name: c.Name, Sector: model.Text(c.Sector), Country: model.Text(c.Country),
 		Website: model.Text(c.Website), Phone: model.Text(c.Phone), Email: model.Text(c.Email), Attributes: c.Attributes,
-		Archived: c.Archived, Erased: c.Erased, OwnerID: c.Owner, Accounts: people,
 	}
 }
 
@@ -76,9 +80,9 @@ func (r *resolver) clients(p *commands.Principal) *model.Batch[model.Customer] {
 		if err != nil {
 			return nil, err
 		}
-		people, objects := r.people(p), make(map[uuid.UUID]*model.Customer, len(found))
+		page, objects := r.page(p, customer.Category), make(map[uuid.UUID]*model.Customer, len(found))
 		for id, c := range found {
-			objects[id] = customerObject(c, people)
+			objects[id] = customerObject(c, page)
 		}
 		return objects, nil
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
@@ -30,7 +31,7 @@ func (q query) Opportunity(ctx context.Context, id uuid.UUID, asOf *generated.As
 func (r *resolver) oneOpportunity(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Opportunity, error) {
 	found, err := opportunities.Get(ctx, r.DB, v, []uuid.UUID{id})
 	if row, ok := found[id]; ok && err == nil {
-		return opportunityObject(row, r.people(p), r.clients(p)), nil
+		return opportunityObject(row, r.page(p, opportunity.Category)), nil
 	}
 	return nil, err
 }
@@ -55,8 +56,8 @@ func (q query) Opportunities(ctx context.Context, first *int, after *string, las
 		return nil, err
 	}
 	page, err := opportunities.List(ctx, db, v, f, request)
-	people, clients := q.people(p), q.clients(p)
-	return listed(page, err, func(o opportunities.Opportunity) *model.Opportunity { return opportunityObject(o, people, clients) },
+	shared := q.page(p, opportunity.Category)
+	return listed(page, err, func(o opportunities.Opportunity) *model.Opportunity { return opportunityObject(o, shared) },
 		func(ctx context.Context) (int, error) { return opportunities.Count(ctx, db, v, f) })
 }
 
@@ -77,13 +78,16 @@ func stages(f *generated.OpportunityStageFilter) (pass []opportunity.Stage) {
 	return pass
 }
 
-func opportunityObject(o opportunities.Opportunity, people *model.Batch[model.Account], clients *model.Batch[model.Customer]) *model.Opportunity {
-	people.Want(o.Owner)
-	clients.Want(o.Customer)
+func opportunityObject(o opportunities.Opportunity, page *model.Page) *model.Opportunity {
+	page.Add(o.ID, o.Owner)
+	page.Want(customer.Category, o.Customer)
 	object := &model.Opportunity{
-		ID: o.ID, Version: int(o.Version), Reference: o.Reference, Stage: model.Enum(o.Stage), Product: model.Text(o.Product),
+		RecordFields: model.RecordFields{
+			ID: o.ID, Version: int(o.Version), Stage: model.Enum(o.Stage), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
+			OwnerID: o.Owner, Page: page,
+		},
+		Reference: o.Reference, Product: model.Text(o.Product), CustomerID: o.Customer,
 		OpenedAt: o.OpenedAt, EngagedAt: instant(o.EngagedAt), ClosedAt: instant(o.ClosedAt),
-		OwnerID: o.Owner, CustomerID: o.Customer, Accounts: people, Customers: clients,
 	}
 	if o.Value != "" {
 		object.Value = &o.Value

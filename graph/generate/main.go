@@ -20,11 +20,14 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	if err := writeKinds(); err != nil {
+		log.Fatal(err)
+	}
 	cfg, err := config.LoadConfigFromDefaultLocations()
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := api.Generate(cfg); err != nil {
+	if err := api.Generate(cfg, api.AddPlugin(raw{cfg})); err != nil {
 		log.Fatal(err)
 	}
 	if err := lighten(cfg.Exec.Filename); err != nil {
