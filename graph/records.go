@@ -11,7 +11,7 @@ import (
 	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/domain/record"
+	declaration "github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/projections/customers"
 	"github.com/annal-crm/annal/projections/engine"
@@ -72,10 +72,10 @@ func getting[R any](
 }
 
 // recordObject shows a row of a declared kind, on the page that it shares with others.
-func recordObject(k *record.Kind, row records.Row, page *model.Page) model.Node {
+func recordObject(k *declaration.Kind, row records.Row, page *model.Page) model.Node {
 	page.Add(row.ID, row.Owner)
 	for i := range k.Fields {
-		if f := &k.Fields[i]; f.Type == record.Ref {
+		if f := &k.Fields[i]; f.Type == declaration.Ref {
 			page.Want(f.Of, domain.ParseRef(row.Values[i]))
 		}
 	}

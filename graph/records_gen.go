@@ -18,11 +18,11 @@ var recordObjects = map[string]func(model.RecordFields) model.Node{
 }
 
 func (q query) Contract(ctx context.Context, id uuid.UUID, asOf *generated.AsOf, at *eventlog.Position) (*model.Contract, error) {
-	return record[model.Contract](ctx, q, "contract", id, asOf, at)
+	return getRecord[model.Contract](ctx, q, "contract", id, asOf, at)
 }
 
 func (q query) Contracts(ctx context.Context, first *int, after *string, last *int, before *string, filter model.Input, orderBy []model.Input, search *string, asOf *generated.AsOf, at *eventlog.Position) (*model.ContractConnection, error) {
-	return recordList[model.Contract](ctx, q, "contract", listArguments{first, after, last, before, filter, orderBy, search, asOf, at})
+	return listRecords[model.Contract](ctx, q, "contract", listArguments{first, after, last, before, filter, orderBy, search, asOf, at})
 }
 
 func (m mutation) CreateContract(ctx context.Context, in model.Input) (*generated.ContractPayload, error) {

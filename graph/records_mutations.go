@@ -10,7 +10,7 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/declared"
-	"github.com/annal-crm/annal/domain/record"
+	declaration "github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
@@ -18,68 +18,70 @@ import (
 
 // createRecord creates a record of a declared kind and shows it.
 func createRecord[T any](ctx context.Context, m mutation, category string, in model.Input) (*T, *model.Receipt, error) {
-	g := given{in, domain.Invalid{}}
-	wish := commands.CreateRecord{Command: g.command(), Kind: category, Owner: g.id("ownerId"), Values: g.values(category)}
-	return changedRecord[T](ctx, m, g, func(p *commands.Principal) (commands.RecordResult, error) {
+	r := newInputReader(in)
+	wish := commands.CreateRecord{Command: r.command(), Kind: category, Owner: r.id("ownerId"), Values: r.values(category)}
+	return changedRecord[T](ctx, m, r, func(p *commands.Principal) (commands.Result, error) {
 		done, err := m.Commands.CreateRecord(ctx, p, wish)
-		return commands.RecordResult{Result: done, Kind: category}, err
+		done.Kind = category
+		return done, err
 	})
 }
 
 // editRecord edits a record of a declared kind and shows it.
 func editRecord[T any](ctx context.Context, m mutation, category string, in model.Input) (*T, *model.Receipt, error) {
-	g := given{in, domain.Invalid{}}
-	wish := commands.EditRecord{On: g.on(), Values: g.values(category)}
+	r := newInputReader(in)
+	wish := commands.EditRecord{On: r.on(), Values: r.values(category)}
 	wish.Kind = category
-	return changedRecord[T](ctx, m, g, func(p *commands.Principal) (commands.RecordResult, error) {
+	return changedRecord[T](ctx, m, r, func(p *commands.Principal) (commands.Result, error) {
 		done, err := m.Commands.EditRecord(ctx, p, wish)
-		return commands.RecordResult{Result: done, Kind: category}, err
+		done.Kind = category
+		return done, err
 	})
 }
 
 func (m mutation) MoveRecord(ctx context.Context, in model.Input) (*generated.RecordPayload, error) {
-	g := given{in, domain.Invalid{}}
-	wish := commands.MoveRecord{On: g.on(), Stage: strings.ToLower(g.text("stage"))}
-	return m.onRecord(ctx, g, func(p *commands.Principal) (commands.RecordResult, error) {
+	r := newInputReader(in)
+	wish := commands.MoveRecord{On: r.on(), Stage: strings.ToLower(r.text("stage"))}
+	return m.onRecord(ctx, r, func(p *commands.Principal) (commands.Result, error) {
 		return m.Commands.MoveRecord(ctx, p, wish)
 	})
 }
 
 func (m mutation) ReassignRecord(ctx context.Context, in model.Input) (*generated.RecordPayload, error) {
-	g := given{in, domain.Invalid{}}
-	wish := commands.ReassignRecord{On: g.on(), Owner: g.id("ownerId")}
-	return m.onRecord(ctx, g, func(p *commands.Principal) (commands.RecordResult, error) {
+	r := newInputReader(in)
+	wish := commands.ReassignRecord{On: r.on(), Owner: r.id("ownerId")}
+	return m.onRecord(ctx, r, func(p *commands.Principal) (commands.Result, error) {
 		return m.Commands.ReassignRecord(ctx, p, wish)
 	})
 }
 
 func (m mutation) ArchiveRecord(ctx context.Context, in model.Input) (*generated.RecordPayload, error) {
-	g := given{in, domain.Invalid{}}
-	on := g.on()
-	return m.onRecord(ctx, g, func(p *commands.Principal) (commands.RecordResult, error) {
+	r := newInputReader(in)
+	on := r.on()
+	return m.onRecord(ctx, r, func(p *commands.Principal) (commands.Result, error) {
 		return m.Commands.ArchiveRecord(ctx, p, on)
 	})
 }
 
 func (m mutation) RestoreRecord(ctx context.Context, in model.Input) (*generated.RecordPayload, error) {
-	g := given{in, domain.Invalid{}}
-	on := g.on()
-	return m.onRecord(ctx, g, func(p *commands.Principal) (commands.RecordResult, error) {
+	r := newInputReader(in)
+	on := r.on()
+	return m.onRecord(ctx, r, func(p *commands.Principal) (commands.Result, error) {
 		return m.Commands.RestoreRecord(ctx, p, on)
 	})
 }
 
 // onRecord is the way of a mutation on a record of any kind.
-func (m mutation) onRecord(ctx context.Context, g given, do func(*commands.Principal) (commands.RecordResult, error)) (*generated.RecordPayload, error) {
-	node, receipt, err := m.changed(ctx, g, do)
+func (m mutation) onRecord(ctx context.Context, r inputReader, do func(*commands.Principal) (commands.Result, error)) (*generated.RecordPayload, error) {
+	node, receipt, err := m.changed(ctx, r, do)
 	if err != nil {
 		return nil, err
 	}
 	return &generated.RecordPayload{Record: node.(model.Record), Receipt: receipt}, nil
 }
 
-func changedRecord[T any](ctx context.Context, m mutation, g given, do func(*commands.Principal) (commands.RecordResult, error)) (*T, *model.Receipt, error) {
-	node, receipt, err := m.changed(ctx, g, do)
+func changedRecord[T any](ctx context.Context, m mutation, r inputReader, do func(*commands.Principal) (commands.Result, error)) (*T, *model.Receipt, error) {
+	node, receipt, err := m.changed(ctx, r, do)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,8 +89,8 @@ func changedRecord[T any](ctx context.Context, m mutation, g given, do func(*com
 }
 
 // changed carries out a command on a record, and returns the record as it is by then.
-func (m mutation) changed(ctx context.Context, g given, do func(*commands.Principal) (commands.RecordResult, error)) (model.Node, *model.Receipt, error) {
-	if err := g.bad.Err(); err != nil {
+func (m mutation) changed(ctx context.Context, r inputReader, do func(*commands.Principal) (commands.Result, error)) (model.Node, *model.Receipt, error) {
+	if err := r.bad.Err(); err != nil {
 		return nil, nil, err
 	}
 	p, err := callerOf(ctx).now(ctx)
@@ -110,67 +112,69 @@ func (m mutation) changed(ctx context.Context, g given, do func(*commands.Princi
 	return *node, receipt(done.Receipt), nil
 }
 
-// given reads the input of a mutation, and notes in bad what is wrong with it.
-type given struct {
+// inputReader reads the input of a mutation, and notes in bad what is wrong with it.
+type inputReader struct {
 	object model.Input
 	bad    domain.Invalid
 }
 
-func (g given) command() commands.Command {
-	return commands.Command{ID: g.id("commandId"), Reason: g.text("reason")}
+func newInputReader(in model.Input) inputReader { return inputReader{in, domain.Invalid{}} }
+
+func (r inputReader) command() commands.Command {
+	return commands.Command{ID: r.id("commandId"), Reason: r.text("reason")}
 }
 
-func (g given) on() commands.On {
-	c := g.command()
-	if v := g.object["expectedVersion"]; v != nil {
+func (r inputReader) on() commands.On {
+	c := r.command()
+	if v := r.object["expectedVersion"]; v != nil {
 		n, _ := number(v)
 		if n < 1 {
-			g.bad["expectedVersion"] = "must be at least 1"
+			r.bad["expectedVersion"] = "must be at least 1"
 		}
 		c.ExpectedVersion = eventlog.Version(n)
 	}
-	return commands.On{Command: c, ID: g.id("id")}
+	return commands.On{Command: c, ID: r.id("id")}
 }
 
 // id is zero for none.
-func (g given) id(name string) (id uuid.UUID) {
-	v := g.object[name]
+func (r inputReader) id(name string) (id uuid.UUID) {
+	v := r.object[name]
 	if v == nil {
 		return uuid.Nil
 	}
 	id, err := model.UnmarshalID(v)
 	if err != nil {
-		g.bad[name] = err.Error()
+		r.bad[name] = err.Error()
 	}
 	return id
 }
 
 // text is empty for none.
-func (g given) text(name string) (s string) {
-	v := g.object[name]
+func (r inputReader) text(name string) (s string) {
+	v := r.object[name]
 	if v == nil {
 		return ""
 	}
 	s, err := model.UnmarshalString(v)
 	if err != nil {
-		g.bad[name] = err.Error()
+		r.bad[name] = err.Error()
 	}
 	return s
 }
 
 // values are the fields of a kind that are there, in their stored form; null is an empty one. The rules of the kind judge them.
-func (g given) values(category string) record.Values {
-	values := record.Values{}
+func (r inputReader) values(category string) declaration.Values {
+	values := declaration.Values{}
 	k := declared.Kind(category)
 	for i := range k.Fields {
 		f := &k.Fields[i]
-		v, present := g.object[f.Input()]
+		v, present := r.object[f.Input()]
 		if !present {
 			continue
 		}
 		value, err := stored(f, v)
 		if err != nil {
-			g.bad[f.Input()] = err.Error()
+			r.bad[f.Input()] = err.Error()
 		}
 		values[f.Name] = value
 	}
@@ -178,21 +182,21 @@ func (g given) values(category string) record.Values {
 }
 
 // stored writes a value of an input as the rules take it.
-func stored(f *record.Field, v any) (string, error) {
+func stored(f *declaration.Field, v any) (string, error) {
 	switch f.Type {
-	case record.Money:
+	case declaration.Money:
 		if money, ok := v.(map[string]any); ok {
 			return fmt.Sprint(money["amount"], " ", money["currency"]), nil
 		}
-	case record.Integer:
+	case declaration.Integer:
 		if n, ok := number(v); ok {
 			return fmt.Sprint(n), nil
 		}
-	case record.Bool:
+	case declaration.Bool:
 		if is, ok := v.(bool); ok {
 			return fmt.Sprint(is), nil
 		}
-	case record.Choice:
+	case declaration.Choice:
 		s, err := optionalText(v)
 		return strings.ToLower(s), err
 	}
