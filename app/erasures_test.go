@@ -233,9 +233,9 @@ func TestNothingOfAnErasedPersonIsLeft(t *testing.T) {
 	person := o.member("login-"+mark, "Erika "+mark, mark+"@example.com", "sales")
 	in := must(o.Commands.LogIn(ctx, commands.Origin{IP: "203.0.113.77", Device: "phone of " + mark}, commands.LogIn{LoginName: "login-" + mark, Password: password}))
 	phone := "+1 " + mark[:20]
-	must(o.Commands.EditCustomer(ctx, in.Principal, commands.EditCustomer{CustomerID: must(o.Commands.RegisterCustomer(ctx, in.Principal, commands.RegisterCustomer{
-		Registered: customer.Registered{Name: "Acme"}})).ID, Fields: customer.Fields{Sector: new(string)}}))
-	must(o.Commands.EditCustomer(ctx, o.ada, commands.EditCustomer{CustomerID: cust, Fields: customer.Fields{Phone: &phone}}))
+	must(o.Commands.EditCustomer(ctx, in.Principal, commands.EditCustomer{On: commands.On{ID: must(o.Commands.RegisterCustomer(ctx, in.Principal, commands.RegisterCustomer{
+		Registered: customer.Registered{Name: "Acme"}})).ID}, Fields: customer.Fields{Sector: new(string)}}))
+	must(o.Commands.EditCustomer(ctx, o.ada, commands.EditCustomer{On: commands.On{ID: cust}, Fields: customer.Fields{Phone: &phone}}))
 	o.settle()
 
 	// Beside what is served: a former version, a result, an event that is parked and whose error quotes it, statistics.
@@ -247,7 +247,7 @@ func TestNothingOfAnErasedPersonIsLeft(t *testing.T) {
 		must(o.Pool.Exec(ctx, statement))
 	}
 	stream := eventlog.Stream{Organization: commands.Home, Category: customer.Category, ID: cust}
-	version := must(o.Commands.EditCustomer(ctx, o.ada, commands.EditCustomer{CustomerID: cust, Fields: customer.Fields{Phone: new(string)}})).Version
+	version := must(o.Commands.EditCustomer(ctx, o.ada, commands.EditCustomer{On: commands.On{ID: cust}, Fields: customer.Fields{Phone: new(string)}})).Version
 	o.settle()
 	must(o.Log.Append(ctx, stream, version, eventlog.NewEvent{ID: uuid.New(), Type: "customer.edited", Schema: 1, Data: json.RawMessage(`{"sector":5}`), Meta: json.RawMessage(`{}`), OccurredAt: time.Now()}))
 	o.settle()

@@ -106,7 +106,7 @@ func (o *office) certificate(id uuid.UUID) (found domain.Erased) {
 func (o *office) edit(id uuid.UUID) {
 	o.Helper()
 	phone := "+1 " + uuid.NewString()[:8]
-	must(o.Commands.EditCustomer(o.Context(), o.ada, commands.EditCustomer{CustomerID: id, Fields: customer.Fields{Phone: &phone}}))
+	must(o.Commands.EditCustomer(o.Context(), o.ada, commands.EditCustomer{On: commands.On{ID: id}, Fields: customer.Fields{Phone: &phone}}))
 }
 
 func TestARuleErasesWhomItsDryRunHasShown(t *testing.T) {
@@ -193,8 +193,8 @@ func TestWhoWasTouchedMeanwhileIsNotErased(t *testing.T) {
 	id := o.rule(domainretention.CustomerTouched, 365, 0)
 	late := []commands.RetentionCandidate{{Subject: ids[0]}, {Subject: ids[1], Opportunities: []uuid.UUID{deal}}, {Subject: ids[2]}, {Subject: ids[3]}, {Subject: uuid.New()}}
 	o.edit(ids[0])
-	must(o.Commands.WinOpportunity(ctx, o.ada, commands.WinOpportunity{OpportunityID: deal, Value: "10"}))
-	must(o.Commands.ArchiveCustomer(ctx, o.ada, commands.OnCustomer{CustomerID: ids[2]})) // no touch
+	must(o.Commands.WinOpportunity(ctx, o.ada, commands.WinOpportunity{On: commands.On{ID: deal}, Value: "10"}))
+	must(o.Commands.ArchiveRecord(ctx, o.ada, commands.On{ID: ids[2]})) // no touch
 	if made, err := o.Commands.ApplyRetention(ctx, program, id, late); err != nil || made != 2 {
 		t.Errorf("%d, %v", made, err)
 	}

@@ -13,8 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/domain/account"
-	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
@@ -90,8 +89,8 @@ func ReadErasures(path string) ([]Entry, error) {
 			case err != nil && cut:
 			case err != nil:
 				return nil, fmt.Errorf("the list of erasures, %s:%d: %w", path, n, err)
-			case e.Organization == uuid.Nil || e.Subject == uuid.Nil || e.Category != account.Category && e.Category != customer.Category:
-				return nil, fmt.Errorf("the list of erasures, %s:%d: names no account and no customer", path, n)
+			case e.Organization == uuid.Nil || e.Subject == uuid.Nil || !erasure.Erasable(e.Category):
+				return nil, fmt.Errorf("the list of erasures, %s:%d: names no data subject", path, n)
 			default:
 				entries = append(entries, e)
 			}

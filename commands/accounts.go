@@ -39,7 +39,7 @@ func (c *Commands) Invite(ctx context.Context, p *Principal, in Invite) (Result,
 	done, err := c.invite(ctx, p, act, id, account.Invited{
 		LoginName: in.LoginName, DisplayName: in.DisplayName, Email: in.Email, Team: in.Team, Roles: in.Roles,
 	}, account.Invite)
-	return Result{id, done.receipt}, err
+	return Result{ID: id, Receipt: done.receipt}, err
 }
 
 // inviteTime bounds the time between claim and invitation, far below [reservation.Patience].
@@ -145,7 +145,7 @@ func (c *Commands) manage(ctx context.Context, p *Principal, cmd Command, id uui
 	done, err := decide(ctx, c, &c.accounts, c.accounts.stream(p.Organization, id), act, allow, func(s account.State) ([]account.Event, error) {
 		return choose(s, act)
 	})
-	return Result{id, done.receipt}, done, err
+	return Result{ID: id, Receipt: done.receipt}, done, err
 }
 
 // OnAccount is a command that needs no more than an account.

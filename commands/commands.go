@@ -13,6 +13,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -23,6 +25,7 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
@@ -87,14 +90,17 @@ type Commands struct {
 
 	accounts      aggregate[account.State, account.Event]
 	organizations aggregate[organization.State, organization.Event]
-	customers     aggregate[customer.State, customer.Event]
-	opportunities aggregate[opportunity.State, opportunity.Event]
+	customers     owned[customer.State, customer.Event]
+	opportunities owned[opportunity.State, opportunity.Event]
 	reservations  aggregate[reservation.State, reservation.Event]
 	sources       aggregate[source.State, source.Event]
 	erasures      aggregate[erasure.State, erasure.Event]
 	audits        aggregate[audit.State, audit.Event]
 	reports       aggregate[reporting.State, reporting.Event]
 	retentions    aggregate[retention.State, retention.Event]
+
+	owned      map[string]keeper // by category: customers, opportunities and every declared kind
+	categories []string          // of owned, in a fixed order
 }
 
 // New returns the write side of a log.
@@ -106,8 +112,8 @@ func New(log eventlog.Log, codec *eventcodec.Codec, vault *vault.Vault, password
 
 		accounts:      newAggregate(account.Category, account.EventTypes, account.Evolve, size),
 		organizations: newAggregate(organization.Category, organization.EventTypes, organization.Evolve, size),
-		customers:     newAggregate(customer.Category, customer.EventTypes, customer.Evolve, size),
-		opportunities: newAggregate(opportunity.Category, opportunity.EventTypes, opportunity.Evolve, size),
+		customers:     newCustomers(size),
+		opportunities: newOpportunities(size),
 		reservations:  newAggregate(reservation.Category, reservation.EventTypes, reservation.Evolve, size),
 		sources:       newAggregate(source.Category, source.EventTypes, source.Evolve, size),
 		erasures:      newAggregate(erasure.Category, erasure.EventTypes, erasure.Evolve, size),
@@ -115,8 +121,12 @@ func New(log eventlog.Log, codec *eventcodec.Codec, vault *vault.Vault, password
 		audits:        newAggregate(audit.Category, audit.EventTypes, audit.Evolve, size),
 		reports:       newAggregate(reporting.Category, reporting.EventTypes, reporting.Evolve, size),
 	}
-	c.customers.changed = func(s customer.State, since int) []string { return s.ChangedSince(since) }
-	c.opportunities.changed = func(s opportunity.State, since int) []string { return s.ChangedSince(since) }
+
+	c.owned = map[string]keeper{customer.Category: &c.customers, opportunity.Category: &c.opportunities}
+	for _, k := range declared.Kinds {
+		c.owned[k.Category] = newDeclaredKind(k, size)
+	}
+	c.categories = slices.Sorted(maps.Keys(c.owned))
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -141,7 +151,8 @@ type Command struct {
 // Result says what a command has written where. Where there was nothing to write, the receipt is the one of the stream as
 // it is.
 type Result struct {
-	ID uuid.UUID // of the object
+	ID   uuid.UUID // of the object
+	Kind string    // its category, where the command found it out
 	eventlog.Receipt
 }
 

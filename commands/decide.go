@@ -24,7 +24,6 @@ type aggregate[S, E any] struct {
 	category string
 	types    domain.EventTypes[E]
 	evolve   func(S, E) S
-	changed  func(s S, since int) []string // nil: such streams name no fields in a conflict
 	cache    *lru.Cache[eventlog.Stream, loaded[S]]
 }
 
@@ -129,8 +128,8 @@ func decide[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], s ev
 		}
 		if current = now.receipt.Version; act.expected != 0 && act.expected != current {
 			conflict := &Conflict{CurrentVersion: current}
-			if a.changed != nil {
-				conflict.ChangedFields = a.changed(now.state, int(act.expected))
+			if s, ok := any(now.state).(interface{ ChangedSince(int) []string }); ok {
+				conflict.ChangedFields = s.ChangedSince(int(act.expected))
 			}
 			return outcome[E]{}, conflict
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 func (w *world) edit(by *commands.Principal, id uuid.UUID, cmd commands.Command, phone string) (commands.Result, error) {
-	return w.EditCustomer(w.Context(), by, commands.EditCustomer{Command: cmd, CustomerID: id, Fields: customer.Fields{Phone: &phone}})
+	return w.EditCustomer(w.Context(), by, commands.EditCustomer{On: commands.On{Command: cmd, ID: id}, Fields: customer.Fields{Phone: &phone}})
 }
 
 func TestAResentCommandAnswersWithItsFirstReceipt(t *testing.T) {
@@ -35,7 +35,7 @@ func TestAResentCommandAnswersWithItsFirstReceipt(t *testing.T) {
 			if again, err := c.RegisterCustomer(t.Context(), w.admin, register); err != nil || again != made {
 				t.Errorf("%s: registered %v %v, first %v", name, again, err, made)
 			}
-			in := commands.EditCustomer{Command: command, CustomerID: made.ID, Fields: customer.Fields{Phone: text("1")}}
+			in := commands.EditCustomer{On: commands.On{Command: command, ID: made.ID}, Fields: customer.Fields{Phone: text("1")}}
 			if again, err := c.EditCustomer(t.Context(), w.admin, in); err != nil || again != first {
 				t.Errorf("%s: an old edit: %v %v, first %v", name, again, err, first)
 			}
@@ -88,7 +88,7 @@ func TestAnEditAppliesToTheNewestState(t *testing.T) {
 	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	rival := w.another(commands.Config{})
 	w.log.rival = func() {
-		must(rival.EditCustomer(t.Context(), w.admin, commands.EditCustomer{CustomerID: id, Fields: customer.Fields{Sector: text("retail"), Phone: text("0")}}))
+		must(rival.EditCustomer(t.Context(), w.admin, commands.EditCustomer{On: commands.On{ID: id}, Fields: customer.Fields{Sector: text("retail"), Phone: text("0")}}))
 	}
 	r := must(w.edit(w.admin, id, commands.Command{}, "1"))
 	_, _, payloads := w.facts(r.Position - 1)
@@ -101,7 +101,7 @@ func TestAnEditOfAnOldVersionIsAConflictThatNamesWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	id := w.customer(w.admin, "Northwind", uuid.Nil)
 	must(w.edit(w.admin, id, commands.Command{ExpectedVersion: 1}, "1"))
-	must(w.EditCustomer(t.Context(), w.admin, commands.EditCustomer{CustomerID: id, Fields: customer.Fields{Sector: text("retail")}}))
+	must(w.EditCustomer(t.Context(), w.admin, commands.EditCustomer{On: commands.On{ID: id}, Fields: customer.Fields{Sector: text("retail")}}))
 	head := w.head()
 	for expected, fields := range map[eventlog.Version]string{1: "[phone sector]", 2: "[sector]", 4: "[]"} {
 		_, err := w.edit(w.admin, id, commands.Command{ExpectedVersion: expected}, "2")
@@ -147,7 +147,7 @@ func TestManyEditsAtOnceAllLand(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
-			in := commands.EditCustomer{CustomerID: id, Fields: customer.Fields{Phone: text(fmt.Sprint("+49 ", i))}}
+			in := commands.EditCustomer{On: commands.On{ID: id}, Fields: customer.Fields{Phone: text(fmt.Sprint("+49 ", i))}}
 			if _, err := processes[i%2].EditCustomer(t.Context(), w.admin, in); err != nil {
 				t.Error(err)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
@@ -43,7 +44,7 @@ func (c *Commands) RequestErasure(ctx context.Context, p *Principal, in RequestE
 	done, err := decide(ctx, c, &c.erasures, c.erasures.stream(p.Organization, id), act, allow, func(s erasure.State) ([]erasure.Event, error) {
 		return erasure.Request(s, erasure.Requested{Category: in.Category, Subject: in.Subject, By: p.Account, Reason: act.meta.Reason})
 	})
-	return Result{id, done.receipt}, err
+	return Result{ID: id, Receipt: done.receipt}, err
 }
 
 // OnErasure is a command on a request for an erasure.
@@ -75,7 +76,7 @@ func (c *Commands) decideErasure(ctx context.Context, p *Principal, in OnErasure
 			return ErrNotFound
 		}
 		err := c.erasable(ctx, p, organization.ApproveErasure, s.Category, s.Subject)
-		if errors.Is(err, account.ErrErased) || errors.Is(err, customer.ErrErased) { // by another request: this one may be closed
+		if errors.Is(err, account.ErrErased) || errors.Is(err, customer.ErrErased) || errors.Is(err, record.ErrErased) { // by another request: this one may be closed
 			return nil
 		}
 		return err
@@ -83,7 +84,7 @@ func (c *Commands) decideErasure(ctx context.Context, p *Principal, in OnErasure
 	done, err := decide(ctx, c, &c.erasures, c.erasures.stream(p.Organization, in.RequestID), act, allow, func(s erasure.State) ([]erasure.Event, error) {
 		return choose(s, act)
 	})
-	return Result{in.RequestID, done.receipt}, err
+	return Result{ID: in.RequestID, Receipt: done.receipt}, err
 }
 
 // onErasure begins a command of a person: the program asks for nothing and approves nothing.
@@ -99,8 +100,7 @@ func (c *Commands) onErasure(p *Principal, permission organization.Permission, c
 
 // erasable tells whether a subject is there, and the principal's to ask or decide about.
 func (c *Commands) erasable(ctx context.Context, p *Principal, permission organization.Permission, category string, id uuid.UUID) error {
-	switch category {
-	case account.Category:
+	if category == account.Category {
 		of, err := c.accounts.load(ctx, c, c.accounts.stream(p.Organization, id))
 		if err == nil {
 			err = c.reaches(ctx, p, permission, id)
@@ -116,23 +116,22 @@ func (c *Commands) erasable(ctx context.Context, p *Principal, permission organi
 			return ErrForbidden
 		}
 		return nil
-	case customer.Category:
-		of, err := c.customers.load(ctx, c, c.customers.stream(p.Organization, id))
-		switch {
-		case err != nil:
-			return err
-		case of.state.Version == 0:
-			return ErrNotFound
-		}
-		if err := c.reaches(ctx, p, permission, of.state.Owner()); err != nil {
-			return err
-		}
-		if of.state.Erased {
-			return customer.ErrErased
-		}
-		return nil
 	}
-	return domain.Invalid{"subject": "must be an account or a customer"}
+
+	if !erasure.Erasable(category) {
+		return domain.Invalid{"subject": "must be an account, a customer or another record with personal data"}
+	}
+	of, err := c.owned[category].find(ctx, c, eventlog.Stream{Organization: p.Organization, Category: category, ID: id})
+	switch {
+	case err != nil:
+		return err
+	case !of.exists:
+		return ErrNotFound
+	}
+	if err := c.reaches(ctx, p, permission, of.owner); err != nil {
+		return err
+	}
+	return of.erased
 }
 
 // ErasurePreview says what an erasure takes away.
@@ -252,16 +251,13 @@ func (c *Commands) Erase(ctx context.Context, p *Principal, category string, sub
 			return Erased{}, err
 		}
 		done.Receipt = out.receipt
-	case customer.Category:
-		out, err := decide(ctx, c, &c.customers, done.Stream, act, nil, func(s customer.State) ([]customer.Event, error) {
-			return customer.Erase(s, certificate)
-		})
-		if err != nil && !errors.Is(err, customer.ErrNotFound) {
+	default:
+		if !erasure.Erasable(category) {
+			return Erased{}, domain.Invalid{"subject": "must be an account, a customer or another record with personal data"}
+		}
+		if done.Receipt, err = c.owned[category].eraseFor(ctx, c, act, done.Stream, certificate); err != nil {
 			return Erased{}, err
 		}
-		done.Receipt = out.receipt
-	default:
-		return Erased{}, domain.Invalid{"subject": "must be an account or a customer"}
 	}
 	if err := c.vault.Erase(ctx, key); err != nil {
 		return Erased{}, err
@@ -277,7 +273,9 @@ func (c *Commands) Erase(ctx context.Context, p *Principal, category string, sub
 		}
 	}
 	c.accounts.cache.Remove(done.Stream)
-	c.customers.cache.Remove(done.Stream)
+	if kept := c.owned[category]; kept != nil {
+		kept.forget(done.Stream)
+	}
 	return done, nil
 }
 
@@ -302,7 +300,7 @@ func (c *Commands) FinishErasure(ctx context.Context, p *Principal, request uuid
 		return Result{}, err
 	}
 	done, err := decide(ctx, c, &c.erasures, c.erasures.stream(p.Organization, request), act, nil, erasure.Finish)
-	return Result{request, done.receipt}, err
+	return Result{ID: request, Receipt: done.receipt}, err
 }
 
 // IsErased tells whether a subject is erased, in its stream and in the vault. It is the program's own.
@@ -319,6 +317,6 @@ func (c *Commands) IsErased(ctx context.Context, p *Principal, category string, 
 		of, err := c.accounts.load(ctx, c, stream)
 		return of.state.Erased || of.receipt.Version == 0, err
 	}
-	of, err := c.customers.load(ctx, c, stream)
-	return of.state.Erased || of.receipt.Version == 0, err
+	of, err := c.owned[category].find(ctx, c, stream)
+	return of.erased != nil || !of.exists, err
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
-	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
@@ -47,7 +45,7 @@ func importing[S, E any](act *act, choose func(S) ([]E, error)) func(S) ([]E, er
 }
 
 func imported[E any](id uuid.UUID, done outcome[E]) Imported {
-	i := Imported{Result: Result{id, done.receipt}}
+	i := Imported{Result: Result{ID: id, Receipt: done.receipt}}
 	switch {
 	case len(done.events) == 0:
 	case eventlog.Version(len(done.events)) == done.receipt.Version:
@@ -133,46 +131,6 @@ func (c *Commands) CheckAccount(ctx context.Context, p *Principal, id uuid.UUID,
 		}
 	}
 	return bad.Err()
-}
-
-// ImportCustomer registers or follows a customer. Its owner, if any, must be there.
-func (c *Commands) ImportCustomer(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row customer.Registered) (Imported, error) {
-	if p.Scope(organization.EditCustomers) != organization.All {
-		return Imported{}, ErrForbidden
-	}
-	act, err := c.begin(p, cmd)
-	if err != nil {
-		return Imported{}, err
-	}
-	done, err := decide(ctx, c, &c.customers, c.customers.stream(p.Organization, id), act, nil, importing(act, func(s customer.State) ([]customer.Event, error) {
-		if err := there(ctx, c, &c.accounts, p, "ownerId", row.Owner); err != nil {
-			return nil, err
-		}
-		return customer.Import(s, row)
-	}))
-	return imported(id, done), err
-}
-
-// ImportOpportunity opens an opportunity and takes it to the row's stage at the row's dates, or follows the row. Its owner and
-// its customer, if any, must be there.
-func (c *Commands) ImportOpportunity(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, row opportunity.Row) (Imported, error) {
-	if p.Scope(organization.EditOpportunity) != organization.All {
-		return Imported{}, ErrForbidden
-	}
-	act, err := c.begin(p, cmd)
-	if err != nil {
-		return Imported{}, err
-	}
-	done, err := decide(ctx, c, &c.opportunities, c.opportunities.stream(p.Organization, id), act, nil, importing(act, func(s opportunity.State) ([]opportunity.Event, error) {
-		if err := there(ctx, c, &c.accounts, p, "ownerId", row.Owner); err != nil {
-			return nil, err
-		}
-		if err := there(ctx, c, &c.customers, p, "customerId", row.Customer); err != nil {
-			return nil, err
-		}
-		return opportunity.Import(s, row, act.now)
-	}))
-	return imported(id, done), err
 }
 
 // there tells whether a row may refer to an object. A stream never goes away, so one that was seen is not read again.

@@ -98,16 +98,16 @@ func (c *Commands) logIn(ctx context.Context, origin Origin, in LogIn) (LoggedIn
 		}
 		return LoggedIn{}, ErrInvalidCredentials
 	case done.resent:
-		return LoggedIn{Result: Result{holder, done.receipt}}, nil
+		return LoggedIn{Result: Result{ID: holder, Receipt: done.receipt}}, nil
 	}
 	p, err := c.principal(ctx, organizationID, holder, origin)
 	if err != nil {
 		return LoggedIn{}, err
 	}
 	if p.Session = token.Session; p.account.Sessions[p.Session].TokenHash != token.Secret.Hash() {
-		return LoggedIn{Result: Result{holder, done.receipt}}, nil // the same command at once was first: its token is the one
+		return LoggedIn{Result: Result{ID: holder, Receipt: done.receipt}}, nil // the same command at once was first: its token is the one
 	}
-	return LoggedIn{Result{holder, done.receipt}, token.String(), p}, nil
+	return LoggedIn{Result{ID: holder, Receipt: done.receipt}, token.String(), p}, nil
 }
 
 func opened(events []account.Event) bool {

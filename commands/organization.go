@@ -127,7 +127,7 @@ func (c *Commands) govern(ctx context.Context, p *Principal, cmd Command, choose
 	}
 	stream := c.organizations.stream(p.Organization, p.Organization)
 	done, err := decide(ctx, c, &c.organizations, stream, act, nil, func(s organization.State) ([]organization.Event, error) { return choose(s, act) })
-	return Result{p.Organization, done.receipt}, err
+	return Result{ID: p.Organization, Receipt: done.receipt}, err
 }
 
 // DefineRole is the input of [Commands.DefineRole].

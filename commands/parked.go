@@ -50,7 +50,7 @@ func (c *Commands) SkipParked(ctx context.Context, p *Principal, in SkipParked) 
 			return Result{}, domain.Invalid{"commandId": "was used for another command"}
 		}
 	}
-	return Result{p.Organization, done.receipt}, nil
+	return Result{ID: p.Organization, Receipt: done.receipt}, nil
 }
 
 // parked reads the event that is parked at a position, if it is the principal's to judge.

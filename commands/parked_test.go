@@ -105,10 +105,10 @@ func TestCommandOnAnUnreadableHistory(t *testing.T) {
 	w.poison(eventlog.Stream{Organization: commands.Home, Category: customer.Category, ID: sick}, 1, "customer.edited")
 	before := w.head()
 	for _, c := range []*commands.Commands{w.Commands, w.another(commands.Config{})} { // that knows the customer, and that folds it anew
-		_, err := c.ArchiveCustomer(t.Context(), w.admin, commands.OnCustomer{CustomerID: sick})
+		_, err := c.ArchiveRecord(t.Context(), w.admin, commands.On{ID: sick})
 		w.wantErr("archive the sick one", err, commands.ErrUnreadable)
 	}
-	_, err := w.ArchiveCustomer(t.Context(), w.admin, commands.OnCustomer{CustomerID: well})
+	_, err := w.ArchiveRecord(t.Context(), w.admin, commands.On{ID: well})
 	w.wantErr("archive the well one", err, nil)
 	w.since(before, "customer.archived")
 }

@@ -52,7 +52,7 @@ func (c *Commands) ProposeRetention(ctx context.Context, p *Principal, in Propos
 	done, err := decide(ctx, c, &c.retentions, c.retentions.stream(p.Organization, id), act, nil, func(s retention.State) ([]retention.Event, error) {
 		return retention.Propose(s, retention.Proposed{Basis: in.Basis, Days: in.Days, PerDay: in.PerDay, By: p.Account, Reason: act.meta.Reason})
 	})
-	return Result{id, done.receipt}, err
+	return Result{ID: id, Receipt: done.receipt}, err
 }
 
 // ApproveRetention is the input of [Commands.ApproveRetention].
@@ -104,7 +104,7 @@ func (c *Commands) decideRule(ctx context.Context, p *Principal, cmd Command, id
 	done, err := decide(ctx, c, &c.retentions, c.retentions.stream(p.Organization, id), act, nil, func(s retention.State) ([]retention.Event, error) {
 		return choose(s, act)
 	})
-	return Result{id, done.receipt}, err
+	return Result{ID: id, Receipt: done.receipt}, err
 }
 
 // onRule begins a command of a person on a rule.

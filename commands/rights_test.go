@@ -53,17 +53,17 @@ func (c company) onRecord(owner uuid.UUID) map[string]func(p *commands.Principal
 	opened := uuid.Nil
 	if owner != uuid.Nil { // an opportunity has one
 		opened = must(c.OpenOpportunity(c.Context(), system, commands.OpenOpportunity{Reference: "R", Owner: owner})).ID
-		must(c.EngageOpportunity(c.Context(), system, commands.OnOpportunity{OpportunityID: opened}))
+		must(c.EngageOpportunity(c.Context(), system, commands.On{ID: opened}))
 	}
-	onCustomer, onOpportunity := commands.OnCustomer{CustomerID: cust}, commands.OnOpportunity{OpportunityID: opened}
+	onCustomer, onOpportunity := commands.On{ID: cust}, commands.On{ID: opened}
 	ctx := c.Context()
 	all := map[string]func(p *commands.Principal) error{
 		"edit a customer": func(p *commands.Principal) error {
-			_, err := c.EditCustomer(ctx, p, commands.EditCustomer{CustomerID: cust, Fields: customer.Fields{Phone: text(uuid.NewString())}})
+			_, err := c.EditCustomer(ctx, p, commands.EditCustomer{On: commands.On{ID: cust}, Fields: customer.Fields{Phone: text(uuid.NewString())}})
 			return err
 		},
 		"edit a customer of an old version": func(p *commands.Principal) error {
-			in := commands.EditCustomer{CustomerID: cust, Command: commands.Command{ExpectedVersion: 999}, Fields: customer.Fields{Phone: text("1")}}
+			in := commands.EditCustomer{On: commands.On{Command: commands.Command{ExpectedVersion: 999}, ID: cust}, Fields: customer.Fields{Phone: text("1")}}
 			_, err := c.EditCustomer(ctx, p, in)
 			if _, conflict := errors.AsType[*commands.Conflict](err); conflict {
 				return nil // he is told what changed
@@ -71,15 +71,15 @@ func (c company) onRecord(owner uuid.UUID) map[string]func(p *commands.Principal
 			return err
 		},
 		"reassign a customer": func(p *commands.Principal) error {
-			_, err := c.ReassignCustomer(ctx, p, commands.ReassignCustomer{CustomerID: cust, Owner: p.Account})
+			_, err := c.ReassignRecord(ctx, p, commands.ReassignRecord{On: commands.On{ID: cust}, Owner: p.Account})
 			if err == nil {
-				_, err = c.ReassignCustomer(ctx, system, commands.ReassignCustomer{CustomerID: cust, Owner: owner})
+				_, err = c.ReassignRecord(ctx, system, commands.ReassignRecord{On: commands.On{ID: cust}, Owner: owner})
 			}
 			return err
 		},
 		"archive and restore a customer": func(p *commands.Principal) error {
-			_, err := c.ArchiveCustomer(ctx, p, onCustomer)
-			_, also := c.RestoreCustomer(ctx, p, onCustomer)
+			_, err := c.ArchiveRecord(ctx, p, onCustomer)
+			_, also := c.RestoreRecord(ctx, p, onCustomer)
 			if (err == nil) != (also == nil) {
 				return fmt.Errorf("archive %w, restore %w", err, also)
 			}
@@ -90,12 +90,12 @@ func (c company) onRecord(owner uuid.UUID) map[string]func(p *commands.Principal
 		return all
 	}
 	all["edit an opportunity"] = func(p *commands.Principal) error {
-		_, err := c.EditOpportunity(ctx, p, commands.EditOpportunity{OpportunityID: opened, Fields: opportunity.Fields{Product: text(uuid.NewString())}})
+		_, err := c.EditOpportunity(ctx, p, commands.EditOpportunity{On: commands.On{ID: opened}, Fields: opportunity.Fields{Product: text(uuid.NewString())}})
 		return err
 	}
 	all["win, reopen, lose, reopen, engage"] = func(p *commands.Principal) error {
 		var errs []error
-		_, err := c.WinOpportunity(ctx, p, commands.WinOpportunity{OpportunityID: opened, Value: "10"})
+		_, err := c.WinOpportunity(ctx, p, commands.WinOpportunity{On: commands.On{ID: opened}, Value: "10"})
 		errs = append(errs, err)
 		for _, f := range []func(*commands.Principal) error{
 			func(p *commands.Principal) error { _, err := c.ReopenOpportunity(ctx, p, onOpportunity); return err },
@@ -113,9 +113,9 @@ func (c company) onRecord(owner uuid.UUID) map[string]func(p *commands.Principal
 		return err
 	}
 	all["reassign an opportunity"] = func(p *commands.Principal) error {
-		_, err := c.ReassignOpportunity(ctx, p, commands.ReassignOpportunity{OpportunityID: opened, Owner: p.Account})
+		_, err := c.ReassignRecord(ctx, p, commands.ReassignRecord{On: commands.On{ID: opened}, Owner: p.Account})
 		if err == nil {
-			_, err = c.ReassignOpportunity(ctx, system, commands.ReassignOpportunity{OpportunityID: opened, Owner: owner})
+			_, err = c.ReassignRecord(ctx, system, commands.ReassignRecord{On: commands.On{ID: opened}, Owner: owner})
 		}
 		return err
 	}
@@ -159,7 +159,7 @@ func TestWhoMayChangeWhoseRecords(t *testing.T) {
 			return err
 		},
 		"an opportunity": func(p *commands.Principal) error {
-			_, err := c.LoseOpportunity(t.Context(), p, commands.OnOpportunity{OpportunityID: uuid.New()})
+			_, err := c.LoseOpportunity(t.Context(), p, commands.On{ID: uuid.New()})
 			return err
 		},
 	} {
@@ -283,21 +283,21 @@ func TestWhatOneRegistersIsOnesOwn(t *testing.T) {
 	c.wantErr("of a customer that one may see", open("sales", uuid.Nil, theirs), nil)
 
 	mine := c.customer(c.who["sales"], "Contoso", uuid.Nil)
-	_, err := c.ReassignCustomer(ctx, c.who["sales"], commands.ReassignCustomer{CustomerID: mine, Owner: id("sue")})
+	_, err := c.ReassignRecord(ctx, c.who["sales"], commands.ReassignRecord{On: commands.On{ID: mine}, Owner: id("sue")})
 	c.wantInvalid("given away", err, "ownerId")
-	_, err = c.ReassignCustomer(ctx, c.who["sales"], commands.ReassignCustomer{CustomerID: mine})
+	_, err = c.ReassignRecord(ctx, c.who["sales"], commands.ReassignRecord{On: commands.On{ID: mine}})
 	c.wantInvalid("given to nobody", err, "ownerId")
-	must(c.ReassignCustomer(ctx, c.admin, commands.ReassignCustomer{CustomerID: mine}))
+	must(c.ReassignRecord(ctx, c.admin, commands.ReassignRecord{On: commands.On{ID: mine}}))
 	_, err = c.edit(c.who["sales"], mine, commands.Command{}, "1")
 	c.wantErr("what was one's own", err, commands.ErrNotFound)
 
 	opened := must(c.OpenOpportunity(ctx, c.who["sales"], commands.OpenOpportunity{Reference: "R"})).ID
 	there, value := theirs, domain.Decimal("-1")
-	must(c.EditOpportunity(ctx, c.who["sales"], commands.EditOpportunity{OpportunityID: opened, Fields: opportunity.Fields{Customer: &there}}))
+	must(c.EditOpportunity(ctx, c.who["sales"], commands.EditOpportunity{On: commands.On{ID: opened}, Fields: opportunity.Fields{Customer: &there}}))
 	there = uuid.New()
-	_, err = c.EditOpportunity(ctx, c.who["sales"], commands.EditOpportunity{OpportunityID: opened, Fields: opportunity.Fields{Customer: &there}})
+	_, err = c.EditOpportunity(ctx, c.who["sales"], commands.EditOpportunity{On: commands.On{ID: opened}, Fields: opportunity.Fields{Customer: &there}})
 	c.wantInvalid("an opportunity with a customer that is not there", err, "customerId")
-	_, err = c.EditOpportunity(ctx, c.who["sales"], commands.EditOpportunity{OpportunityID: opened, Fields: opportunity.Fields{Value: &value}})
+	_, err = c.EditOpportunity(ctx, c.who["sales"], commands.EditOpportunity{On: commands.On{ID: opened}, Fields: opportunity.Fields{Value: &value}})
 	c.wantInvalid("a value of an open one", err, "value")
 }
 

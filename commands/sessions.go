@@ -38,7 +38,7 @@ func (c *Commands) end(ctx context.Context, p *Principal, cmd Command, choose fu
 		return 0, Result{}, err
 	}
 	done, err := decide(ctx, c, &c.accounts, c.accounts.stream(p.Organization, p.Account), act, nil, choose)
-	return c.forget(done), Result{p.Account, done.receipt}, err
+	return c.forget(done), Result{ID: p.Account, Receipt: done.receipt}, err
 }
 
 // forget counts the sessions that have ended, and drops when they were used.
@@ -89,7 +89,7 @@ func (c *Commands) ActivateAccount(ctx context.Context, origin Origin, in Activa
 		err = account.ErrActivation // nothing about an account without its token
 	}
 	c.forget(done)
-	return Result{token.Account, done.receipt}, err
+	return Result{ID: token.Account, Receipt: done.receipt}, err
 }
 
 // newCredential judges a new password of the principal and puts its hash into the vault.
@@ -155,7 +155,7 @@ func (c *Commands) ChangePassword(ctx context.Context, p *Principal, in ChangePa
 	}
 	c.guesses.giveBack(from, c.now())
 	c.forget(done)
-	return Result{p.Account, done.receipt}, nil
+	return Result{ID: p.Account, Receipt: done.receipt}, nil
 }
 
 // EndLock ends a lock whose time has come, at that time; before that it writes nothing. It is the program's own.
@@ -174,7 +174,7 @@ func (c *Commands) EndLock(ctx context.Context, p *Principal, in OnAccount) (Res
 		}
 		return events, err
 	})
-	return Result{in.AccountID, done.receipt}, err
+	return Result{ID: in.AccountID, Receipt: done.receipt}, err
 }
 
 // ExpireSession is the input of [Commands.ExpireSession].
@@ -219,5 +219,5 @@ func (c *Commands) ExpireSession(ctx context.Context, p *Principal, in ExpireSes
 	if c.forget(done) > 0 {
 		next = time.Time{}
 	}
-	return Result{in.AccountID, done.receipt}, next, err
+	return Result{ID: in.AccountID, Receipt: done.receipt}, next, err
 }

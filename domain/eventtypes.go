@@ -71,16 +71,24 @@ func (c EventTypes[E]) Decode(name string, version int, data []byte) (e E, err e
 	return p.Elem().Interface().(E), nil
 }
 
-// Sealed returns the JSON names of an event's personal fields (tagged pii:"seal"): they are stored under their subject's key.
+// Sealed returns the JSON names of an event's personal fields: they are stored under their subject's key. A field tagged
+// pii:"seal" is sealed whole; of a map tagged pii:"each" every value is sealed by itself, and its name ends in [EachValue].
 func (c EventTypes[E]) Sealed(name string) []string { return c.sealed[name] }
 
-// sealedFields lists the JSON names of a struct's fields tagged pii:"seal". Only top-level fields are looked at: a
-// personal field inside another struct is tagged on the outside and sealed whole.
+// EachValue ends the name of a map whose values are sealed one by one.
+const EachValue = ".*"
+
+// sealedFields lists the JSON names of a struct's personal fields. Only top-level fields are looked at: a personal field
+// inside another struct is tagged on the outside and sealed whole.
 func sealedFields(t reflect.Type) (fields []string) {
 	for i := range t.NumField() {
-		if f := t.Field(i); f.Tag.Get("pii") == "seal" {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch f.Tag.Get("pii") {
+		case "seal":
 			fields = append(fields, name)
+		case "each":
+			fields = append(fields, name+EachValue)
 		}
 	}
 	return fields

@@ -38,25 +38,25 @@ func (m mutation) EditCustomer(ctx context.Context, in generated.EditCustomerInp
 		Phone: edited(in.Phone), Email: edited(in.Email), Attributes: attributes,
 	}
 	return m.onCustomer(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.EditCustomer(ctx, p, commands.EditCustomer{Command: c, CustomerID: in.ID, Fields: wish})
+		return m.Commands.EditCustomer(ctx, p, commands.EditCustomer{On: commands.On{Command: c, ID: in.ID, Kind: customer.Category}, Fields: wish})
 	})
 }
 
 func (m mutation) ReassignCustomer(ctx context.Context, in generated.ReassignCustomerInput) (*generated.CustomerPayload, error) {
 	return m.onCustomer(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.ReassignCustomer(ctx, p, commands.ReassignCustomer{Command: c, CustomerID: in.ID, Owner: value(in.OwnerID)})
+		return m.Commands.ReassignRecord(ctx, p, commands.ReassignRecord{On: commands.On{Command: c, ID: in.ID, Kind: customer.Category}, Owner: value(in.OwnerID)})
 	})
 }
 
 func (m mutation) ArchiveCustomer(ctx context.Context, in generated.CustomerInput) (*generated.CustomerPayload, error) {
 	return m.onCustomer(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.ArchiveCustomer(ctx, p, commands.OnCustomer{Command: c, CustomerID: in.ID})
+		return m.Commands.ArchiveRecord(ctx, p, commands.On{Command: c, ID: in.ID, Kind: customer.Category})
 	})
 }
 
 func (m mutation) RestoreCustomer(ctx context.Context, in generated.CustomerInput) (*generated.CustomerPayload, error) {
 	return m.onCustomer(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.RestoreCustomer(ctx, p, commands.OnCustomer{Command: c, CustomerID: in.ID})
+		return m.Commands.RestoreRecord(ctx, p, commands.On{Command: c, ID: in.ID, Kind: customer.Category})
 	})
 }
 

@@ -20,31 +20,31 @@ func (m mutation) OpenOpportunity(ctx context.Context, in generated.OpenOpportun
 
 func (m mutation) EngageOpportunity(ctx context.Context, in generated.OpportunityInput) (*generated.OpportunityPayload, error) {
 	return m.onOpportunity(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.EngageOpportunity(ctx, p, commands.OnOpportunity{Command: c, OpportunityID: in.ID})
+		return m.Commands.EngageOpportunity(ctx, p, commands.On{Command: c, ID: in.ID})
 	})
 }
 
 func (m mutation) WinOpportunity(ctx context.Context, in generated.WinOpportunityInput) (*generated.OpportunityPayload, error) {
 	return m.onOpportunity(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.WinOpportunity(ctx, p, commands.WinOpportunity{Command: c, OpportunityID: in.ID, Value: in.Value})
+		return m.Commands.WinOpportunity(ctx, p, commands.WinOpportunity{On: commands.On{Command: c, ID: in.ID}, Value: in.Value})
 	})
 }
 
 func (m mutation) LoseOpportunity(ctx context.Context, in generated.OpportunityInput) (*generated.OpportunityPayload, error) {
 	return m.onOpportunity(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.LoseOpportunity(ctx, p, commands.OnOpportunity{Command: c, OpportunityID: in.ID})
+		return m.Commands.LoseOpportunity(ctx, p, commands.On{Command: c, ID: in.ID})
 	})
 }
 
 func (m mutation) ReopenOpportunity(ctx context.Context, in generated.OpportunityInput) (*generated.OpportunityPayload, error) {
 	return m.onOpportunity(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.ReopenOpportunity(ctx, p, commands.OnOpportunity{Command: c, OpportunityID: in.ID})
+		return m.Commands.ReopenOpportunity(ctx, p, commands.On{Command: c, ID: in.ID})
 	})
 }
 
 func (m mutation) ReassignOpportunity(ctx context.Context, in generated.ReassignOpportunityInput) (*generated.OpportunityPayload, error) {
 	return m.onOpportunity(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.ReassignOpportunity(ctx, p, commands.ReassignOpportunity{Command: c, OpportunityID: in.ID, Owner: in.OwnerID})
+		return m.Commands.ReassignRecord(ctx, p, commands.ReassignRecord{On: commands.On{Command: c, ID: in.ID, Kind: opportunity.Category}, Owner: in.OwnerID})
 	})
 }
 
@@ -53,7 +53,7 @@ func (m mutation) EditOpportunity(ctx context.Context, in generated.EditOpportun
 		Reference: edited(in.Reference), Product: edited(in.Product), Customer: edited(in.CustomerID), Value: edited(in.Value),
 	}
 	return m.onOpportunity(ctx, in.CommandID, in.Reason, in.ExpectedVersion, func(p *commands.Principal, c commands.Command) (commands.Result, error) {
-		return m.Commands.EditOpportunity(ctx, p, commands.EditOpportunity{Command: c, OpportunityID: in.ID, Fields: wish})
+		return m.Commands.EditOpportunity(ctx, p, commands.EditOpportunity{On: commands.On{Command: c, ID: in.ID}, Fields: wish})
 	})
 }
 

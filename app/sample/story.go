@@ -107,14 +107,14 @@ func (s *story) register(who string, day int, clock string, c customer.Registere
 
 func (s *story) edit(who string, day int, clock, name, reason string, fields customer.Fields) {
 	s.on(day, clock, fmt.Sprintf("edit %s, day %d", name, day), by(s.account(who), (*program).EditCustomer, func(cmd command) commands.EditCustomer {
-		return commands.EditCustomer{Command: cmd, CustomerID: s.made("customer", "register "+name), Fields: fields}
+		return commands.EditCustomer{On: commands.On{Command: cmd, ID: s.made("customer", "register "+name)}, Fields: fields}
 	})).because(reason)
 }
 
 func (s *story) deal(who, reference, product, with string, opened, closed int, value domain.Decimal) {
 	id := s.made("opportunity", "open "+reference)
-	this := func(cmd command) commands.OnOpportunity {
-		return commands.OnOpportunity{Command: cmd, OpportunityID: id}
+	this := func(cmd command) commands.On {
+		return commands.On{Command: cmd, ID: id}
 	}
 
 	s.on(opened, "10:30", "open "+reference, by(s.account(who), (*program).OpenOpportunity, func(cmd command) commands.OpenOpportunity {
@@ -129,6 +129,6 @@ func (s *story) deal(who, reference, product, with string, opened, closed int, v
 		return
 	}
 	s.on(closed, "15:45", "win "+reference, by(s.account(who), (*program).WinOpportunity, func(cmd command) commands.WinOpportunity {
-		return commands.WinOpportunity{Command: cmd, OpportunityID: id, Value: value}
+		return commands.WinOpportunity{On: commands.On{Command: cmd, ID: id}, Value: value}
 	}))
 }

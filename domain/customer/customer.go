@@ -34,6 +34,9 @@ type State struct {
 	domain.Record
 }
 
+// Exists reports whether the customer was ever registered.
+func (s State) Exists() bool { return s.Version > 0 }
+
 // Owner returns the account that owns the customer; zero: none.
 func (s State) Owner() uuid.UUID { return domain.ParseRef(s.Value("owner")) }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/domain/organization"
 )
 
@@ -66,15 +67,21 @@ func Evolve(s State, e Event) State {
 	return s
 }
 
-// Request asks for the erasure of an account or a customer. Whether that exists is for the caller to know.
+// Erasable reports whether the streams of a category are data subjects.
+func Erasable(category string) bool {
+	k := declared.Kind(category)
+	return category == account.Category || category == customer.Category || k != nil && k.Personal()
+}
+
+// Request asks for the erasure of a data subject. Whether that exists is for the caller to know.
 func Request(s State, wish Requested) ([]Event, error) {
 	if s.Status != "" {
 		return nil, ErrExists
 	}
 	bad := domain.Invalid{}
 	wish.Reason = bad.Name("reason", wish.Reason, organization.MaxReason)
-	if (wish.Category != account.Category && wish.Category != customer.Category) || wish.Subject == uuid.Nil {
-		bad["subject"] = "must be an account or a customer"
+	if !Erasable(wish.Category) || wish.Subject == uuid.Nil {
+		bad["subject"] = "must be an account, a customer or another record with personal data"
 	}
 	if err := bad.Err(); err != nil {
 		return nil, err

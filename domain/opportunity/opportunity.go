@@ -51,6 +51,9 @@ type State struct {
 // Stage returns how far the opportunity is; empty: not opened.
 func (s State) Stage() Stage { return Stage(s.Value("stage")) }
 
+// Exists reports whether the opportunity was ever opened.
+func (s State) Exists() bool { return s.Version > 0 }
+
 // Owner returns the account that owns the opportunity.
 func (s State) Owner() uuid.UUID { return domain.ParseRef(s.Value("owner")) }
 
@@ -175,6 +178,22 @@ func Reopen(s State, at time.Time) ([]Event, error) {
 		return nil, nil
 	}
 	return []Event{Reopened{At: at}}, nil
+}
+
+// Move takes the opportunity to another stage, as far as that says everything: a won one has a value, so it takes [Win].
+func Move(s State, stage string, at time.Time) ([]Event, error) {
+	switch Stage(stage) {
+	case Engaging:
+		if s.Stage().Closed() {
+			return Reopen(s, at)
+		}
+		return Engage(s, at)
+	case StageLost:
+		return Lose(s, at)
+	case StageWon:
+		return nil, domain.Invalid{"stage": "is reached by winning the opportunity, with a value"}
+	}
+	return nil, domain.Invalid{"stage": "must be engaging or lost"}
 }
 
 // Reassign gives the opportunity another owner.

@@ -8,16 +8,7 @@ import (
 	"strings"
 
 	"github.com/annal-crm/annal/domain"
-	"github.com/annal-crm/annal/domain/account"
-	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/erasure"
-	"github.com/annal-crm/annal/domain/opportunity"
-	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/domain/reporting"
-	"github.com/annal-crm/annal/domain/reservation"
-	"github.com/annal-crm/annal/domain/retention"
-	"github.com/annal-crm/annal/domain/source"
+	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/eventlog"
 )
 
@@ -33,28 +24,18 @@ type entry struct {
 // catalog holds every type of event that this program knows, by stored name.
 var catalog = func() map[string]*entry {
 	c := make(map[string]*entry)
-	enter(c, account.Category, account.EventTypes)
-	enter(c, customer.Category, customer.EventTypes)
-	enter(c, erasure.Category, erasure.EventTypes)
-	enter(c, opportunity.Category, opportunity.EventTypes)
-	enter(c, organization.Category, organization.EventTypes)
-	enter(c, reporting.Category, reporting.EventTypes)
-	enter(c, reservation.Category, reservation.EventTypes)
-	enter(c, retention.Category, retention.EventTypes)
-	enter(c, source.Category, source.EventTypes)
-	enter(c, audit.Category, audit.EventTypes)
+	for _, kind := range kinds.All {
+		for name, zero := range kind.Types.All() {
+			_, schema, _, err := kind.Types.Encode(zero)
+			if err != nil || c[name] != nil && name != domain.ErasedType {
+				panic(fmt.Sprintf("eventcodec: %s twice, or %v", name, err))
+			}
+			sealed := kind.Types.Sealed(name)
+			c[name] = &entry{kind.Category, schema, sealed, formOf(reflect.TypeOf(zero), sealed, ""), c[name]}
+		}
+	}
 	return c
 }()
-
-func enter[E any](c map[string]*entry, category string, codec domain.EventTypes[E]) {
-	for name, zero := range codec.All() {
-		_, schema, _, err := codec.Encode(zero)
-		if err != nil || c[name] != nil && name != domain.ErasedType {
-			panic(fmt.Sprintf("eventcodec: %s twice, or %v", name, err))
-		}
-		c[name] = &entry{category, schema, codec.Sealed(name), formOf(reflect.TypeOf(zero), codec.Sealed(name), ""), c[name]}
-	}
-}
 
 // entryOf returns what there is to know about a stored event, nil if this program does not know its type.
 func entryOf(e *eventlog.Event) *entry {

@@ -24,6 +24,7 @@ type form struct {
 type field struct {
 	index int
 	place string // of the field, if it is sealed; see [vault.Place]
+	each  bool   // of a map: its values are sealed, not the map
 	set   func(reflect.Value, []byte) error
 }
 
@@ -34,8 +35,11 @@ func formOf(t reflect.Type, sealed []string, prefix string) *form {
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		into := field{index: i, set: setter(t.Field(i).Type)}
-		if slices.Contains(sealed, name) {
+		switch {
+		case slices.Contains(sealed, name):
 			into.place, into.set = prefix+name, wordOr(t.Field(i).Type, into.set)
+		case slices.Contains(sealed, name+domain.EachValue):
+			into.place, into.each = prefix+name, true
 		}
 		f.fields[name] = into
 	}
@@ -69,11 +73,15 @@ func (f *form) decode(data []byte, key *vault.Key, place vault.Place, instead st
 			return nil
 		}
 		value := data[from:to]
-		if field.place != "" {
+		switch {
+		case field.each:
+			value, err = openedEach(key, place, field.place, value, instead)
+		case field.place != "":
 			place.Field = field.place
-			if value, err = opened(nil, key, place, value, instead); err != nil {
-				return err
-			}
+			value, err = opened(nil, key, place, value, instead)
+		}
+		if err != nil {
+			return err
 		}
 		if len(value) == 0 || string(value) == "null" {
 			return nil
@@ -84,6 +92,29 @@ func (f *form) decode(data []byte, key *vault.Key, place vault.Place, instead st
 		return nil, err
 	}
 	return v.Interface(), nil
+}
+
+// openedEach returns a map whose values are sealed one by one, opened. An erased value without a word instead of it is left
+// out of the map.
+func openedEach(key *vault.Key, place vault.Place, name string, object []byte, instead string) ([]byte, error) {
+	if object[0] != '{' {
+		return object, nil
+	}
+	out := []byte{'{'}
+	err := members(object, func(of []byte, from, to int) error {
+		place.Field = name + "." + string(of)
+		value, err := opened(nil, key, place, object[from:to], instead)
+		if err != nil || len(value) == 0 {
+			return err
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), of...), '"', ':')
+		out = append(out, value...)
+		return nil
+	})
+	return append(out, '}'), err
 }
 
 // setter returns how a JSON value is set into a field of a type.
@@ -119,20 +150,17 @@ func setter(t reflect.Type) func(reflect.Value, []byte) error {
 
 func setAny(v reflect.Value, b []byte) error { return json.Unmarshal(b, v.Addr().Interface()) }
 
-// setChange also takes a plain string: the word that stands for a hidden or erased change.
 func setChange(v reflect.Value, b []byte) error {
-	c := new(domain.Change)
-	v.Set(reflect.ValueOf(c))
-	if s, ok := plain(b); ok {
-		c.From, c.To = string(s), string(s)
-		return nil
-	}
-	var err error
-	*c, err = change(b)
+	c, err := change(b)
+	v.Set(reflect.ValueOf(&c))
 	return err
 }
 
+// change also takes a plain string: the word that stands for a hidden or erased change.
 func change(b []byte) (c domain.Change, err error) {
+	if word, ok := plain(b); ok { // of a value that is hidden or erased
+		return domain.Change{From: string(word), To: string(word)}, nil
+	}
 	err = members(b, func(name []byte, from, to int) (err error) {
 		switch string(name) {
 		case "from":

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/internal/vault"
 )
 
@@ -22,17 +23,14 @@ func (c *Codec) seal(ctx context.Context, data []byte, fields []string, subject 
 	var key *vault.Key
 	var out []byte
 	copied := 0
-	err := members(data, func(name []byte, from, to int) (err error) {
-		if !slices.Contains(fields, string(name)) {
-			return nil
-		}
+	err := personal(data, fields, func(name string, from, to int) (err error) {
 		if key == nil {
 			key, err = c.vault.Key(ctx, vault.Subject{Organization: place.Stream.Organization, ID: subject})
 			if err != nil {
 				return fmt.Errorf("eventcodec: seal %s: %w", place.Type, err)
 			}
 		}
-		place.Field = prefix + string(name)
+		place.Field = prefix + name
 		out = key.Seal(append(out, data[copied:from]...), place, data[from:to])
 		copied = to
 		return nil
@@ -41,6 +39,22 @@ func (c *Codec) seal(ctx context.Context, data []byte, fields []string, subject 
 		return data, err
 	}
 	return append(out, data[copied:]...), nil
+}
+
+// personal calls f with the name of each personal value in data and where it stands. A value of a map whose values are sealed
+// one by one is named after the map and its key: "personal.phone".
+func personal(data []byte, fields []string, f func(name string, from, to int) error) error {
+	return members(data, func(name []byte, from, to int) error {
+		if slices.Contains(fields, string(name)) {
+			return f(string(name), from, to)
+		}
+		if data[from] != '{' || !slices.Contains(fields, string(name)+domain.EachValue) {
+			return nil
+		}
+		return members(data[from:to], func(key []byte, within, until int) error {
+			return f(string(name)+"."+string(key), from+within, from+until)
+		})
+	})
 }
 
 // opened returns the value of a personal field: itself if it stands in clear. An erased one is nil, or instead as a JSON
@@ -72,11 +86,8 @@ func (f *Event) open(data []byte, instead string) ([]byte, error) {
 	}
 	var out, scratch []byte
 	copied := 0
-	err := members(data, func(name []byte, from, to int) error {
-		if !slices.Contains(f.entry.sealed, string(name)) {
-			return nil
-		}
-		value, err := opened(scratch[:0], f.dataKey, vault.Place{Stream: f.Stream, Type: f.Type, Field: string(name)}, data[from:to], instead)
+	err := personal(data, f.entry.sealed, func(name string, from, to int) error {
+		value, err := opened(scratch[:0], f.dataKey, vault.Place{Stream: f.Stream, Type: f.Type, Field: name}, data[from:to], instead)
 		out = append(append(out, data[copied:from]...), value...)
 		copied = to
 		return err

@@ -2,7 +2,6 @@ package eventcodec
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
@@ -17,9 +16,9 @@ func SealedFields(e eventlog.Event) (names []string, err error) {
 		return nil, nil
 	}
 	sealed := func(data []byte, fields []string, prefix string) error {
-		return members(data, func(name []byte, from, to int) error {
-			if bytes.HasPrefix(data[from:to], sealedPrefix) && slices.Contains(fields, string(name)) {
-				names = append(names, prefix+string(name))
+		return personal(data, fields, func(name string, from, to int) error {
+			if bytes.HasPrefix(data[from:to], sealedPrefix) {
+				names = append(names, prefix+name)
 			}
 			return nil
 		})

@@ -206,7 +206,7 @@ func TestImportAgain(t *testing.T) {
 		}
 	}
 	sector, size := "wood", "125"
-	_, err := w.EditCustomer(t.Context(), w.system, commands.EditCustomer{CustomerID: mill, Fields: customer.Fields{Sector: &sector, Attributes: map[string]*string{"employees": &size}}})
+	_, err := w.EditCustomer(t.Context(), w.system, commands.EditCustomer{On: commands.On{ID: mill}, Fields: customer.Fields{Sector: &sector, Attributes: map[string]*string{"employees": &size}}})
 	check(t, err)
 	if again, _ = w.load("first"); len(again) > 0 {
 		t.Errorf("the same files undid what people did: %+v", again)
