@@ -22,6 +22,7 @@ import (
 type column struct {
 	name     string
 	field    int
+	cell     int // in the row's slice of columns, from 1; 0: the field itself is the column
 	goType   reflect.Type
 	sql      string // type in Postgres
 	key      bool
@@ -30,11 +31,15 @@ type column struct {
 }
 
 // columnsOf reads the columns of a row struct. It panics on a mistake: that is one in the program text.
-func columnsOf(row reflect.Type) (columns []column) {
+func columnsOf(row reflect.Type, config []Column) (columns []column) {
 	for i := range row.NumField() {
 		f := row.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("db"), ",")
 		if name == "-" {
+			continue
+		}
+		if name == "*" && f.Type == reflect.TypeFor[[]string]() {
+			columns = append(columns, cells(i, config)...)
 			continue
 		}
 		c := column{name: name, field: i, goType: f.Type}
@@ -105,7 +110,7 @@ type element struct {
 }
 
 func (e *element) value() (f reflect.Value, ok bool) {
-	f = e.row.Field(e.column.field)
+	f = e.column.of(e.row)
 	if e.column.null && f.IsZero() {
 		return f, false
 	}
@@ -148,6 +153,15 @@ func (e *element) TimestamptzValue() (pgtype.Timestamptz, error) {
 		return pgtype.Timestamptz{}, nil
 	}
 	return pgtype.Timestamptz{Time: *f.Addr().Interface().(*time.Time), Valid: true}, nil
+}
+
+// BytesValue implements [pgtype.BytesValuer].
+func (e *element) BytesValue() ([]byte, error) {
+	f, ok := e.value()
+	if !ok {
+		return nil, nil
+	}
+	return []byte(f.String()), nil
 }
 
 // TextValue implements [pgtype.TextValuer].
@@ -208,7 +222,7 @@ const epoch = 946684800 * 1_000_000
 
 // receive sets the column's field of a row to a value as Postgres has sent it; NULL is the zero value.
 func (c *column) receive(row reflect.Value, raw []byte, as *pgconn.FieldDescription, types *pgtype.Map) error {
-	f := row.Field(c.field)
+	f := c.of(row)
 	if raw == nil {
 		f.SetZero()
 		return nil
@@ -219,6 +233,8 @@ func (c *column) receive(row reflect.Value, raw []byte, as *pgconn.FieldDescript
 	}
 	binaryOf := func(oid uint32) bool { return as.DataTypeOID == oid && as.Format == pgtype.BinaryFormatCode }
 	switch {
+	case c.cell > 0:
+		f.SetString(cellText(c.sql, raw))
 	case as.DataTypeOID == pgtype.TextOID:
 		f.SetString(string(raw))
 	case binaryOf(pgtype.UUIDOID):
@@ -258,7 +274,7 @@ func keysOf(columns []column) []column {
 // textsOf returns the columns whose values Postgres may refuse.
 func textsOf(columns []column) (texts []*column) {
 	for i := range columns {
-		if c := &columns[i]; strings.HasPrefix(c.sql, "text") || c.sql == "numeric" {
+		if c := &columns[i]; strings.HasPrefix(c.sql, "text") || c.sql == "numeric" || c.cell > 0 {
 			texts = append(texts, c)
 		}
 	}
@@ -282,7 +298,7 @@ var number = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$`)
 // long for an index, it says itself.
 func (r *relation) storable(row reflect.Value) error {
 	for _, c := range r.texts {
-		f := row.Field(c.field)
+		f := c.of(row)
 		if c.null && f.IsZero() {
 			continue
 		}
@@ -296,10 +312,14 @@ func (r *relation) storable(row reflect.Value) error {
 			continue
 		}
 		switch s := f.String(); {
-		case strings.IndexByte(s, 0) >= 0:
+		case c.sql != "bytea" && strings.IndexByte(s, 0) >= 0:
 			return fmt.Errorf("%s.%s cannot hold a zero byte", r.table, c.name)
 		case c.sql == "numeric" && !number.MatchString(s):
 			return fmt.Errorf("%s.%s is not a number: %q", r.table, c.name, s)
+		case c.cell > 0:
+			if _, err := cellBinary(nil, c.sql, s); err != nil {
+				return fmt.Errorf("%s.%s is not a %s: %w", r.table, c.name, c.sql, err)
+			}
 		}
 	}
 	return nil

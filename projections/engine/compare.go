@@ -138,6 +138,9 @@ func (r *relation) text(s *stream, i int) string {
 	if s.row[i] == nil {
 		return "null"
 	}
+	if r.columns[i].cell > 0 {
+		return cellText(r.columns[i].sql, s.row[i])
+	}
 	v, f := reflect.New(r.columns[i].goType), s.rows.FieldDescriptions()[i]
 	if err := s.rows.Conn().TypeMap().Scan(f.DataTypeOID, f.Format, s.row[i], v.Interface()); err != nil {
 		return string(s.row[i])

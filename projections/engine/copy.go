@@ -76,6 +76,9 @@ func (c *copied) row(buf []byte, row reflect.Value) (_ []byte, err error) {
 // append appends the value f of e.
 func (e *element) append(buf []byte, f reflect.Value, types *pgtype.Map) ([]byte, error) {
 	base, _, _ := strings.Cut(e.column.sql, " ")
+	if e.column.cell > 0 && base != "numeric" {
+		return cellBinary(buf, base, f.String())
+	}
 	switch base {
 	case "uuid":
 		return append(buf, f.Addr().Interface().(*uuid.UUID)[:]...), nil

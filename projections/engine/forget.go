@@ -103,7 +103,7 @@ func (e *Engine) Holds(ctx context.Context, subject uuid.UUID) (names []string, 
 			}
 			var held bool
 			err := e.pool.QueryRow(ctx, fmt.Sprintf("select exists (select from %s where %s = $1 and concat(%s) <> '')",
-				rel.in(r.model.Schema.String()), rel.keys[0].name, strings.Join(rel.personal, ", ")), subject).Scan(&held)
+				rel.in(r.model.Schema.String()), rel.keys[0].name, rel.held()), subject).Scan(&held)
 			if err != nil {
 				return nil, fmt.Errorf("projections: %s: %w", r.model.Name, err)
 			}
@@ -113,4 +113,15 @@ func (e *Engine) Holds(ctx context.Context, subject uuid.UUID) (names []string, 
 		}
 	}
 	return names, nil
+}
+
+// held lists the personal columns for concat, each of them empty if it holds nothing.
+func (r *relation) held() string {
+	personal := slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool { return !slices.Contains(r.personal, c.name) })
+	return names(personal, func(c *column) string {
+		if c.sql == "bytea" {
+			return "nullif(" + c.name + ", '')"
+		}
+		return c.name
+	})
 }

@@ -57,23 +57,31 @@ type Page[R any] struct {
 type Order[R any] struct {
 	relation   *relation
 	columns    []column
-	descending bool
+	descending []bool // of each column
 }
 
 // Ascending returns the order by columns, smallest first, Descending the one with the greatest first. They panic on a
 // column that the table does not have or that may be NULL: that is a mistake in the program text.
-func (t *Table[K, R]) Ascending(columns ...string) Order[R]  { return order[R](&t.rel, columns, false) }
-func (t *Table[K, R]) Descending(columns ...string) Order[R] { return order[R](&t.rel, columns, true) }
+func (t *Table[K, R]) Ascending(columns ...string) Order[R]  { return t.order(columns, false) }
+func (t *Table[K, R]) Descending(columns ...string) Order[R] { return t.order(columns, true) }
 
-func order[R any](r *relation, by []string, descending bool) Order[R] {
-	o := Order[R]{r, nil, descending}
-	for _, name := range by {
-		i := slices.IndexFunc(r.columns, func(c column) bool { return c.name == name })
-		if i < 0 || r.columns[i].null {
-			panic(fmt.Sprintf("projections: %s cannot be ordered by %q", r.table, name))
-		}
-		o.columns = append(o.columns, r.columns[i])
+func (t *Table[K, R]) order(columns []string, descending bool) Order[R] {
+	o := Order[R]{relation: &t.rel}
+	for _, name := range columns {
+		o = o.Then(name, descending)
 	}
+	return o
+}
+
+// Then returns the order with another column, by which rows stand that are equal so far. Only an order whose columns have one
+// direction is read along an index alone; of another, the columns up to the first turn are.
+func (o Order[R]) Then(name string, descending bool) Order[R] {
+	i := slices.IndexFunc(o.relation.columns, func(c column) bool { return c.name == name })
+	if i < 0 || o.relation.columns[i].null {
+		panic(fmt.Sprintf("projections: %s cannot be ordered by %q", o.relation.table, name))
+	}
+	o.columns = append(slices.Clip(o.columns), o.relation.columns[i])
+	o.descending = append(slices.Clip(o.descending), descending)
 	return o
 }
 
@@ -112,16 +120,10 @@ func (t *Table[K, R]) Page(ctx context.Context, db DB, order Order[R], request P
 		if err != nil {
 			return page, err
 		}
-		condition = fmt.Sprintf("(%s) and (%s) %s (%s)", condition, names(order.columns, name), sign(beyond != order.descending),
-			parameters(len(args), len(values)))
+		condition = fmt.Sprintf("(%s) and %s", condition, order.bound(beyond, len(args)))
 		args = append(slices.Clip(args), values...)
 	}
-	direction := " asc"
-	if backward != order.descending {
-		direction = " desc"
-	}
-	rows, err := t.Find(ctx, db, fmt.Sprintf("(%s) order by %s limit %d", condition,
-		names(order.columns, func(c *column) string { return c.name + direction }), limit+1), args...)
+	rows, err := t.Find(ctx, db, fmt.Sprintf("(%s) order by %s limit %d", condition, order.by(backward), limit+1), args...)
 	if err != nil {
 		return page, err
 	}
@@ -140,26 +142,53 @@ func (t *Table[K, R]) Page(ctx context.Context, db DB, order Order[R], request P
 	return page, nil
 }
 
-func sign(beyond bool) string {
-	if beyond {
-		return ">"
-	}
-	return "<"
-}
-
-func parameters(after, n int) string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprintf("$%d", after+i+1)
+// by returns what follows "order by".
+func (o Order[R]) by(backward bool) string {
+	all := make([]string, len(o.columns))
+	for i, c := range o.columns {
+		all[i] = c.name + " asc"
+		if backward != o.descending[i] {
+			all[i] = c.name + " desc"
+		}
 	}
 	return strings.Join(all, ", ")
+}
+
+// bound returns the condition of rows beyond a cursor, or before it, whose values are the parameters after some. Columns that
+// go in one direction are compared as one row, which an index serves; a turn begins a comparison of what is equal so far.
+func (o Order[R]) bound(beyond bool, after int) string {
+	parameter := func(i int) string { return fmt.Sprintf("$%d", after+i+1) }
+	var equal, start string
+	var either []string
+	for from, to := 0, 0; from < len(o.columns); from = to {
+		var columns, values []string
+		for to = from; to < len(o.columns) && o.descending[to] == o.descending[from]; to++ {
+			columns, values = append(columns, o.columns[to].name), append(values, parameter(to))
+		}
+		sign := "<"
+		if beyond != o.descending[from] {
+			sign = ">"
+		}
+		left, right := "("+strings.Join(columns, ", ")+")", "("+strings.Join(values, ", ")+")"
+		either = append(either, fmt.Sprintf("%s%s %s %s", equal, left, sign, right))
+		equal += fmt.Sprintf("%s = %s and ", left, right)
+		if from == 0 && to < len(o.columns) { // the part of an index to read
+			start = fmt.Sprintf("%s %s= %s and ", left, sign, right)
+		}
+	}
+	return start + "(" + strings.Join(either, " or ") + ")"
 }
 
 // cursor returns where a row stands in the order: the values of the columns, with the list they belong to.
 func (o Order[R]) cursor(row *R) (string, error) {
 	at := []any{o.name()}
 	for _, c := range o.columns {
-		at = append(at, reflect.ValueOf(row).Elem().Field(c.field).Interface())
+		value := c.of(reflect.ValueOf(row).Elem())
+		if c.sql == "bytea" {
+			at = append(at, []byte(value.String()))
+			continue
+		}
+		at = append(at, value.Interface())
 	}
 	b, err := json.Marshal(at)
 	return base64.RawURLEncoding.EncodeToString(b), err
@@ -173,6 +202,9 @@ func (o Order[R]) values(cursor string) ([]any, error) {
 	var list string
 	into := []any{&list}
 	for _, c := range o.columns {
+		if c.sql == "bytea" {
+			c.goType = reflect.TypeFor[[]byte]()
+		}
 		into = append(into, reflect.New(c.goType).Interface())
 	}
 	raw := make([]json.RawMessage, 0, len(into))

@@ -108,6 +108,7 @@ func (a *array) IndexType() any {
 // scan reads the row that rows is at, selected by the columns' select list, into row.
 func (r *relation) scan(rows pgx.Rows, row reflect.Value) error {
 	types, fields := rows.Conn().TypeMap(), rows.FieldDescriptions()
+	r.makeCells(row)
 	for i, raw := range rows.RawValues() {
 		if err := r.columns[i].receive(row, raw, &fields[i], types); err != nil {
 			return fmt.Errorf("projections: read %s.%s: %w", r.table, r.columns[i].name, err)
@@ -122,7 +123,7 @@ func (r *relation) rowSize() uintptr { return r.rowType.Size() }
 func (r *relation) weight(row reflect.Value) int {
 	n := int(r.rowSize())
 	for _, c := range r.sized {
-		switch f := row.Field(c.field); f.Kind() {
+		switch f := c.of(row); f.Kind() {
 		case reflect.String:
 			n += f.Len()
 		case reflect.Slice:

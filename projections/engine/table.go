@@ -17,9 +17,11 @@ type TableConfig struct {
 	// Indexes beside the primary key, as they follow "create index on <table>": "(organization, name, id)". They are
 	// not for uniqueness: a fold never fails because of what is already there.
 	Indexes []string
-	// Personal are the columns, all of them texts, that hold what is personal of the data subject that the key is. A fold blanks
+	// Personal are the columns, texts or such that may be NULL, that hold what is personal of the data subject that the key is. A fold blanks
 	// them when the subject is erased; [Engine.Forget] does where no fold comes by.
 	Personal []string
+	// Columns are those of the row's slice of columns, in its order.
+	Columns []Column
 	// AppendOnly says that rows are only added, by [Table.Append], and never looked at again by the fold.
 	AppendOnly bool
 }
@@ -29,7 +31,8 @@ type TableConfig struct {
 // R is a struct of strings, ints, bools, uuid.UUID, time.Time (kept to the microsecond), json.RawMessage, slices of
 // strings, uuids or ints, and pointers to them for columns that may be NULL. A tag `db:"name,key"` names a column, and
 // says that it belongs to the primary key; `db:"name,null"` stores the field's zero value as NULL and reads it back as
-// zero; `db:"name,numeric"` keeps a number in a string type; `db:"-"` is no column. K is the type of the key column, or a
+// zero; `db:"name,numeric"` keeps a number in a string type; `db:"-"` is no column; `db:"*"` is a slice of strings that are
+// the columns which the table's configuration names. K is the type of the key column, or a
 // struct with the types of the key columns in their order. Ids are unique across organizations.
 //
 // Rows are values: one from [Table.Get] changes nothing until it is [Table.Put] back, and slices in it must be cloned
@@ -52,10 +55,10 @@ type relation struct {
 
 // NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program text.
 func NewTable[K comparable, R any](schema Schema, name string, config TableConfig) *Table[K, R] {
-	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R]()), indexes: config.Indexes, appended: config.AppendOnly, personal: config.Personal}}
+	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R](), config.Columns), indexes: config.Indexes, appended: config.AppendOnly, personal: config.Personal}}
 	t.rel.keys, t.rel.texts, t.rel.sized = keysOf(t.rel.columns), textsOf(t.rel.columns), sizedOf(t.rel.columns)
 	for _, name := range config.Personal {
-		if i := slices.IndexFunc(t.rel.columns, func(c column) bool { return c.name == name }); i < 0 || t.rel.columns[i].sql != "text" || len(t.rel.keys) != 1 {
+		if i := slices.IndexFunc(t.rel.columns, func(c column) bool { return c.name == name }); i < 0 || !t.rel.columns[i].blankable() || len(t.rel.keys) != 1 {
 			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t))
 		}
 	}
