@@ -33,6 +33,7 @@ import (
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 	"github.com/annal-crm/annal/projections/opportunities"
+	"github.com/annal-crm/annal/projections/records"
 	"github.com/annal-crm/annal/projections/retention"
 	"github.com/annal-crm/annal/projections/sales"
 	"github.com/annal-crm/annal/transparency"
@@ -79,7 +80,9 @@ type Instance struct {
 
 // Models are all read models there are.
 func Models() []engine.ReadModel {
-	return []engine.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model, erasures.Model, retention.Model}
+	return append([]engine.ReadModel{
+		accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model, erasures.Model, retention.Model,
+	}, records.Models()...)
 }
 
 // Open opens the instance, making what is missing. Its errors are for people: they say what was tried and what to do.

@@ -12,13 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
-	"github.com/annal-crm/annal/domain/account"
-	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/erasure"
-	"github.com/annal-crm/annal/domain/opportunity"
-	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/domain/reservation"
-	"github.com/annal-crm/annal/domain/source"
+	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
@@ -33,41 +27,16 @@ func Fact(s eventlog.Stream, e any) eventlog.Event { return Act(s, e, domain.Met
 
 // Act is [Fact] with what is known about the act.
 func Act(s eventlog.Stream, e any, meta domain.Metadata) eventlog.Event {
-	encode := encoders[reflect.TypeOf(e)]
-	if encode == nil {
-		panic(fmt.Sprintf("foldtest: %T is not an event", e))
+	kind, _ := kinds.Of(s.Category)
+	name, schema, data, err := kind.Types.Encode(e)
+	if err != nil {
+		panic(fmt.Sprintf("foldtest: %T is not an event of a stream of category %q", e, s.Category))
 	}
 	about, err := json.Marshal(meta)
 	if err != nil {
 		panic(err)
 	}
-	stored := encode(e)
-	stored.Meta = about
-	return eventlog.Event{NewEvent: stored, Stream: s}
-}
-
-var encoders = func() map[reflect.Type]func(any) eventlog.NewEvent {
-	all := make(map[reflect.Type]func(any) eventlog.NewEvent)
-	enter(all, account.EventTypes)
-	enter(all, customer.EventTypes)
-	enter(all, erasure.EventTypes)
-	enter(all, opportunity.EventTypes)
-	enter(all, organization.EventTypes)
-	enter(all, reservation.EventTypes)
-	enter(all, source.EventTypes)
-	return all
-}()
-
-func enter[E any](all map[reflect.Type]func(any) eventlog.NewEvent, types domain.EventTypes[E]) {
-	for _, zero := range types.All() {
-		all[reflect.TypeOf(zero)] = func(e any) eventlog.NewEvent {
-			name, schema, data, err := types.Encode(e.(E))
-			if err != nil {
-				panic(err)
-			}
-			return eventlog.NewEvent{Type: name, Schema: schema, Data: data}
-		}
-	}
+	return eventlog.Event{NewEvent: eventlog.NewEvent{Type: name, Schema: schema, Data: data, Meta: about}, Stream: s}
 }
 
 // Fold folds a history with a read model. Its rows are read by [engine.Table.Rows].
