@@ -48,9 +48,7 @@ func onlooker(p *commands.Principal) (engine.Viewer, activity.Sight) {
 	v := engine.Viewer{
 		Organization: p.Organization, Account: p.Account, Scope: p.Scope(organization.ViewActivity), Teams: p.Teams(), Personal: personal(p),
 	}
-	return v, activity.Sight{
-		Accounts: p.Scope(organization.ViewAccounts), Customers: p.Scope(organization.ViewCustomers), Opportunities: p.Scope(organization.ViewOpportunity),
-	}
+	return v, activity.SightOf(p.Scope)
 }
 
 func activityFilter(f *generated.ActivityFilter) (activity.Filter, error) {

@@ -16,7 +16,9 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
@@ -69,8 +71,8 @@ type Event struct {
 	Meta         json.RawMessage   `db:"metadata"`
 }
 
-// Record is what decides who may see the events of a stream: of a customer or an opportunity its owner, of a reserved name the
-// organization that uses it.
+// Record is what decides who may see the events of a stream: of a record of a kind that is owned its owner, of a reserved name
+// the organization that uses it.
 type Record struct {
 	ID           uuid.UUID `db:"id,key"`
 	Owner        uuid.UUID `db:"owner,null"`
@@ -78,9 +80,20 @@ type Record struct {
 }
 
 // folded are the types of the events that say who may see others.
-var folded = append([]string{
-	"customer.registered", "customer.reassigned", "opportunity.opened", "opportunity.reassigned", "reservation.claimed",
-}, members.Events...)
+var folded = func() []string {
+	types := append([]string{
+		"customer.registered", "customer.reassigned", "opportunity.opened", "opportunity.reassigned", "reservation.claimed",
+	}, members.Events...)
+	for _, k := range declared.Kinds {
+		for name, e := range k.Events().All() {
+			switch e.(type) {
+			case record.Created, record.Reassigned:
+				types = append(types, name)
+			}
+		}
+	}
+	return types
+}()
 
 func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	members.Keys(team, f, rows)
@@ -106,6 +119,10 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		case opportunity.Opened:
 			records.Put(rows, Record{ID: f.Stream.ID, Owner: e.Owner})
 		case opportunity.Reassigned:
+			records.Put(rows, Record{ID: f.Stream.ID, Owner: e.To})
+		case record.Created:
+			records.Put(rows, Record{ID: f.Stream.ID, Owner: e.Owner})
+		case record.Reassigned:
 			records.Put(rows, Record{ID: f.Stream.ID, Owner: e.To})
 		case reservation.Claimed:
 			records.Put(rows, Record{ID: f.Stream.ID, Organization: e.Organization})

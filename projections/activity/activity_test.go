@@ -13,9 +13,11 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/contract"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
@@ -142,17 +144,17 @@ func TestEverybodySeesWhatLiesInTheirScope(t *testing.T) {
 		want   string
 	}{
 		"nothing granted: oneself":            {viewer(h.bob, organization.None), activity.Sight{}, activity.Filter{}, "4 14 15"},
-		"own records":                         {viewer(h.bob, own), activity.Sight{Accounts: own, Customers: own, Opportunities: own}, activity.Filter{}, "4 7 11 14 15"},
-		"who owned it before sees it no more": {viewer(h.bob, own), activity.Sight{Opportunities: own}, activity.Filter{Types: []string{"opportunity.opened"}}, "11"},
-		"who owns it now sees all of it":      {viewer(h.ada, own), activity.Sight{Opportunities: own}, activity.Filter{}, "3 4 5 6 9 10 12"},
-		"every customer":                      {viewer(h.eve, own), activity.Sight{Accounts: own, Customers: all, Opportunities: own}, activity.Filter{}, "5 6 7 8 15"},
-		"every opportunity":                   {viewer(h.eve, own), activity.Sight{Opportunities: all}, activity.Filter{}, "5 9 10 11"},
-		"a team's records and accounts":       {viewer(h.eve, own, h.south), activity.Sight{Accounts: team, Customers: team, Opportunities: team}, activity.Filter{}, "4 5 7 11"},
-		"a team's accounts alone":             {viewer(h.eve, own, h.north), activity.Sight{Accounts: team}, activity.Filter{}, "3 5 12"},
-		"own records, though with a team":     {viewer(h.eve, own, h.south), activity.Sight{Accounts: own, Customers: own, Opportunities: own}, activity.Filter{}, "5"},
-		"every account":                       {viewer(h.eve, own), activity.Sight{Accounts: all}, activity.Filter{}, "3 4 5 12"},
-		"of another's life, what one may see": {viewer(h.bob, own), activity.Sight{Customers: all}, activity.Filter{Account: h.ada.ID}, "4 6"},
-		"a filter widens nothing":             {viewer(h.eve, own), activity.Sight{Customers: own}, activity.Filter{Customer: h.acme.ID}, ""},
+		"own records":                         {viewer(h.bob, own), activity.Sight{account.Category: own, customer.Category: own, opportunity.Category: own}, activity.Filter{}, "4 7 11 14 15"},
+		"who owned it before sees it no more": {viewer(h.bob, own), activity.Sight{opportunity.Category: own}, activity.Filter{Types: []string{"opportunity.opened"}}, "11"},
+		"who owns it now sees all of it":      {viewer(h.ada, own), activity.Sight{opportunity.Category: own}, activity.Filter{}, "3 4 5 6 9 10 12"},
+		"every customer":                      {viewer(h.eve, own), activity.Sight{account.Category: own, customer.Category: all, opportunity.Category: own}, activity.Filter{}, "5 6 7 8 15"},
+		"every opportunity":                   {viewer(h.eve, own), activity.Sight{opportunity.Category: all}, activity.Filter{}, "5 9 10 11"},
+		"a team's records and accounts":       {viewer(h.eve, own, h.south), activity.Sight{account.Category: team, customer.Category: team, opportunity.Category: team}, activity.Filter{}, "4 5 7 11"},
+		"a team's accounts alone":             {viewer(h.eve, own, h.north), activity.Sight{account.Category: team}, activity.Filter{}, "3 5 12"},
+		"own records, though with a team":     {viewer(h.eve, own, h.south), activity.Sight{account.Category: own, customer.Category: own, opportunity.Category: own}, activity.Filter{}, "5"},
+		"every account":                       {viewer(h.eve, own), activity.Sight{account.Category: all}, activity.Filter{}, "3 4 5 12"},
+		"of another's life, what one may see": {viewer(h.bob, own), activity.Sight{customer.Category: all}, activity.Filter{Account: h.ada.ID}, "4 6"},
+		"a filter widens nothing":             {viewer(h.eve, own), activity.Sight{customer.Category: own}, activity.Filter{Customer: h.acme.ID}, ""},
 	} {
 		if got := h.list(t, c.viewer, c.sight, c.filter); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -161,8 +163,29 @@ func TestEverybodySeesWhatLiesInTheirScope(t *testing.T) {
 	h.Record(h.betas, customer.Reassigned{From: h.bob.ID, To: h.eve.ID})
 	h.Record(h.bob, account.MovedToTeam{Team: h.north})
 	h.Settle()
-	if got := h.list(t, viewer(h.eve, own, h.south), activity.Sight{Accounts: team, Customers: team, Opportunities: team}, activity.Filter{}); got != "5 7 17" {
+	if got := h.list(t, viewer(h.eve, own, h.south), activity.Sight{account.Category: team, customer.Category: team, opportunity.Category: team}, activity.Filter{}); got != "5 7 17" {
 		t.Errorf("scopes follow owners and teams: %s", got)
+	}
+
+	// Records of declared kinds have owners too.
+	signed := stream(contract.Kind.Category)
+	h.Record(signed, record.Created{Owner: h.bob.ID})
+	h.Record(signed, record.Reassigned{From: h.bob.ID, To: h.eve.ID})
+	h.Settle()
+	sees := activity.SightOf(func(p organization.Permission) organization.Scope {
+		if string(p) == contract.Kind.ViewPermission() {
+			return own
+		}
+		return organization.None
+	})
+	for _, c := range []struct {
+		of   eventlog.Stream
+		want int
+	}{{h.eve, 2}, {h.bob, 0}} {
+		found, err := activity.Index(t.Context(), h.Pool, viewer(c.of, own), sees, activity.Filter{Types: []string{"contract.created", "contract.reassigned"}}, engine.PageRequest{})
+		if err != nil || len(found.Rows) != c.want {
+			t.Errorf("%d events of contracts, want %d: %v", len(found.Rows), c.want, err)
+		}
 	}
 }
 

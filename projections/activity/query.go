@@ -13,7 +13,7 @@ import (
 
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
@@ -32,10 +32,19 @@ type Filter struct {
 	Streams   []uuid.UUID         // of these records alone; nil: of any
 }
 
-// Sight says on whose records a viewer may look at each kind. It matters to viewers whose own scope, that of all activity, is
+// Sight says, by the category of a kind, on whose records a viewer may look. It matters to viewers whose own scope, that of all activity, is
 // not [organization.All]: they see what they did, what happened to their account, and the events of what they may look at.
-type Sight struct {
-	Accounts, Customers, Opportunities organization.Scope
+type Sight map[string]organization.Scope
+
+// SightOf is the sight of a viewer who has these scopes.
+func SightOf(scope func(organization.Permission) organization.Scope) Sight {
+	s := make(Sight)
+	for _, k := range kinds.All {
+		if k.View != "" {
+			s[k.Category] = scope(organization.Permission(k.View))
+		}
+	}
+	return s
 }
 
 // Activity is an event as a viewer sees it.
@@ -185,33 +194,25 @@ func visible(c *where.Clause, v engine.Viewer, s Sight) string {
 	teamMembers := func() string {
 		return fmt.Sprintf("(select account from %s where team = any(%s))", team, c.Arg(v.Teams))
 	}
-	see := func(category string, scope organization.Scope, streams func() string) {
-		switch scope {
-		case organization.All:
-			conditions = append(conditions, fmt.Sprintf("t.category = '%s'", category))
-		case organization.Own, organization.Team:
-			if streams := streams(); streams != "" {
-				conditions = append(conditions, fmt.Sprintf("t.category = '%s' and t.stream in %s", category, streams))
-			}
+	for _, k := range kinds.All {
+		scope, streams := s[k.Category], ""
+		switch {
+		case scope == organization.None:
+			continue
+		case scope == organization.All:
+			conditions = append(conditions, fmt.Sprintf("t.category = '%s'", k.Category))
+			continue
+		case k.Owned && scope == organization.Team:
+			streams = fmt.Sprintf("(select id from %s where owner = %s or owner in %s)", records, me, teamMembers())
+		case k.Owned:
+			streams = fmt.Sprintf("(select id from %s where owner = %s)", records, me)
+		case scope == organization.Team: // an account
+			streams = teamMembers()
+		default:
+			continue // one's own is among them
 		}
+		conditions = append(conditions, fmt.Sprintf("t.category = '%s' and t.stream in %s", k.Category, streams))
 	}
-	owned := func(scope organization.Scope) func() string {
-		return func() string {
-			owners := "owner = " + me
-			if scope == organization.Team {
-				owners += " or owner in " + teamMembers()
-			}
-			return fmt.Sprintf("(select id from %s where %s)", records, owners)
-		}
-	}
-	see(account.Category, s.Accounts, func() string {
-		if s.Accounts == organization.Team {
-			return teamMembers()
-		}
-		return ""
-	})
-	see(customer.Category, s.Customers, owned(s.Customers))
-	see(opportunity.Category, s.Opportunities, owned(s.Opportunities))
 	return "(" + strings.Join(conditions, ") or (") + ")"
 }
 

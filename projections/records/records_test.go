@@ -16,6 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/engine/foldtest"
 	"github.com/annal-crm/annal/projections/engine/querytest"
@@ -270,6 +271,35 @@ func TestScopes(t *testing.T) {
 		found, err := specimens.Get(t.Context(), w.Pool, v, []uuid.UUID{ids["bob's"], ids["of others"]})
 		if see := slices.Contains(c.want, "bob's"); err != nil || len(found) == 1 != see || see && found[ids["bob's"]].Values[0] != "bob's" {
 			t.Errorf("%s: %v, %v", c.scope, found, err)
+		}
+	}
+}
+
+// What a record was as of an event is what the list showed then.
+func TestTheHistoryIsWhatTheListShowed(t *testing.T) {
+	w := querytest.New(t, specimens.Model())
+	s := stream("specimen")
+	var history []eventlog.Event
+	for _, e := range []any{
+		specimen(record.Values{"weight": "-12.25", "seenAt": "2026-01-02T03:04:05.678901Z", "rare": "false", "colour": "blue"}, record.Values{"name": "Ácme", "bornOn": "1999-12-31"}),
+		record.Edited{Fields: map[string]domain.Change{"price": {To: "1000000 EUR"}, "order": {To: "12"}, "customer": {To: uuid.NewString()}}},
+		record.Edited{Fields: map[string]domain.Change{"price": {}}, Personal: map[string]domain.Change{"name": {To: "Umbrella"}}},
+		record.Moved{To: "kept"}, record.Reassigned{To: uuid.New()}, record.Archived{}, record.Restored{}, record.Erased{},
+	} {
+		history = append(history, w.Record(s, e))
+		w.Settle()
+		shown, err := specimens.Get(t.Context(), w.Pool, everybody, []uuid.UUID{s.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := w.Codec.Page(t.Context(), history)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := 0
+		row, exists, err := specimens.History(s.ID, page, func(*eventcodec.Event, records.Row) { steps++ })
+		if err != nil || !exists || steps != len(history) || !reflect.DeepEqual(row, shown[s.ID]) {
+			t.Errorf("after %T: %+v in %d steps, the list shows %+v: %v", e, row, steps, shown[s.ID], err)
 		}
 	}
 }

@@ -10,9 +10,13 @@ import (
 
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain/contract"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
+	"github.com/annal-crm/annal/domain/declared/declaredtest"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/source"
 	"github.com/annal-crm/annal/eventlog"
@@ -24,10 +28,13 @@ import (
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/engine/querytest"
 	"github.com/annal-crm/annal/projections/opportunities"
+	"github.com/annal-crm/annal/projections/records"
 	"github.com/annal-crm/annal/projections/sales"
 )
 
-var models = []engine.ReadModel{accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model}
+var models = append([]engine.ReadModel{
+	accounts.Model, customers.Model, opportunities.Model, sales.Model, acts.Model, activity.Model, deadlines.Model,
+}, records.Models()...)
 
 // Whatever has happened, folding it as it came and folding it all again gives the same rows, in every read model.
 func TestLiveAndRebuiltRowsAreEqual(t *testing.T) {
@@ -50,7 +57,11 @@ func TestLiveAndRebuiltRowsAreEqual(t *testing.T) {
 	w.Record(g.streams[1], account.LoggedIn{Session: uuid.New()})
 	w.Settle()
 	// The comparison sees what it looks at: each model has rows, and a changed one is found.
-	for _, table := range []string{"accounts_v2.accounts", "customers_v2.customers", "opportunities_v2.opportunities", "sales_v2.deals", "sales_v2.clients", "sales_v2.teams", "sales_v2.members", "acts_v1.acts", "activity_v1.events", "activity_v1.records", "deadlines_v2.sessions"} {
+	tables := []string{"accounts_v2.accounts", "customers_v2.customers", "opportunities_v2.opportunities", "sales_v2.deals", "sales_v2.clients", "sales_v2.teams", "sales_v2.members", "acts_v1.acts", "activity_v1.events", "activity_v1.records", "deadlines_v2.sessions"}
+	for _, m := range records.Models() {
+		tables = append(tables, m.Schema.String()+"."+m.Name, m.Schema.String()+".members")
+	}
+	for _, table := range tables {
 		var n int
 		if err := w.Pool.QueryRow(t.Context(), "select count(*) from "+table).Scan(&n); err != nil || n == 0 {
 			t.Errorf("%s has %d rows: %v", table, n, err)
@@ -94,6 +105,9 @@ func newGenerator(seed uint64) *generator {
 	add(opportunity.Category, 5)
 	add(reservation.Category, 1)
 	add(source.Category, 1)
+	for _, k := range declared.Kinds {
+		add(k.Category, 3)
+	}
 	for _, kind := range []string{"team", "session"} {
 		for range 4 {
 			g.ids[kind] = append(g.ids[kind], g.id())
@@ -186,8 +200,70 @@ func (g *generator) event(s eventlog.Stream) any {
 			organization.TeamCreated{Team: team, Name: g.text()}, organization.TeamMoved{Team: team}, organization.TeamManagerSet{Team: team, Manager: g.of(account.Category)},
 			organization.RoleDefined{Role: "sales", Permissions: map[organization.Permission]organization.Scope{organization.ViewCustomers: organization.All}},
 		})
+	case contract.Kind.Category, declaredtest.Kind.Category:
+		return g.recordEvent(declared.Kind(s.Category), first)
 	case reservation.Category:
 		return one(g.r, []any{reservation.Claimed{Organization: g.org, Holder: g.of(account.Category), At: g.time()}, reservation.Released{}})
 	}
 	return source.LoginFailed{NameMasked: g.text(), At: g.time()}
+}
+
+// recordEvent is an event of a record of a declared kind.
+func (g *generator) recordEvent(k *record.Kind, first bool) any {
+	plain, personal := g.values(k)
+	if first {
+		return record.Created{Fields: plain, Personal: personal, Stage: k.Stages[0].Name, Owner: g.of(account.Category)}
+	}
+	changes := func(values map[string]string) map[string]domain.Change {
+		all := make(map[string]domain.Change)
+		for name, value := range values {
+			all[name] = domain.Change{To: value}
+		}
+		return all
+	}
+	events := []any{
+		record.Edited{Fields: changes(plain)}, record.Edited{Personal: changes(personal)}, record.Moved{To: one(g.r, k.Stages).Name},
+		record.Reassigned{To: g.of(account.Category)}, record.Archived{}, record.Restored{},
+	}
+	if k.Personal() && g.r.IntN(10) == 0 {
+		events = append(events, record.Erased{})
+	}
+	return one(g.r, events)
+}
+
+// values are those of some of a kind's fields.
+func (g *generator) values(k *record.Kind) (plain, personal map[string]string) {
+	plain, personal = make(map[string]string), make(map[string]string)
+	for _, f := range k.Fields {
+		value := g.text()
+		switch f.Type {
+		case record.Integer:
+			value = fmt.Sprint(g.r.IntN(1000) - 500)
+		case record.Decimal:
+			value = string(g.value())
+		case record.Money:
+			value = string(g.value()) + one(g.r, []string{" EUR", " CHF"})
+		case record.Day:
+			value = g.time().Format(time.DateOnly)
+		case record.Time:
+			value = g.time().Format(time.RFC3339Nano)
+		case record.Bool:
+			value = fmt.Sprint(g.r.IntN(2) == 0)
+		case record.Choice:
+			value = one(g.r, f.Options)
+		case record.Ref:
+			value = domain.Ref(g.of(customer.Category))
+		}
+		part := plain
+		if f.Personal {
+			part = personal
+		}
+		switch g.r.IntN(3) {
+		case 0:
+			part[f.Name] = value
+		case 1:
+			part[f.Name] = ""
+		}
+	}
+	return plain, personal
 }
