@@ -23,6 +23,7 @@ import (
 	"github.com/annal-crm/annal/domain/erasure"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	declaration "github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/domain/reservation"
 	"github.com/annal-crm/annal/domain/retention"
@@ -92,6 +93,11 @@ var table = []struct {
 	{opportunity.ErrExists, Conflict, "the opportunity exists"},
 	{opportunity.ErrNotEngaged, Conflict, "the opportunity is not engaged yet"},
 	{opportunity.ErrClosed, Conflict, "the opportunity is closed: reopen it first"},
+	{declaration.ErrNotFound, NotFound, notThere},
+	{declaration.ErrExists, Conflict, "the record exists"},
+	{declaration.ErrErased, Conflict, "the record was erased"},
+	{declaration.ErrArchived, Conflict, "the record is archived: restore it first"},
+	{declaration.ErrStage, Conflict, "this stage does not follow the present one"},
 	{erasure.ErrNotFound, NotFound, notThere},
 	{erasure.ErrExists, Conflict, "the erasure was asked for before"},
 	{erasure.ErrSamePerson, Forbidden, "who asks for an erasure, or is to be erased, does not approve it: somebody else must"},

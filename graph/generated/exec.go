@@ -703,7 +703,7 @@ extend type Query {
   "null: there is none, or it is not visible to you; with ` + "`" + `asOf` + "`" + `: there was none then."
   contract(id: ID!, asOf: AsOf, minPosition: Position): Contract
   """
-  The contracts that you may see, in the order of their creation unless ` + "`" + `orderBy` + "`" + ` says otherwise. ` + "`" + `search` + "`" + ` looks into ` + "`" + `number` + "`" + ` and ` + "`" + `title` + "`" + `: parts of words, any case, with or without accents.
+  The contracts that you may see, the newest first unless ` + "`" + `orderBy` + "`" + ` says otherwise. ` + "`" + `search` + "`" + ` looks into ` + "`" + `number` + "`" + ` and ` + "`" + `title` + "`" + `: parts of words, any case, with or without accents.
   """
   contracts(first: Int, after: String, last: Int, before: String, filter: ContractFilter, orderBy: [ContractOrder!], search: String, asOf: AsOf, minPosition: Position): ContractConnection
 }
