@@ -1,4 +1,7 @@
-// Command generate makes package generated from the schema: gqlgen's work, made lighter in two places. A page of 20 customers
+// Command generate writes the schema of the declared kinds of record, and what serves it, from their declarations; then it makes
+// package generated from the schema. "generate new-kind NAME" writes the files of a new kind instead.
+//
+// Package generated is gqlgen's work, made lighter in two places. A page of 20 customers
 // with 10 fields costs 1 773 allocations by it instead of 3 515, and comes 1.7 to 2.2 times as often a second on 2 cores.
 //
 //   - A field that is a plain struct field is written as it stands: gqlgen gives each a context, a recover and five closures,
@@ -20,6 +23,13 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	if len(os.Args) == 3 && os.Args[1] == "new-kind" {
+		if err := newKind(os.Args[2]); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf(nextSteps, os.Args[2])
+		return
+	}
 	if err := writeKinds(); err != nil {
 		log.Fatal(err)
 	}
