@@ -43,7 +43,7 @@ func TestErasure(t *testing.T) {
 		story{Name: "asked", When: request(asked), Then: events{asked}},
 		story{Name: "asked twice", Given: events{asked}, When: request(asked), Err: ErrExists},
 		story{Name: "asked without a reason, about nothing", When: request(Requested{Category: "team", Reason: " "}), Err: domain.Invalid{
-			"reason": "must not be blank", "subject": "must be an account or a customer",
+			"reason": "must not be blank", "subject": "must be an account, a customer or another record with personal data",
 		}},
 		story{Name: "approved by another", Given: events{asked}, When: approve(grace), Then: events{byGrace}},
 		story{Name: "approved by who asked", Given: events{asked}, When: approve(ada), Err: ErrSamePerson},

@@ -40,6 +40,9 @@ func formOf(t reflect.Type, sealed []string, prefix string) *form {
 			into.place, into.set = prefix+name, wordOr(t.Field(i).Type, into.set)
 		case slices.Contains(sealed, name+domain.EachValue):
 			into.place, into.each = prefix+name, true
+			if t.Field(i).Type == reflect.TypeFor[map[string]domain.Change]() {
+				into.set = setMap(changeOrWord)
+			}
 		}
 		f.fields[name] = into
 	}
@@ -151,16 +154,20 @@ func setter(t reflect.Type) func(reflect.Value, []byte) error {
 func setAny(v reflect.Value, b []byte) error { return json.Unmarshal(b, v.Addr().Interface()) }
 
 func setChange(v reflect.Value, b []byte) error {
-	c, err := change(b)
+	c, err := changeOrWord(b)
 	v.Set(reflect.ValueOf(&c))
 	return err
 }
 
-// change also takes a plain string: the word that stands for a hidden or erased change.
-func change(b []byte) (c domain.Change, err error) {
-	if word, ok := plain(b); ok { // of a value that is hidden or erased
+// changeOrWord also takes a plain string: the word that stands for a hidden or erased change.
+func changeOrWord(b []byte) (domain.Change, error) {
+	if word, ok := plain(b); ok {
 		return domain.Change{From: string(word), To: string(word)}, nil
 	}
+	return change(b)
+}
+
+func change(b []byte) (c domain.Change, err error) {
 	err = members(b, func(name []byte, from, to int) (err error) {
 		switch string(name) {
 		case "from":
