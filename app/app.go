@@ -1,4 +1,4 @@
-// Package instance puts one Annal together: a database (its own in a data directory, or one that the user names), the log
+// Package app puts one Annal together: a database (its own in a data directory, or one that the user names), the log
 // and the vault in it, the write side and the read models over them.
 //
 // Every subcommand opens an [Instance], beside others that may be running on the same data, and closes it when done.
@@ -126,7 +126,7 @@ func (i *Instance) open(ctx context.Context, config Config) (err error) {
 		return err
 	}
 	if made {
-		slog.Warn("made the master key; whoever loses it loses every name, e-mail and address in the log, so keep a copy elsewhere", "file", keyFile)
+		slog.Warn("made the master key; without it no name, e-mail or address in the log can be read, so keep a copy elsewhere", "file", keyFile)
 	}
 	if err := i.openLog(ctx, config.EventStoreURL); err != nil {
 		return err

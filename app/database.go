@@ -47,30 +47,44 @@ func migrate(ctx context.Context, address string, existing bool) (roleReady bool
 	if err := alone(ctx, owner); err != nil {
 		return false, err
 	}
-	if err := postgres.Migrate(ctx, owner); err != nil {
+	roleReady, err = allowed(takeRole(ctx, owner, serving))
+	if err != nil {
 		return false, err
 	}
-	for _, step := range []func(context.Context, *pgx.Conn) error{vault.Migrate, auth.Migrate, engine.Migrate, transparency.Migrate} {
+	if !roleReady {
+		slog.Warn("the database role may not take the role " + serving + "; events are protected by triggers alone")
+	}
+	analysts, err := readable(ctx, owner)
+	if err != nil {
+		return false, err
+	}
+	if !analysts {
+		slog.Info("the database role may not take the roles " + sqlviews.Reader + " and " + sqlviews.Owner + "; only the owner of the database reads the views for SQL")
+	}
+	if err := owned(ctx, owner, ownersSchemas+" or "+viewsSchemas); err != nil {
+		return false, err
+	}
+	steps := []func(context.Context, *pgx.Conn) error{
+		postgres.Migrate, vault.Migrate, auth.Migrate, engine.Migrate, transparency.Migrate,
+		func(ctx context.Context, owner *pgx.Conn) error { return owned(ctx, owner, modelsSchemas) },
+	}
+	if roleReady {
+		steps = append(steps, grant)
+	}
+	for _, step := range steps {
 		if err := step(ctx, owner); err != nil {
 			return false, err
 		}
 	}
-	roleReady = true
-	if err := grant(ctx, owner); err != nil {
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != "42501" { // insufficient_privilege
-			return false, err
-		}
-		slog.Warn("the database role may not make the role "+serving+"; events are protected by triggers alone", "error", refused.Message)
-		roleReady = false
+	return roleReady, sqlviews.Migrate(ctx, owner, servingIf(roleReady), analysts)
+}
+
+// allowed reports whether the owner of the database was allowed to do something.
+func allowed(err error) (bool, error) {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "42501" { // insufficient_privilege
+		return false, nil
 	}
-	switch analysts, err := readable(ctx, owner); {
-	case err != nil:
-		return false, err
-	case !analysts:
-		slog.Info("the database role may not make the roles " + sqlviews.Reader + " and " + sqlviews.Owner + "; nobody but the owner reads the views for SQL")
-	}
-	return roleReady, sqlviews.Migrate(ctx, owner, servingIf(roleReady))
+	return err == nil, err
 }
 
 const patience = 5 * time.Second // a migration takes a second; who waits longer is told for whom
@@ -93,10 +107,11 @@ func servingIf(ready bool) string {
 	return ""
 }
 
-// grant makes the serving role, if it is not there, and gives it its rights. Roles belong to the whole server, so several
-// Annals on one server share it; rights are given per database.
+// grant gives the serving role its rights, and what a restore has left to another owner. Roles belong to the whole server, so several
+// Annals on one server share them; rights are given per database.
 func grant(ctx context.Context, owner *pgx.Conn) error {
-	if err := takeRole(ctx, owner, serving); err != nil {
+	err := hand(ctx, owner, ownersSchemas, "current_user", func(o object) bool { return o.Owner == serving }) // it could switch off the log's protection
+	if err != nil {
 		return err
 	}
 	if err := postgres.Grant(ctx, owner, serving); err != nil {
@@ -105,18 +120,26 @@ func grant(ctx context.Context, owner *pgx.Conn) error {
 	if err := transparency.Grant(ctx, owner, serving); err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {
-		for _, schema := range []string{"vault", "auth", "projections"} {
-			name := pgx.Identifier{schema}.Sanitize()
-			if _, err := tx.Exec(ctx, `grant usage on schema `+name+` to `+serving+`;
-				grant select, insert, update, delete on all tables in schema `+name+` to `+serving); err != nil {
-				return err
-			}
+	for _, schema := range []string{"vault", "auth", "projections"} {
+		if _, err := owner.Exec(ctx, `grant usage on schema `+schema+` to `+serving+`;
+			grant select, insert, update, delete on all tables in schema `+schema+` to `+serving); err != nil {
+			return err
 		}
-		// Read models are made and dropped while serving.
-		_, err := tx.Exec(ctx, `do $$ begin execute format('grant create on database %I to `+serving+`', current_database()); end $$`)
+	}
+
+	// Read models are made and dropped while serving. A grant of a right that is not one's own to give is only a warning of Postgres.
+	var mayCreate bool
+	if _, err := owner.Exec(ctx, `do $$ begin execute format('grant create on database %I to `+serving+`', current_database()); end $$`); err != nil {
 		return err
-	})
+	}
+	if err := owner.QueryRow(ctx, `select has_database_privilege($1, current_database(), 'create')`, serving).Scan(&mayCreate); err != nil {
+		return err
+	}
+	if !mayCreate {
+		return fmt.Errorf("the role %[1]s may not make schemas in this database, and its owner has to allow it: grant create on database %[2]s to %[1]s",
+			serving, pgx.Identifier{owner.Config().Database}.Sanitize())
+	}
+	return hand(ctx, owner, modelsSchemas, serving, func(o object) bool { return o.Owner != serving })
 }
 
 // takeRole makes a role, and the owner of the database a member of it: to give things to it.

@@ -25,7 +25,7 @@ var (
 	logLosses    = prometheus.NewDesc("annal_log_connection_losses_total", "Connections to EventStoreDB that were lost.", nil, nil)
 	connections  = prometheus.NewDesc("annal_postgres_connections", "Connections to Postgres, by pool and what they do; most is the limit.", []string{"pool", "state"}, nil)
 	signedSize   = prometheus.NewDesc("annal_audit_checkpoint_size", "Events under the newest checkpoint.", nil, nil)
-	signedAge    = prometheus.NewDesc("annal_audit_checkpoint_age_seconds", "Age of the newest checkpoint; none is made while the log does not grow.", nil, nil)
+	signedAge    = prometheus.NewDesc("annal_audit_checkpoint_age_seconds", "Age of the newest checkpoint; a log that does not grow gets no new one.", nil, nil)
 	unsigned     = prometheus.NewDesc("annal_audit_unsigned_events", "Events that are not under the newest checkpoint.", nil, nil)
 	auditFailed  = prometheus.NewDesc("annal_audit_failures_total", "How often this process could not keep the tree over the log, by step: grow, sign, cosign, publish.", []string{"step"}, nil)
 	waits        = prometheus.NewDesc("annal_postgres_waits_total", "How often somebody had to wait for a connection of a pool.", []string{"pool"}, nil)

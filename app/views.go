@@ -2,13 +2,11 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annal-crm/annal/transfer/sqlviews"
 )
@@ -34,10 +32,7 @@ func readable(ctx context.Context, owner *pgx.Conn) (bool, error) {
 	if err == nil {
 		err = takeRole(ctx, owner, sqlviews.Owner)
 	}
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "42501" { // insufficient_privilege
-		return false, nil
-	}
-	return err == nil, err
+	return allowed(err)
 }
 
 // viewsAgain is how often who serves looks whether the views can show the read models' newest versions, and do show their tables: an older

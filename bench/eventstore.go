@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/eventlog/eventstoredb"
 	"github.com/annal-crm/annal/eventlog/eventstoredb/esdbtest"
@@ -20,281 +20,151 @@ import (
 // library alone, both against a double of the server in this process.
 
 const (
-	storeHistory = 500_000 // events to catch up with, tenth of that if Quick
-	storeBatch   = 500     // of them in an append; the server takes 1 MiB
-	storeRate    = 2000    // events a second while lag is measured
-	storeNote    = "Against a double of the server in this process, which takes its part of the processor: this measures our side and the wire, not a server."
+	storeBatch = 500 // events of the history in an append; the server takes 1 MiB
+	storeNote  = "Against a double of the server in this process, which takes its part of the processor: this measures our side and the wire, not a server."
 	// storeFilter is the server-side filter that the log reads by, and so does the bare client.
 	storeFilter = `^[^$~-][^~-]*-[0-9a-f-]{36}\.[0-9a-f-]{36}$`
 )
 
-// store is a double with a log in it, and two clients of either kind: one that writes and one that follows.
+// store is one way to use an EventStoreDB, by a client that writes and another that follows.
 type store struct {
-	double                *esdbtest.Cluster
-	log, following        *eventstoredb.Log
-	client, clientReading *esdb.Client
-	events                []eventlog.NewEvent // to write
-	closes                []func()
+	append appender
+	// follow shows the events after the first ones until enough were seen.
+	follow func(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) (more bool)) error
 }
 
-func (b *bench) store(ctx context.Context) (s *store, err error) {
-	s = &store{}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if _, _, s.events, err = b.appendWorld(ctx); err != nil {
-		return s, err
-	}
-	if s.double, err = esdbtest.New(esdbtest.Config{}); err != nil {
-		return s, err
-	}
-	s.closes = append(s.closes, s.double.Close)
-	for _, log := range []**eventstoredb.Log{&s.log, &s.following} {
-		if *log, err = eventstoredb.Open(ctx, s.double.URL(), eventstoredb.Config{}); err != nil {
-			return s, err
-		}
-		s.closes = append(s.closes, (*log).Close)
-	}
-	for _, client := range []**esdb.Client{&s.client, &s.clientReading} {
-		config, err := esdb.ParseConnectionString(s.double.URL())
-		if err != nil {
-			return s, err
-		}
-		config.Logger = esdb.NoopLogging()
-		if *client, err = esdb.NewClient(config); err != nil {
-			return s, err
-		}
-		s.closes = append(s.closes, func() { _ = (*client).Close() })
-	}
-	return s, nil
-}
-
-func (s *store) close() {
-	for i := range s.closes {
-		s.closes[len(s.closes)-1-i]()
-	}
-}
-
-// append is what the bare client does in place of the log's.
-func (s *store) append(ctx context.Context, to eventlog.Stream, expected eventlog.Version, events ...eventlog.NewEvent) error {
-	options := esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}
-	if expected > 0 {
-		options.ExpectedRevision = esdb.Revision(uint64(expected) - 1)
-	}
-	data := make([]esdb.EventData, len(events))
-	for i, e := range events {
-		data[i] = esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Meta}
-	}
-	_, err := s.client.AppendToStream(ctx, to.Category+"-"+to.Organization.String()+"."+to.ID.String(), options, data...)
-	return err
-}
-
-// follow gives the bare client's events behind a position to take until it does not want more.
-func (s *store) follow(ctx context.Context, after esdb.AllPosition, take func(*esdb.RecordedEvent) bool) error {
-	sub, err := s.clientReading.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
-		From: after, Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: storeFilter}, MaxSearchWindow: 1000, CheckpointInterval: 1,
-	})
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	for {
-		m := sub.Recv()
-		if m.SubscriptionDropped != nil {
-			return m.SubscriptionDropped.Error
-		}
-		if m.EventAppeared != nil && !take(m.EventAppeared.Event) {
-			return nil
-		}
-	}
-}
-
-// eventStore measures the log in EventStoreDB.
-func eventStore(ctx context.Context, b *bench) ([]Figure, error) {
-	s, err := b.store(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	b.say("eventstore: making a history")
-	history := storeHistory
-	switch {
-	case b.config.instant > 0:
-		history = 1000
-	case b.config.Quick:
-		history /= 10
-	}
-	if err := s.fill(ctx, history); err != nil {
-		return nil, err
-	}
-	var read, readBare, written, writtenBare, lag, lagBare series
-	err = b.rounds("eventstore", false, func() error {
-		if err := s.catchUp(ctx, history, &read, &readBare); err != nil {
-			return err
-		}
-		if err := s.write(ctx, b.span(), &written, &writtenBare); err != nil {
-			return err
-		}
-		return s.lag(ctx, b.span(), &lag, &lagBare)
-	})
-	if err != nil {
-		return nil, err
-	}
-	w, writes := ratio(written, writtenBare)
-	r, reads := ratio(read, readBare)
-	l, lags := ratio(lag, lagBare)
-	return []Figure{{
-		What: fmt.Sprintf("EventStoreDB: append, %d clients", clients), Against: "the client library alone",
-		Ours: rateText("appends", written), Floor: rateText("appends", writtenBare), Ratio: writes, Wanted: "≥ 0.8", Met: w >= 0.8, Note: storeNote,
-	}, {
-		What: fmt.Sprintf("EventStoreDB: catch up with %s events", grouped(float64(history))), Against: "the same subscription by the client library alone",
-		Ours: rateText("events", read), Floor: rateText("events", readBare), Ratio: reads, Wanted: "≥ 0.8", Met: r >= 0.8, Note: storeNote,
-	}, {
-		What: fmt.Sprintf("EventStoreDB: lag at %s events/s, p50", grouped(storeRate)), Against: "a subscription by the client library alone",
-		Ours: timeText(lag), Floor: timeText(lagBare), Ratio: lags, Wanted: "≤ 1.25", Met: l <= 1.25,
-		Note: "From sending an event until another client of the log has it. " + storeNote,
-	}}, nil
-}
-
-// fill makes a history, as far as the double is concerned by the log.
-func (s *store) fill(ctx context.Context, events int) error {
-	for n := 0; n < events; n += storeBatch {
-		batch := make([]eventlog.NewEvent, min(storeBatch, events-n))
-		for i := range batch {
-			batch[i] = s.events[(n+i)%len(s.events)]
-			batch[i].ID = uuid.New()
-		}
-		if _, err := s.log.Append(ctx, eventlog.Stream{Category: "customer", ID: uuid.New()}, 0, batch...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *store) catchUp(ctx context.Context, events int, ours, bare *series) error {
-	took, err := seconds(func() error {
-		seen := 0
-		for at := eventlog.Position(0); seen < events; {
-			page, err := s.following.ReadAll(ctx, at, logPage)
-			if err != nil {
-				return err
-			}
-			if len(page) == 0 {
-				return fmt.Errorf("the log ends after %d events of %d", seen, events)
-			}
-			at, seen = page[len(page)-1].Position, seen+len(page)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	ours.add(float64(events) / took)
-	took, err = seconds(func() error {
-		seen := 0
-		return s.follow(ctx, esdb.Start{}, func(*esdb.RecordedEvent) bool { seen++; return seen < events })
-	})
-	bare.add(float64(events) / took)
-	return err
-}
-
-func (s *store) write(ctx context.Context, span time.Duration, ours, bare *series) error {
-	who := newWriters(clients, s.events)
-	rate, _, err := load(ctx, clients, span, func(ctx context.Context, client, i int) (bool, error) {
-		to, expected, e := who.next(client, i)
-		_, err := s.log.Append(ctx, to, expected, e)
-		return true, err
-	})
-	if err != nil {
-		return err
-	}
-	ours.add(rate)
-	who = newWriters(clients, s.events)
-	rate, _, err = load(ctx, clients, span, func(ctx context.Context, client, i int) (bool, error) {
-		to, expected, e := who.next(client, i)
-		return true, s.append(ctx, to, expected, e)
-	})
-	bare.add(rate)
-	return err
-}
-
-// lag writes at a steady rate by one client and follows by another.
-func (s *store) lag(ctx context.Context, span time.Duration, ours, bare *series) error {
-	head, err := s.following.Head(ctx)
-	if err != nil {
-		return err
-	}
-	took, err := s.steady(ctx, span, func(ctx context.Context, to eventlog.Stream, e eventlog.NewEvent) error {
-		_, err := s.log.Append(ctx, to, 0, e)
-		return err
-	}, func(ctx context.Context, seen func(uuid.UUID) bool) error {
+// useLog is how Annal uses it.
+func useLog(ctx context.Context, writing, following eventlog.Log) store {
+	return store{into(ctx, writing), func(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) bool) error {
 		for {
-			if err := s.following.Wait(ctx, head); err != nil {
+			if err := following.Wait(ctx, after); err != nil {
 				return err
 			}
-			page, err := s.following.ReadAll(ctx, head, logPage)
+			page, err := following.ReadAll(ctx, after, logPage)
 			if err != nil {
 				return err
 			}
 			for _, e := range page {
-				head = e.Position
+				after = e.Position
 				if !seen(e.ID) {
 					return nil
 				}
 			}
 		}
-	})
-	if err != nil {
-		return err
-	}
-	ours.add(percentile(took, 50))
-	if head, err = s.following.Head(ctx); err != nil {
-		return err
-	}
-	took, err = s.steady(ctx, span, func(ctx context.Context, to eventlog.Stream, e eventlog.NewEvent) error {
-		return s.append(ctx, to, 0, e)
-	}, func(ctx context.Context, seen func(uuid.UUID) bool) error {
-		return s.follow(ctx, esdb.Position{Commit: uint64(head), Prepare: uint64(head)}, func(e *esdb.RecordedEvent) bool { return seen(e.EventID) })
-	})
-	bare.add(percentile(took, 50))
-	return err
+	}}
 }
 
-// steady sends events at storeRate for some time and returns how long after its sending the follower has told of each.
-func (s *store) steady(ctx context.Context, span time.Duration, send func(context.Context, eventlog.Stream, eventlog.NewEvent) error,
-	follow func(ctx context.Context, seen func(uuid.UUID) bool) error) (took []time.Duration, err error) {
-	total := max(1, int(math.Round(span.Seconds()*storeRate)))
+// useClient is the client library alone.
+func useClient(ctx context.Context, writing, following *esdb.Client) store {
+	return store{func(s eventlog.Stream, expected eventlog.Version, e eventlog.NewEvent) error {
+		options := esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}
+		if expected > 0 {
+			options.ExpectedRevision = esdb.Revision(uint64(expected) - 1)
+		}
+		_, err := writing.AppendToStream(ctx, s.Category+"-"+s.Organization.String()+"."+s.ID.String(), options,
+			esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Meta})
+		return err
+	}, func(ctx context.Context, after eventlog.Position, seen func(uuid.UUID) bool) error {
+		sub, err := following.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
+			From:   esdb.Position{Commit: uint64(after), Prepare: uint64(after)},
+			Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: storeFilter}, MaxSearchWindow: 1000, CheckpointInterval: 1,
+		})
+		if err != nil {
+			return err
+		}
+		defer sub.Close()
+		for {
+			m := sub.Recv()
+			if m.SubscriptionDropped != nil {
+				return m.SubscriptionDropped.Error
+			}
+			if m.EventAppeared != nil && !seen(m.EventAppeared.Event.EventID) {
+				return nil
+			}
+		}
+	}}
+}
+
+// eventStore measures the log in EventStoreDB.
+func eventStore(ctx context.Context, b *bench) {
+	a := b.appendWorld(ctx)
+	double := must(esdbtest.New(esdbtest.Config{}))
+	defer double.Close()
+	var logs [2]*eventstoredb.Log
+	var bare [2]*esdb.Client
+	for i := range logs {
+		logs[i] = must(eventstoredb.Open(ctx, double.URL(), eventstoredb.Config{}))
+		defer logs[i].Close()
+		config := must(esdb.ParseConnectionString(double.URL()))
+		config.Logger = esdb.NoopLogging()
+		bare[i] = must(esdb.NewClient(config))
+		defer bare[i].Close()
+	}
+	ours, floor := useLog(ctx, logs[0], logs[1]), useClient(ctx, bare[0], bare[1])
+
+	b.say("making a history")
+	for n := 0; n < b.stored; n += storeBatch {
+		batch := make([]eventlog.NewEvent, min(storeBatch, b.stored-n))
+		for i := range batch {
+			batch[i] = a.events[(n+i)%len(a.events)]
+			batch[i].ID = uuid.New()
+		}
+		must(logs[0].Append(ctx, newStream(customer.Category), 0, batch...))
+	}
+
+	write := func(s store) func() float64 {
+		return func() float64 {
+			rate, _ := a.events.write(clients, b.span, s.append)
+			return rate
+		}
+	}
+	catchUp := func(s store) func() float64 {
+		return func() float64 {
+			return rate(func() (seen int) {
+				check(s.follow(ctx, 0, func(uuid.UUID) bool { seen++; return seen < b.stored }))
+				return seen
+			})
+		}
+	}
+	lag := func(s store) func() float64 {
+		return func() float64 { return percentile(a.events.lag(ctx, b.span, s, must(logs[1].Head(ctx))), 50) }
+	}
+	b.measure(false, &Figure{
+		What: fmt.Sprintf("EventStoreDB: append, %d clients", clients), Against: "the client library alone", Unit: "appends/s", Wanted: "≥ 0.8",
+		Note: storeNote, ours: write(ours), floor: write(floor),
+	}, &Figure{
+		What: fmt.Sprintf("EventStoreDB: catch up with %s events", grouped(b.stored)), Against: "the same subscription by the client library alone", Unit: "events/s", Wanted: "≥ 0.8",
+		Note: storeNote, ours: catchUp(ours), floor: catchUp(floor),
+	}, &Figure{
+		What: fmt.Sprintf("EventStoreDB: lag at %s events/s, p50", grouped(arrivals)), Against: "a subscription by the client library alone", Unit: "s", Wanted: "≤ 1.25",
+		Note: "From sending an event until another client of the log has it. " + storeNote, ours: lag(ours), floor: lag(floor),
+	})
+}
+
+// lag writes at a steady rate and returns how long after its sending the follower has shown each event.
+func (events stored) lag(ctx context.Context, span time.Duration, s store, head eventlog.Position) (took []time.Duration) {
 	var mu sync.Mutex
-	sent := make(map[uuid.UUID]time.Time, total)
+	sent := make(map[uuid.UUID]time.Time)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return follow(ctx, func(id uuid.UUID) bool {
+		return s.follow(ctx, head, func(id uuid.UUID) bool {
 			mu.Lock()
 			defer mu.Unlock()
 			if at, ok := sent[id]; ok {
 				took = append(took, time.Since(at))
 			}
-			return len(took) < total
+			return len(took) < planned(span)
 		})
 	})
 	time.Sleep(50 * time.Millisecond) // until it follows
-	began := time.Now()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for n := 0; n < total && ctx.Err() == nil; <-tick.C {
-		for due := min(total, int(time.Since(began).Seconds()*storeRate)); n < due; n++ {
-			e := s.events[n%len(s.events)]
-			e.ID = uuid.New()
-			group.Go(func() error {
-				mu.Lock()
-				sent[e.ID] = time.Now()
-				mu.Unlock()
-				return send(ctx, eventlog.Stream{Category: "customer", ID: uuid.New()}, e)
-			})
-		}
-	}
-	err = group.Wait()
-	return took, err
+	arrive(ctx, span, func(_ context.Context, n int) error {
+		e := events[n%len(events)]
+		e.ID = uuid.New()
+		mu.Lock()
+		sent[e.ID] = time.Now()
+		mu.Unlock()
+		return s.append(newStream(customer.Category), 0, e)
+	})
+	check(group.Wait())
+	return took
 }

@@ -23,288 +23,158 @@ import (
 )
 
 // foldLive measures the engine as it runs, at pages of its own size and of one event: a transaction each.
-func foldLive(ctx context.Context, b *bench) ([]Figure, error) {
-	w, err := b.long(ctx)
-	if err != nil {
-		return nil, err
+func foldLive(ctx context.Context, b *bench) {
+	w := b.long(ctx)
+	model := customers.Model
+	model.Schema.Version = 1000
+	fold := func(pageSize int) func() float64 {
+		return func() float64 {
+			model.Schema.Version++ // one that has no rows yet
+			defer w.Pool.Exec(ctx, "drop schema "+model.Schema.String()+" cascade")
+			return w.foldFor(ctx, model, pageSize, b.span)
+		}
 	}
-	version := 1000 // each time a version of the read model that has no rows yet
-	fold := func(pageSize int) (float64, error) {
-		version++
-		model := customers.Model
-		model.Schema.Version = version
-		models, err := engine.New(w.Log, w.Codec, w.Pool, []engine.ReadModel{model},
-			engine.Config{PageSize: pageSize, FastStart: math.MaxInt64, Logger: slog.New(slog.DiscardHandler)}) // it is cut short, which it would tell
-		if err == nil {
-			err = models.Prepare(ctx)
-		}
-		if err != nil {
-			return 0, err
-		}
-		running, stop := context.WithTimeout(ctx, b.span())
-		defer stop()
-		var work errgroup.Group
-		began := time.Now()
-		work.Go(func() error { return models.Run(running) })
-		for running.Err() == nil && models.Wait(running, eventlog.Position(w.events)) != nil { // to the end of the history, or of the time
-		}
-		took := time.Since(began).Seconds()
-		stop()
-		if err := work.Wait(); err != nil {
-			return 0, err
-		}
-		statuses, err := models.Statuses(ctx)
-		if err != nil {
-			return 0, err
-		}
-		if statuses[0].State == engine.Failed {
-			return 0, errors.New(statuses[0].Error)
-		}
-		_, err = w.Pool.Exec(ctx, "drop schema "+model.Schema.String()+" cascade")
-		return float64(statuses[0].Position) / took, err
-	}
-	var ours, floor series
-	err = b.rounds("live", false, func() error {
-		o, err := fold(0)
-		if err != nil {
-			return err
-		}
-		f, err := fold(1)
-		ours.add(o)
-		floor.add(f)
-		return err
+	b.measure(false, &Figure{
+		What: "live folding of `customers`", Against: "a transaction per event", Unit: "events/s", Wanted: "≥ 25",
+		Note: "The same engine and fold, at pages of 2 000 events and of one.",
+		ours: fold(0), floor: fold(1),
 	})
-	r, text := ratio(ours, floor)
-	return []Figure{{What: "live folding of `customers`", Against: "a transaction per event", Ours: rateText("events", ours), Floor: rateText("events", floor),
-		Ratio: text, Wanted: "≥ 25", Met: r >= 25, Note: "The same engine and fold, at pages of 2 000 events and of one."}}, err
 }
 
-const logPage = 2000 // as the engine reads
-
-// readLog reads the whole log and does nothing with it.
-func readLog(ctx context.Context, log eventlog.Log) (events int, err error) {
-	for at := eventlog.Position(0); ; {
-		page, err := log.ReadAll(ctx, at, logPage)
-		if err != nil || len(page) == 0 {
-			return events, err
+// foldFor runs an engine of one read model for some time, or to the end of the history, and returns the events a second.
+func (w *world) foldFor(ctx context.Context, model engine.ReadModel, pageSize int, span time.Duration) float64 {
+	quiet := slog.New(slog.DiscardHandler) // it would complain of being cut short
+	models := must(engine.New(w.Log, w.Codec, w.Pool, []engine.ReadModel{model}, engine.Config{PageSize: pageSize, FastStart: math.MaxInt64, Logger: quiet}))
+	check(models.Prepare(ctx))
+	return rate(func() eventlog.Position {
+		running, stop := context.WithTimeout(ctx, span)
+		defer stop()
+		var run errgroup.Group
+		run.Go(func() error { return models.Run(running) })
+		for running.Err() == nil && models.Wait(running, eventlog.Position(w.events)) != nil {
 		}
-		at, events = page[len(page)-1].Position, events+len(page)
-	}
+		stop()
+		check(run.Wait())
+		status := must(models.Statuses(ctx))[0]
+		if status.State == engine.Failed {
+			check(errors.New(status.Error))
+		}
+		return status.Position
+	})
 }
 
 // reprojectCustomers measures a rebuild of few rows that change often, and its memory.
-func reprojectCustomers(ctx context.Context, b *bench) ([]Figure, error) {
-	w, err := b.long(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var ours, floor, memory series
-	err = b.rounds("reproject", false, func() error {
-		var events int
-		t, err := seconds(func() (err error) { events, err = readLog(ctx, w.Log); return err })
-		if err != nil {
-			return err
-		}
-		floor.add(float64(events) / t)
-		var done engine.Rebuilt
-		most, err := peak(func() (err error) {
-			done, err = w.Engine.Rebuild(ctx, customers.Model.Name, engine.RebuildOptions{})
-			return err
-		})
-		ours.add(float64(done.Events) / done.Took.Seconds())
-		memory.add(float64(most) / 1e6)
-		return err
-	})
-	r, text := ratio(ours, floor)
-	return []Figure{{
-		What: fmt.Sprintf("reproject `customers`, %s events", grouped(float64(w.events))), Against: "reading the log alone",
-		Ours: rateText("events", ours), Floor: rateText("events", floor), Ratio: text, Wanted: "≥ 0.55", Met: r >= 0.55,
-		Note: fmt.Sprintf("%s customers; the log is read in pages of %d; the rebuild ends when the new tables serve, with their indexes.", grouped(float64(w.events/eventsEach)), logPage),
-	}, {
-		What: "its memory at most", Against: "", Ours: fmt.Sprintf("%.0f MB", memory.median()), Wanted: "< 256 MB", Met: memory.median() < 256,
-		Note: "Of the whole measuring process, as the Go runtime holds it from the system.",
-	}}, err
+func reprojectCustomers(ctx context.Context, b *bench) {
+	w := b.long(ctx)
+	memory := &Figure{What: "its memory at most", Unit: "MB", Wanted: "< 256 MB", Note: "Of the whole measuring process, as the Go runtime holds it from the system."}
+	b.measure(false, &Figure{
+		What: fmt.Sprintf("reproject `customers`, %s events", grouped(w.events)), Against: "reading the log alone", Unit: "events/s", Wanted: "≥ 0.55",
+		Note: fmt.Sprintf("%s customers; the log is read in pages of %d; the rebuild ends when the new tables serve, with their indexes.", grouped(w.events/eventsEach), logPage),
+		ours: func() float64 {
+			var done engine.Rebuilt
+			memory.Ours.add(peak(func() { done = w.rebuild(ctx, customers.Model, nil) }))
+			return float64(done.Events) / done.Took.Seconds()
+		},
+		floor: w.reading(ctx),
+	}, memory)
 }
-
-const copySchema = "bench_copy"
 
 // reprojectActivity measures a rebuild of a row per event. The floor takes the same rows from a file in Postgres' own binary
 // form, and makes the same indexes.
-func reprojectActivity(ctx context.Context, b *bench) ([]Figure, error) {
-	w, err := b.long(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var ours, floor, oursRows, floorRows series
-	rebuild := func() error {
+func reprojectActivity(ctx context.Context, b *bench) {
+	w := b.long(ctx)
+	bare := &Figure{What: "its folding, without indexes", Against: "`COPY` alone", Unit: "rows/s", Wanted: "≥ 0.6"}
+	rebuild := func() float64 {
 		var folded time.Duration
-		done, err := w.Engine.Rebuild(ctx, activity.Model.Name, engine.RebuildOptions{Progress: func(p engine.Progress) {
+		done := w.rebuild(ctx, activity.Model, func(p engine.Progress) {
 			if p.Phase == "indexing" {
 				folded = p.Took
 			}
-		}})
-		ours.add(float64(done.Events) / done.Took.Seconds())
-		oursRows.add(float64(done.Events) / folded.Seconds())
-		return err
+		})
+		bare.Ours.add(float64(done.Events) / folded.Seconds())
+		return float64(done.Events) / done.Took.Seconds()
 	}
-	b.say("activity: the rows to copy")
-	if err := rebuild(); err != nil {
-		return nil, err
-	}
-	ours, oursRows = nil, nil
-	file := filepath.Join(b.scratch, "activity.copy")
-	defer os.Remove(file)
-	if err := dump(ctx, w, file); err != nil {
-		return nil, err
-	}
-	err = b.rounds("activity", false, func() error {
-		rows, copied, all, err := copyBack(ctx, w, file)
-		if err != nil {
-			return err
-		}
-		floor.add(float64(rows) / all)
-		floorRows.add(float64(rows) / copied)
-		return rebuild()
-	})
-	r, text := ratio(ours, floor)
-	rows, rowsText := ratio(oursRows, floorRows)
-	return []Figure{{
-		What: "reproject `activity`, a row per event", Against: "`COPY` and the indexes", Ours: rateText("rows", ours), Floor: rateText("rows", floor),
-		Ratio: text, Wanted: "≥ 0.6", Met: r >= 0.6, Note: "The floor is one binary COPY from a file into the same table, then the same key, indexes and statistics.",
-	}, {
-		What: "its folding, without indexes", Against: "`COPY` alone", Ours: rateText("rows", oursRows), Floor: rateText("rows", floorRows),
-		Ratio: rowsText, Wanted: "≥ 0.6", Met: rows >= 0.6,
-	}}, err
-}
-
-func dump(ctx context.Context, w *world, file string) error {
-	conn, err := w.Pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	_, err = conn.Conn().PgConn().CopyTo(ctx, f, "copy "+activity.Model.Schema.String()+".events to stdout (format binary)")
-	return errors.Join(err, f.Close())
-}
-
-// copyBack returns the seconds of copying, and of all.
-func copyBack(ctx context.Context, w *world, file string) (rows int64, copied, all float64, err error) {
-	conn, err := w.Pool.Acquire(ctx)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer conn.Release()
-	from, into := activity.Model.Schema.String()+".events", copySchema+".events"
-	found, err := conn.Query(ctx, "select indexdef from pg_indexes where schemaname || '.' || tablename = $1", from)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	indexes, err := pgx.CollectRows(found, pgx.RowTo[string])
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, 0, 0, err
-	}
+	b.say("the rows to copy")
+	rebuild()
+	bare.Ours = nil
+	held := must(w.Pool.Acquire(ctx))
+	defer held.Release()
+	f := must(os.Create(filepath.Join(b.scratch, "activity.copy")))
+	defer os.Remove(f.Name())
 	defer f.Close()
-	began := time.Now()
-	for _, s := range []string{"create schema " + copySchema, "create table " + into + " (like " + from + ")"} {
-		if _, err := conn.Exec(ctx, s); err != nil {
-			return 0, 0, 0, err
-		}
-	}
-	tag, err := conn.Conn().PgConn().CopyFrom(ctx, f, "copy "+into+" from stdin (format binary)")
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	copied = time.Since(began).Seconds()
-	for _, s := range indexes {
-		if _, err := conn.Exec(ctx, strings.Replace(s, " ON "+from+" ", " ON "+into+" ", 1)); err != nil {
-			return 0, 0, 0, err
-		}
-	}
-	if _, err := conn.Exec(ctx, "analyze "+into); err != nil {
-		return 0, 0, 0, err
-	}
-	all = time.Since(began).Seconds()
-	_, err = conn.Exec(ctx, "drop schema "+copySchema+" cascade")
-	return tag.RowsAffected(), copied, all, err
+	must(held.Conn().PgConn().CopyTo(ctx, f, "copy "+copiedFrom+" to stdout (format binary)"))
+
+	b.measure(false, &Figure{
+		What: "reproject `activity`, a row per event", Against: "`COPY` and the indexes", Unit: "rows/s", Wanted: "≥ 0.6",
+		Note: "The floor is one binary COPY from a file into the same table, then the same key, indexes and statistics.",
+		ours: rebuild, floor: func() float64 {
+			must(f.Seek(0, 0))
+			return copyBack(ctx, held.Conn(), f, &bare.Floor)
+		},
+	}, bare)
 }
 
-const arrivals = 2000 // events a second
+const copiedInto = "bench_copy.events"
+
+var copiedFrom = activity.Model.Schema.String() + ".events"
+
+// copyBack returns the rows a second, with the indexes; without them it adds them to bare.
+func copyBack(ctx context.Context, conn *pgx.Conn, f *os.File, bare *series) float64 {
+	var indexes string // the statements that make them
+	check(conn.QueryRow(ctx, "select string_agg(indexdef, ';') from pg_indexes where schemaname || '.' || tablename = $1", copiedFrom).Scan(&indexes))
+	indexes = strings.ReplaceAll(indexes, " ON "+copiedFrom+" ", " ON "+copiedInto+" ")
+	defer conn.Exec(ctx, "drop schema bench_copy cascade")
+	return rate(func() (rows int64) {
+		bare.add(rate(func() int64 {
+			must(conn.Exec(ctx, "create schema bench_copy; create table "+copiedInto+" (like "+copiedFrom+")"))
+			rows = must(conn.PgConn().CopyFrom(ctx, f, "copy "+copiedInto+" from stdin (format binary)")).RowsAffected()
+			return rows
+		}))
+		must(conn.Exec(ctx, indexes+"; analyze "+copiedInto))
+		return rows
+	})
+}
 
 // latency measures how long after its receipt an event is in the read model, with all read models running as they do when
 // Annal serves. Events come when they come, whether those before them have arrived or not.
-func latency(ctx context.Context, b *bench) ([]Figure, error) {
-	w, err := b.short(ctx)
-	if err != nil {
-		return nil, err
-	}
-	b.say("latency: read models catch up")
+func latency(ctx context.Context, b *bench) {
+	w := b.short(ctx)
+	b.say("read models catch up")
 	running, stop := context.WithCancel(ctx)
-	var engine errgroup.Group
-	engine.Go(func() error { return w.Engine.Run(running) })
-	defer func() { stop(); _ = engine.Wait() }()
-	if err := w.CaughtUp(ctx); err != nil {
-		return nil, err
-	}
-	lives, err := w.register(ctx, arrivals) // each of them changes about once a second
-	if err != nil {
-		return nil, err
-	}
-	var p50, p99, rate series
-	err = b.rounds("latency", true, func() error {
-		took, r, err := arrive(ctx, lives, 2*b.span())
-		p50.add(percentile(took, 50))
-		p99.add(percentile(took, 99))
-		rate.add(r)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	p50, p99, rate = p50[1:], p99[1:], rate[1:] // the first round was to warm up
-	inTime := rate.median() > 0.95*arrivals
-	note := fmt.Sprintf("From the receipt to the row, with all %d read models running; %s events/s arrived.", len(app.Models()), grouped(rate.median()))
-	return []Figure{
-		{What: "event to read model at 2 000 events/s, p50", Ours: timeText(p50), Wanted: "< 10 ms", Met: inTime && p50.median() < 0.010, Note: note},
-		{What: "its p99", Ours: timeText(p99), Wanted: "< 50 ms", Met: inTime && p99.median() < 0.050},
-	}, nil
-}
+	var models errgroup.Group
+	models.Go(func() error { return w.Engine.Run(running) })
+	defer func() { stop(); _ = models.Wait() }()
+	check(w.CaughtUp(ctx))
 
-// arrive changes customers in turn at the rate, and returns how long each change took from its receipt to the read model.
-func arrive(ctx context.Context, lives []*life, span time.Duration) (took []time.Duration, rate float64, err error) {
-	group, ctx := errgroup.WithContext(ctx)
-	var mu sync.Mutex
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	began, n := time.Now(), 0
-	for ; time.Since(began) < span && ctx.Err() == nil; <-tick.C {
-		for ; float64(n) < time.Since(began).Seconds()*arrivals; n++ {
-			l := lives[n%len(lives)]
-			group.Go(func() error {
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				if err := l.append(ctx, 1); err != nil {
-					return err
-				}
-				began := time.Now()
-				if err := l.world.Engine.Wait(ctx, l.receipt.Position, customers.Model.Name); err != nil {
-					return err
-				}
-				d := time.Since(began)
-				mu.Lock()
-				defer mu.Unlock()
-				took = append(took, d)
-				return nil
-			})
-		}
+	changed := make([]*history, arrivals) // each of them about once a second, and registered while warming up
+	for i := range changed {
+		changed[i] = w.newHistory(i)
 	}
-	err = group.Wait()
-	return took, float64(len(took)) / time.Since(began).Seconds(), err
+	var rates series
+	p99 := &Figure{What: "its p99", Unit: "s", Wanted: "< 50 ms"}
+	p50 := &Figure{What: "event to read model at 2 000 events/s, p50", Unit: "s", Wanted: "< 10 ms", ours: func() float64 {
+		var mu sync.Mutex
+		var took []time.Duration
+		rates.add(arrive(ctx, 2*b.span, func(ctx context.Context, n int) error {
+			h := changed[n%len(changed)]
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if err := h.append(ctx, 1); err != nil {
+				return err
+			}
+			began := time.Now()
+			err := w.Engine.Wait(ctx, h.receipt.Position, customers.Model.Name)
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, time.Since(began))
+			return err
+		}))
+		p99.Ours.add(percentile(took, 99))
+		return percentile(took, 50)
+	}}
+	b.measure(true, p50, p99)
+	arrived := rates[1:].median()
+	p50.spoiled = arrived < 0.95*arrivals
+	p99.spoiled = p50.spoiled
+	p50.Note = fmt.Sprintf("From the receipt to the row, with all %d read models running; %s events/s arrived.", len(app.Models()), grouped(arrived))
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -16,11 +14,17 @@ import (
 
 // cli is what the command line takes.
 type cli struct {
-	Only    []string `help:"Measure these alone: ${lines}." placeholder:"NAME"`
-	Quick   bool     `help:"A first impression in two minutes: a shorter history, shorter rounds."`
-	Events  int      `help:"Events of the long history. Default: 1000000, or 100000 with --quick. A million take about 8 GB on the disk for some minutes." placeholder:"N"`
-	Write   string   `help:"Write the result as Markdown, too; what people have added to the file stays." placeholder:"FILE" type:"path"`
-	TempDir string   `help:"Where to put the data meanwhile. Default: as the system says." placeholder:"DIR" type:"path"`
+	Only  []string `help:"Measure these alone: ${lines}." placeholder:"NAME" enum:"${lines}"`
+	Quick bool     `help:"A first impression in a few minutes: a shorter history, fewer and shorter rounds."`
+	Write string   `help:"Write the result as Markdown, too; what people have added to the file stays." placeholder:"FILE" type:"path"`
+}
+
+func (c *cli) options() []kong.Option {
+	return []kong.Option{
+		kong.Name("bench"),
+		kong.Description("Measures this machine: each figure of Annal beside its floor, on a Postgres of its own that is gone afterwards."),
+		kong.Vars{"lines": strings.Join(lineNames(), ",")},
+	}
 }
 
 func main() {
@@ -40,45 +44,22 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	if len(os.Args) == 2 && os.Args[1] == PartCommand {
-		return Part(ctx, os.Stdin, os.Stdout)
+	if isWorker() {
+		return work(ctx)
 	}
 
 	var c cli
-	kong.Parse(&c,
-		kong.Name("bench"),
-		kong.Description("Measures this machine: each figure of Annal beside its floor, on a Postgres of its own that is gone afterwards."),
-		kong.Vars{"lines": strings.Join(Lines(), ", ")},
-	)
-	return c.measure(ctx)
-}
-
-// measure prints the report, and writes it if asked to.
-func (c cli) measure(ctx context.Context) error {
-	report, err := Run(ctx, Config{
-		Only:     c.Only,
-		Quick:    c.Quick,
-		Events:   c.Events,
-		TempDir:  c.TempDir,
-		Progress: func(what string) { fmt.Fprintln(os.Stderr, what) },
-	})
+	kong.Parse(&c, c.options()...)
+	size := full
+	if c.Quick {
+		size = quick
+	}
+	report, err := measure(ctx, size, c.Only, func(what string) { fmt.Fprintln(os.Stderr, what) })
 	if err != nil {
 		return err
 	}
-	if err := report.Text(os.Stdout); err != nil {
+	if err := report.text(os.Stdout); err != nil || c.Write == "" {
 		return err
 	}
-	if c.Write == "" {
-		return nil
-	}
-
-	former, err := os.ReadFile(c.Write)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.Create(c.Write)
-	if err != nil {
-		return err
-	}
-	return errors.Join(report.Markdown(f, string(former)), f.Close())
+	return report.write(c.Write)
 }

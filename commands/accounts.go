@@ -16,7 +16,7 @@ import (
 )
 
 // ErrOwnRights reports an administrator about to lock himself out: another one must do it.
-var ErrOwnRights = errors.New("commands: nobody takes away his own administration or account")
+var ErrOwnRights = domain.Refuse(domain.CodeForbidden, "nobody takes away their own administration or account")
 
 const administrator = "administrator"
 

@@ -11,7 +11,6 @@ package commands
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,13 +41,13 @@ import (
 // What a command may answer besides a wrong input ([domain.Invalid]), a rule of its aggregate (account.ErrNotActive, …), a
 // [Conflict], and a log or vault that cannot be reached (eventlog.ErrUnavailable, vault.ErrUnavailable).
 var (
-	ErrUnauthenticated    = errors.New("commands: not signed in, or not any more")
-	ErrForbidden          = errors.New("commands: no role of the account allows this")
-	ErrInvalidCredentials = errors.New("commands: name or password is wrong, or the account may not sign in now")
-	ErrRateLimited        = errors.New("commands: too many attempts, try again later")
-	ErrNotFound           = errors.New("commands: unknown, or out of reach")
-	ErrUnreadable         = errors.New("commands: this stream holds an event that this program cannot read")
-	ErrTooOld             = errors.New("commands: a newer program wrote to this stream, this one is too old to judge it")
+	ErrUnauthenticated    = domain.Refuse(domain.CodeUnauthenticated, "sign in: there is no session, or it has ended")
+	ErrForbidden          = domain.Refuse(domain.CodeForbidden, "none of your roles allows this")
+	ErrInvalidCredentials = domain.Refuse(domain.CodeInvalidCredentials, "login name or password is wrong, or the account cannot sign in now")
+	ErrRateLimited        = domain.Refuse(domain.CodeRateLimited, "too much at once: try again in a moment")
+	ErrNotFound           = domain.NoSuch()
+	ErrUnreadable         = domain.Refuse(domain.CodeUnavailable, "this record's history holds an event that this version cannot read; an administrator finds it under parked events")
+	ErrTooOld             = domain.Refuse(domain.CodeUnavailable, "a newer version of the program wrote this: it must be updated here too")
 )
 
 // Conflict is the error of a command that met another version than the one it expected, or that lost to other writers too

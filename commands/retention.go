@@ -23,8 +23,8 @@ import (
 
 // What a rule of retention takes of a person, besides a permission.
 var (
-	ErrWholeOrganization = errors.New("commands: a rule of retention is for the whole organization, the permission only for a part of it")
-	ErrAnyAccount        = errors.New("commands: a rule about accounts is for who has every right that a role gives")
+	ErrWholeOrganization = domain.Refuse(domain.CodeForbidden, "a rule is for the whole organization: it takes the permission for all of it")
+	ErrAnyAccount        = domain.Refuse(domain.CodeForbidden, "a rule about accounts takes somebody who has every right that any role gives")
 )
 
 // Now returns the time of the write side.

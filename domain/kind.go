@@ -7,7 +7,7 @@ type Kind struct {
 	Category string
 
 	// Types are its events.
-	Types EventTypes[any]
+	Types EventTypes[Event]
 
 	// View is the permission to see its records, or "" if there is none of its own.
 	View string
@@ -19,11 +19,11 @@ type Kind struct {
 	Subject bool
 }
 
-// Any returns the same table for code that does not know the aggregate.
-func (c EventTypes[E]) Any() EventTypes[any] {
-	events := make(map[string]any, len(c.events))
+// Any returns the same table for code that does not know the aggregate. E must be an [Event].
+func (c EventTypes[E]) Any() EventTypes[Event] {
+	events := make(map[string]Event, len(c.events))
 	for name, e := range c.events {
-		events[name] = e
+		events[name] = any(e).(Event)
 	}
 	return NewEventTypes(events)
 }

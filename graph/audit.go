@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/domain/customer"
@@ -121,7 +121,7 @@ func (q query) AuditProof(ctx context.Context, position eventlog.Position) (*gen
 // maxBundle is how large a bundle may be in an answer, in bytes; an event takes about two KiB of it.
 const maxBundle = 4 << 20
 
-var errBundleTooLarge = errors.New("graph: the bundle is too large")
+var errBundleTooLarge = domain.Refuse(domain.CodeTooComplex, "that bundle is larger than 4 MiB: annal audit bundle writes it")
 
 // bounded keeps what is written, up to a size.
 type bounded struct{ bytes.Buffer }

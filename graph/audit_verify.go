@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/audit"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/transparency"
@@ -34,7 +35,7 @@ const (
 	recordPatience    = 30 * time.Second       // to put a verification on record
 )
 
-var errVerifying = errors.New("graph: a verification runs already")
+var errVerifying = domain.Refuse(domain.CodeConflict, "the log is being verified already; one verification at a time")
 
 // verificationState is one as it is at an instant.
 type verificationState struct {

@@ -188,9 +188,9 @@ func TestReportsThatAnalystsDefine(t *testing.T) {
 		return all
 	}
 	same("definitions on record", summaries("report.defined"), "ann.alyst: report ours (version 1) defined, based on sales", "ann.alyst: report ours (version 2) defined, based on sales", "ann.alyst: report ours (version 3) defined, based on sales")
-	same("rebuilds on record", summaries("audit.report_rebuilt"), `ann.alyst: report ours rebuilt as "one", of definition=1`, `ann.alyst: report ours rebuilt as "two", of definition=2`, `ann.alyst: report ours rebuilt as "three", of definition=3`)
+	same("rebuilds on record", summaries("audit.report_rebuilt"), `ann.alyst: report ours rebuilt as "one", with definition=1`, `ann.alyst: report ours rebuilt as "two", with definition=2`, `ann.alyst: report ours rebuilt as "three", with definition=3`)
 	looks := summaries("audit.report_read")
-	if len(looks) != 2 || !strings.HasPrefix(looks[0], "ann.alyst: report ours (version 1): events behind it shown, of result="+one["id"].(string)) {
+	if len(looks) != 2 || !strings.HasPrefix(looks[0], "ann.alyst: report ours (version 1): events behind it shown, with result="+one["id"].(string)) {
 		t.Error(looks)
 	}
 	before := len(looks)
@@ -198,7 +198,7 @@ func TestReportsThatAnalystsDefine(t *testing.T) {
 		admin.ask(`{ report(name: "signins", groupBy: ["source"], filter: {where: [{dimension: "source", in: ["127.0.0.1"]}, {dimension: "outcome", in: ["failed"]}]}) { nodes { values } } }`, nil)
 	}
 	analyst.ask(`{ report(name: "sales") { nodes { values } } }`, nil) // only numbers
-	if looks := summaries("audit.report_read"); len(looks) != before+1 || looks[before] != "admin: report signins: source opened shown, of outcome=failed, by source" {
+	if looks := summaries("audit.report_read"); len(looks) != before+1 || looks[before] != "admin: report signins: personal fields (source) shown, with outcome=failed, by source" {
 		t.Error(looks[before:])
 	}
 

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -139,11 +140,13 @@ type connectionKey struct{}
 const perConnection = 16
 
 // operation runs around every operation: its time-out, and on a websocket its own caller and its place among the others.
-func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) (respond graphql.ResponseHandler) {
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
 		select {
 		case c.slots <- struct{}{}:
-			context.AfterFunc(ctx, func() { <-c.slots }) // gqlgen ends ctx with the operation
+			free := sync.OnceFunc(func() { <-c.slots })
+			context.AfterFunc(ctx, free) // gqlgen ends ctx with the operation,
+			defer func() { respond = freeing(respond, free) }()
 		default:
 			return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{h.errors.present(ctx, commands.ErrRateLimited)}})
 		}
@@ -153,10 +156,22 @@ func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) 
 		return next(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.config.Timeout)
-	respond := next(ctx)
+	answer := next(ctx)
 	return func(ctx context.Context) *graphql.Response {
 		defer cancel()
-		return respond(ctx)
+		return answer(ctx)
+	}
+}
+
+// freeing calls free when there are no more responses: before the client is told that the operation is complete, so that the place
+// is free for its next one.
+func freeing(respond graphql.ResponseHandler, free func()) graphql.ResponseHandler {
+	return func(ctx context.Context) *graphql.Response {
+		response := respond(ctx)
+		if response == nil {
+			free()
+		}
+		return response
 	}
 }
 

@@ -204,11 +204,11 @@ func TestListingTheActsOfSomebodyIsAnEvent(t *testing.T) {
 		f    vars
 		want string // on record, "" nothing
 	}{
-		{"an account's", ada, vars{"account": samID}, "ada: life of account " + samID + " (sam) replayed"},
+		{"an account's", ada, vars{"account": samID}, "ada: timeline of account " + samID + " (sam) shown"},
 		{"the same again", ada, vars{"account": samID}, ""},
-		{"others of it", ada, vars{"account": samID, "types": []string{"account.logged_in"}}, "ada: life of account " + samID + " (sam) replayed, filtered by types=account.logged_in"},
-		{"a customer's", sam, vars{"customer": acme}, "sam: life of customer " + acme + " replayed"},
-		{"both", ada, vars{"customer": acme, "account": samID}, "ada: life of account " + samID + " (sam) replayed, filtered by customer=" + acme},
+		{"others of it", ada, vars{"account": samID, "types": []string{"account.logged_in"}}, "ada: timeline of account " + samID + " (sam) shown, with types=account.logged_in"},
+		{"a customer's", sam, vars{"customer": acme}, "sam: timeline of customer " + acme + " shown"},
+		{"both", ada, vars{"customer": acme, "account": samID}, "ada: timeline of account " + samID + " (sam) shown, with customer=" + acme},
 		{"one's own", ada, vars{"account": adaID}, ""},
 		{"everybody's", ada, vars{"types": []string{"account.logged_in"}}, ""},
 		{"all", ada, nil, ""},
@@ -323,10 +323,10 @@ func TestALifeIsReplayedThenGoesOn(t *testing.T) {
 	w := newWorld(t, graph.Config{Recheck: 100 * time.Millisecond})
 	admin := w.signIn("admin")
 	id := get[string](admin.ask(register, vars{"i": vars{"name": "Acme"}}), "registerCustomer.customer.id")
-	time.Sleep(400 * time.Millisecond)
-	admin.ask(edit, vars{"i": vars{"id": id, "phone": "1"}})
-	time.Sleep(400 * time.Millisecond)
-	admin.ask(edit, vars{"i": vars{"id": id, "phone": "2"}})
+	for i := range 2 {
+		w.ahead.Add(int64(time.Minute))
+		admin.ask(edit, vars{"i": vars{"id": id, "phone": fmt.Sprint(i + 1)}})
+	}
 
 	replay := func(arguments string) (types []string, took time.Duration, s *socket) {
 		s = admin.connect()
@@ -342,10 +342,11 @@ func TestALifeIsReplayedThenGoesOn(t *testing.T) {
 		return types, time.Since(began), s
 	}
 	for arguments, c := range map[string]struct{ least, most time.Duration }{
-		"":                                     {0, 600 * time.Millisecond},
-		", speed: 1":                           {750 * time.Millisecond, 5 * time.Second},
-		", speed: 1000":                        {0, 600 * time.Millisecond},
-		`, speed: 0.01, longestPause: "150ms"`: {300 * time.Millisecond, 5 * time.Second},
+		// With two pauses of 5 s, the longest if nothing is asked for, each would take 10 s: a busy machine stays below that.
+		"":                                     {0, 9 * time.Second},
+		", speed: 100":                         {1200 * time.Millisecond, 9 * time.Second},
+		", speed: 1e6":                         {0, 9 * time.Second},
+		`, speed: 0.01, longestPause: "150ms"`: {300 * time.Millisecond, 9 * time.Second},
 	} {
 		types, took, s := replay(arguments)
 		if !slices.Equal(types, []string{"customer.registered", "customer.edited", "customer.edited"}) || took < c.least || took > c.most {

@@ -13,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/graph/generated"
 )
 
@@ -105,7 +106,7 @@ func TestLimitsRefuse(t *testing.T) {
 			if (err == nil) != c.ok {
 				t.Errorf("got %v", err)
 			}
-			if err != nil && err.Extensions["code"] != TooComplex {
+			if err != nil && err.Extensions["code"] != domain.CodeTooComplex {
 				t.Errorf("code %v", err.Extensions["code"])
 			}
 		})

@@ -25,7 +25,7 @@ import (
 
 const comparedGroups = 10_000 // of each side: all of them are held at once
 
-var errManyGroups = errors.New("graph: too many groups to compare")
+var errManyGroups = domain.Refuse(domain.CodeTooComplex, "more than 10 000 groups are not compared: group by less, or narrow it by filter")
 
 // side is a result, or the live rows, in a comparison.
 type side struct {

@@ -2,12 +2,12 @@ package graph
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/engine"
@@ -20,7 +20,7 @@ const (
 	explainedRecords = 10_000  // that differ; all events of theirs are read, 1000 records at once
 )
 
-var errManyRecords = errors.New("graph: too many records to explain a difference by")
+var errManyRecords = domain.Refuse(domain.CodeTooComplex, "a difference with more than 100 000 records behind it, or 10 000 that differ, is not explained in part: group by more, or narrow it by filter")
 
 // pair is a row behind a group that the two sides have otherwise; nil: one has it not.
 type pair [2]*report.Record

@@ -150,7 +150,7 @@ func TestAnalystsRebuildReports(t *testing.T) {
 	// It is on record, and others of the organization have it too.
 	admin.folded(admin.put(commands.Home, uuid.New(), 0, "customer.registered", `{"name":"barrier"}`))
 	record := get[[]any](admin.ask(`{ activity(first: 100, filter: {types: ["audit.report_rebuilt"]}) { nodes { actor { loginName } summary } } }`, nil), "activity.nodes")
-	if len(record) != 4 || get[string](record[0], "actor.loginName") != "ann.alyst" || get[string](record[0], "summary") != `report sales rebuilt as "before", of position=`+before {
+	if len(record) != 4 || get[string](record[0], "actor.loginName") != "ann.alyst" || get[string](record[0], "summary") != `report sales rebuilt as "before", with position=`+before {
 		t.Error(record)
 	}
 	if listed := get[[]any](admin.ask(`{ reportResults { name madeBy { loginName } } }`, nil), "reportResults"); len(listed) != 4 || get[string](listed[0], "name") != "no wins" || get[string](listed[0], "madeBy.loginName") != "ann.alyst" {

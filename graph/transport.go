@@ -10,6 +10,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/annal-crm/annal/domain"
 )
 
 const (
@@ -109,5 +111,5 @@ func write(w http.ResponseWriter, status int, contentType string, answer *graphq
 }
 
 func refusal(message string) *gqlerror.Error {
-	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": Invalid}}
+	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": domain.CodeInvalid}}
 }

@@ -21,7 +21,7 @@ import (
 var Reports = slices.Concat(sales.Reports, acts.Reports)
 
 // ErrBuiltIn reports a name that a built-in report has.
-var ErrBuiltIn = errors.New("catalogue: a built-in report has this name")
+var ErrBuiltIn = domain.Refuse(domain.CodeConflict, "a built-in report has this name: take another")
 
 // BuiltIn returns a built-in report by its name, nil if there is none.
 func BuiltIn(name string) *report.Report {
@@ -119,7 +119,7 @@ func Check(ctx context.Context, db engine.DB, name string, d reporting.Definitio
 	}
 	known := false
 	if err := db.QueryRow(ctx, "select exists (select from pg_timezone_names where name = $1)", d.Zone).Scan(&known); err != nil {
-		return fmt.Errorf("catalogue: time zones: %w", err)
+		return fmt.Errorf("reports: time zones: %w", err)
 	}
 	if !known {
 		return domain.Invalid{"timeZone": "is not the name of a time zone, like Asia/Shanghai"}

@@ -65,15 +65,10 @@ func (t *Tree) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	if err := t.signing.Load().noKey; err != nil {
 		return Checkpoint{}, err
 	}
-	for {
-		n, err := t.grow(ctx)
-		if err != nil && !errors.Is(err, errMoved) {
-			return Checkpoint{}, err
-		}
-		if err == nil && n == 0 {
-			return t.sign(ctx)
-		}
+	if err := t.growAll(ctx); err != nil {
+		return Checkpoint{}, err
 	}
+	return t.sign(ctx)
 }
 
 // sign signs the tree as it lies in the database, if it continues what was signed last and the log still ends as it does.
@@ -151,7 +146,7 @@ func (t *Tree) stored(ctx context.Context, last []byte) error {
 		return unavailable(err)
 	}
 	if all == 0 {
-		return fmt.Errorf("%w: there is no checkpoint in the database, and one of %d events is remembered in %s: they were deleted; docs/audit.md, After a restore, says how to go on", ErrChanged, c.Size, t.last.file(t.Origin()))
+		return fmt.Errorf("%w: there is no checkpoint in the database, and one of %d events is remembered in %s: they were deleted; docs/audit.md, After a restore, says what to do", ErrChanged, c.Size, t.last.file(t.Origin()))
 	}
 	_, err = t.pool.Exec(ctx, `insert into transparency.checkpoints (log, size, note) values ($1, $2, $3) on conflict do nothing`, t.id, int64(c.Size), last)
 	return unavailable(err)

@@ -49,14 +49,31 @@ func (t *Tree) Grow(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// growAll adds all events that there are, whether this process adds them or another one.
+func (t *Tree) growAll(ctx context.Context) error {
+	for {
+		n, err := t.grow(ctx)
+		if err == nil && n == 0 || err != nil && !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
 // Size is how many events this process knows to be in the tree.
 func (t *Tree) Size() uint64 {
+	size, _, _ := t.reached()
+	return size
+}
+
+// reached is how far the tree is, if this process knows it.
+func (t *Tree) reached() (size uint64, position eventlog.Position, known bool) {
 	t.growth.mu.Lock()
 	defer t.growth.mu.Unlock()
-	if t.growth.state == nil {
-		return 0
+	s := t.growth.state
+	if s == nil {
+		return 0, 0, false
 	}
-	return t.growth.state.size
+	return s.size, s.position, true
 }
 
 func (t *Tree) grow(ctx context.Context) (n int, err error) {

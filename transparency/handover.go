@@ -45,25 +45,25 @@ func reasonable(reason string) bool {
 // openHandover reads a statement about the log with an origin and checks its signatures; [ErrCheckpoint] if it is none.
 func openHandover(signed []byte, origin string) (h Handover, err error) {
 	text, _, _ := strings.Cut(string(signed), "\n\n")
-	lines := strings.Split(text+"\n", "\n")
+	lines := strings.Split(text, "\n")
 	bad := fmt.Errorf("%w: a handover of keys that does not hold", ErrCheckpoint)
-	if len(lines) != 9 {
+	if len(lines) != 8 {
 		return h, bad
 	}
-	for i, field := range []string{"old ", "new ", "size ", "root ", "at ", "reason "} {
-		var ok bool
-		if lines[i+2], ok = strings.CutPrefix(lines[i+2], field); !ok {
-			return h, bad
-		}
+	for i, line := range lines {
+		_, lines[i], _ = strings.Cut(line, " ")
 	}
 	h = Handover{Old: lines[2], New: lines[3], Reason: lines[7], Note: signed}
-	var errs [3]error
-	h.Size, errs[0] = strconv.ParseUint(lines[4], 10, 63)
-	h.Root, errs[1] = tlog.ParseHash(lines[5])
-	h.At, errs[2] = time.Parse(time.RFC3339, lines[6])
+	// What cannot be read, and whatever else differs from the form, shows when it is written again.
+	h.Size, _ = strconv.ParseUint(lines[4], 10, 63)
+	h.Root, _ = tlog.ParseHash(lines[5])
+	h.At, _ = time.Parse(time.RFC3339, lines[6])
+	if h.text(origin) != text+"\n" {
+		return h, bad
+	}
 	before, err := note.NewVerifier(h.Old)
 	after, err2 := note.NewVerifier(h.New)
-	if errors.Join(err, err2, errors.Join(errs[:]...)) != nil || h.Old == h.New || before.Name() != origin || after.Name() != origin || h.text(origin) != text+"\n" {
+	if err != nil || err2 != nil || h.Old == h.New || before.Name() != origin || after.Name() != origin {
 		return h, bad
 	}
 	opened, err := note.Open(signed, note.VerifierList(before, after))

@@ -69,28 +69,17 @@ func (s KeySource) loadOrMake() (private ed25519.PrivateKey, made bool, err erro
 	return private, made, err
 }
 
-// key signs notes under a name. It is a [note.Signer].
-type key struct {
-	name    string
-	hash    uint32
-	private ed25519.PrivateKey
-}
-
-func (k key) Name() string                    { return k.name }
-func (k key) KeyHash() uint32                 { return k.hash }
-func (k key) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(k.private, msg), nil }
-
-// named gives a private key a name. It returns the verifier key that goes with it, too.
-func named(name string, private ed25519.PrivateKey) (key, string, error) {
-	public, err := note.NewEd25519VerifierKey(name, private.Public().(ed25519.PublicKey))
+// named returns what signs notes under a name with a private key, and the verifier key that goes with it.
+func named(name string, private ed25519.PrivateKey) (signer note.Signer, public string, err error) {
+	public, err = note.NewEd25519VerifierKey(name, private.Public().(ed25519.PublicKey))
 	if err != nil {
-		return key{}, "", err
+		return nil, "", err
 	}
-	verifier, err := note.NewVerifier(public)
-	if err != nil {
-		return key{}, "", err
-	}
-	return key{name, verifier.KeyHash(), private}, public, nil
+	// The form of sumdb/note: the name, the hash of the public key, the algorithm and the seed.
+	hash := strings.Split(public, "+")[1]
+	seed := base64.StdEncoding.EncodeToString(append([]byte{1}, private.Seed()...))
+	signer, err = note.NewSigner("PRIVATE+KEY+" + name + "+" + hash + "+" + seed)
+	return signer, public, err
 }
 
 // settle finds the tree's key. Only for a tree that has never had one it makes it.

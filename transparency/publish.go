@@ -36,7 +36,7 @@ func (p Publisher) Publish(ctx context.Context, t *Tree, c Checkpoint) (Checkpoi
 			errs = append(errs, fmt.Errorf("witness %s: %w", witness, err))
 			continue
 		}
-		if name := line[:strings.IndexByte(line[len("— "):], ' ')+len("— ")+1]; !strings.Contains(string(c.Note), "\n"+name) { // one is enough
+		if name := strings.Fields(line)[1]; !strings.Contains(string(c.Note), "\n— "+name+" ") { // one is enough
 			c.Note = append(bytes.Clone(c.Note), line...)
 		}
 	}
@@ -128,7 +128,7 @@ func (t *Tree) cosigned(ctx context.Context, witness string, c Checkpoint) (line
 				return "", fmt.Errorf("it has seen %.40q events of this log, this checkpoint has %d: it is older, or the log was rolled back", answer, c.Size)
 			}
 		case http.StatusUnprocessableEntity:
-			return "", fmt.Errorf("%w: it has cosigned another history of this log and refuses this one for ever; it keeps this checkpoint as evidence (%d %s)", ErrForked, status, answer)
+			return "", fmt.Errorf("%w: it has cosigned another history of this log and refuses this one permanently; it keeps this checkpoint as evidence (%d %s)", ErrForked, status, answer)
 		default:
 			return "", fmt.Errorf("it answered %d %s", status, answer)
 		}

@@ -73,7 +73,7 @@ func (t *Tree) Replace(ctx context.Context, r Replacement) (h Handover, first Ch
 type pair struct {
 	private ed25519.PrivateKey // of the old one nil, if it was lost
 	public  string
-	key     key
+	key     note.Signer
 }
 
 func (t *Tree) pair(private ed25519.PrivateKey) (p pair, err error) {
@@ -145,14 +145,8 @@ func (t *Tree) successor(keys chain, with *signing, r Replacement) (old, next pa
 
 // handOver puts the handover on record and into force.
 func (t *Tree) handOver(ctx context.Context, keys chain, old, next pair, r Replacement) (h Handover, err error) {
-	for { // nothing is replaced if the log does not continue what was signed
-		n, err := t.grow(ctx)
-		if err != nil && !errors.Is(err, errMoved) {
-			return h, err
-		}
-		if err == nil && n == 0 {
-			break
-		}
+	if err := t.growAll(ctx); err != nil { // nothing is replaced if the log does not continue what was signed
+		return h, err
 	}
 	tr, err := keys.trustIn(old.public)
 	if err != nil {

@@ -86,11 +86,8 @@ func (r *Runner) Run(ctx context.Context) {
 func (r *Runner) idle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Lease/4)
 	defer cancel()
-	r.tree.growth.mu.Lock()
-	s := r.tree.growth.state
-	r.tree.growth.mu.Unlock()
-	if s != nil {
-		_ = r.tree.log.Wait(ctx, s.position) // the next look tells what is wrong
+	if _, position, known := r.tree.reached(); known {
+		_ = r.tree.log.Wait(ctx, position) // the next look shows what is wrong
 	}
 }
 
@@ -148,10 +145,7 @@ func (r *Runner) sign(ctx context.Context) (err error) {
 		}
 	}
 	r.at = time.Now()
-	r.tree.growth.mu.Lock()
-	grown := r.tree.growth.state == nil || r.tree.growth.state.size != r.signed.Size
-	r.tree.growth.mu.Unlock()
-	if grown {
+	if size, _, known := r.tree.reached(); !known || size != r.signed.Size {
 		c, err := r.tree.sign(ctx)
 		if err != nil {
 			r.at = time.Time{} // again soon

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -66,10 +67,10 @@ type Tree struct {
 
 // signing is what this process signs with.
 type signing struct {
-	key      key    // may be empty, see noKey
-	noKey    error  // why nothing can be signed here
-	public   string // the verifier key: of the key here, else the one that the database names
-	recorded string // what the database names; empty: there is no tree
+	key      note.Signer // may be nil, see noKey
+	noKey    error       // why nothing can be signed here
+	public   string      // the verifier key: of the key here, else the one that the database names
+	recorded string      // what the database names; empty: there is no tree
 }
 
 // Open opens the tree over a log, in a database that [Migrate] has been through. The first Open ever of a log's tree makes

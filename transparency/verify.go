@@ -94,7 +94,8 @@ type finding struct {
 type verification struct {
 	tree    *Tree
 	stored  uint64   // leaves in the stored tree
-	anchors []anchor // by size; those not yet reached
+	anchors []anchor // by size
+	reached int      // how many of them the reading has come to
 	gapless bool     // the log leaves no gaps between positions
 	edge    edge
 	last    eventlog.Position
@@ -110,10 +111,8 @@ type verification struct {
 	afterHeld eventlog.Position // of the first event behind it
 	bad       *anchor           // the first that did not hold
 	foreign   *anchor           // the same, of those of another identity
-	stay      []anchor          // that must be in the database
 	deleted   *anchor           // the first of them that is not
 	unsigned  *finding          // a stored checkpoint that is not signed
-	most      uint64            // the most that any anchor has signed
 	remark    string            // what the key could not judge
 }
 
@@ -141,12 +140,7 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 	meet := func(signed []byte, from string) error {
 		c, err := tr.open(signed)
 		if err == nil && c.Size > 0 {
-			a := anchor{size: c.Size, root: c.Root, from: from, stays: from != inDatabase}
-			v.anchors = append(v.anchors, a)
-			v.most = max(v.most, c.Size)
-			if a.stays {
-				v.stay = append(v.stay, a)
-			}
+			v.anchors = append(v.anchors, anchor{size: c.Size, root: c.Root, from: from, stays: from != inDatabase})
 		}
 		return err
 	}
@@ -195,12 +189,8 @@ func (v *verification) collect(ctx context.Context, o VerifyOptions) error {
 func (v *verification) judgeKeys(keys chain, tr trust, key string, here bool) {
 	for _, h := range tr.vouched {
 		if h.Size > 0 {
-			a := anchor{size: h.Size, root: h.Root, from: "at the handover to the key " + h.New, stays: h.Vouched} // else it may have been remembered only
-			v.anchors = append(v.anchors, a)
-			v.most = max(v.most, h.Size)
-			if a.stays {
-				v.stay = append(v.stay, a)
-			}
+			from := "at the handover to the key " + h.New
+			v.anchors = append(v.anchors, anchor{size: h.Size, root: h.Root, from: from, stays: h.Vouched}) // else it may have been remembered only
 		}
 		if h.Old == key {
 			v.remark = fmt.Sprintf("the key was replaced after %d events; it vouches for its successor %s", h.Size, h.New)
@@ -317,8 +307,8 @@ func (v *verification) compare(ctx context.Context, page hashed) error {
 
 // meet compares the log up to here with the anchors of its size.
 func (v *verification) meet() {
-	for ; len(v.anchors) > 0 && v.anchors[0].size == v.edge.size; v.anchors = v.anchors[1:] {
-		switch a := &v.anchors[0]; {
+	for ; v.reached < len(v.anchors) && v.anchors[v.reached].size == v.edge.size; v.reached++ {
+		switch a := &v.anchors[v.reached]; {
 		case a.root == v.edge.root():
 			if a.other != "" {
 				v.remark = fmt.Sprintf("the log holds the %d events that %s has signed: it is a copy of that log", a.size, a.other)
@@ -401,10 +391,18 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 		v.afterHeld = v.last + 1
 	}
 	d := Verdict{Size: size, Signed: v.held, Remark: v.remark}
-	missing := slices.IndexFunc(v.anchors, func(a anchor) bool { return a.other == "" })
-	for i := range v.anchors { // those not reached
-		if v.anchors[i].other != "" && v.foreign == nil {
-			v.foreign = &v.anchors[i]
+	var missing *anchor
+	for i := v.reached; i < len(v.anchors); i++ {
+		if a := &v.anchors[i]; a.other == "" {
+			missing = cmp.Or(missing, a)
+		} else {
+			v.foreign = cmp.Or(v.foreign, a)
+		}
+	}
+	most := uint64(0) // events that were signed under this identity
+	for _, a := range v.anchors {
+		if a.other == "" {
+			most = a.size
 		}
 	}
 	const unharmed = "; no event differs"
@@ -421,15 +419,14 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 		d.Problem = fmt.Sprintf("the stored tree was changed: what it has of the event at position %s contradicts a signed checkpoint, which the log fulfils", v.leaf.position) + unharmed
 	case v.leaf != nil:
 		d.Position, d.Problem = v.leaf.position, v.leaf.problem
-	case missing >= 0:
-		a := v.anchors[missing]
+	case missing != nil:
 		d.Position = v.afterHeld
-		d.Problem = fmt.Sprintf("%d events were signed by the checkpoint %s, the log has %d: the newest are missing", a.size, a.from, size)
+		d.Problem = fmt.Sprintf("%d events were signed by the checkpoint %s, the log has %d: the newest are missing", missing.size, missing.from, size)
 		if v.held < size {
 			d.Problem += fmt.Sprintf(", and of those that are here only the first %d are known to be the ones that were signed", v.held)
 		}
-	case v.most > v.stored:
-		d.Problem = fmt.Sprintf("the stored tree was cut: %d events were signed, it has %d", v.most, v.stored) + unharmed
+	case most > v.stored:
+		d.Problem = fmt.Sprintf("the stored tree was cut: %d events were signed, it has %d", most, v.stored) + unharmed
 	case v.unsigned != nil:
 		d.Problem = v.unsigned.problem + unharmed
 	case v.inner != nil:
@@ -455,8 +452,8 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 
 // lookForDeleted looks for checkpoints that are not in the database any more.
 func (v *verification) lookForDeleted(ctx context.Context) error {
-	for _, a := range v.stay {
-		for look := 0; ; look++ {
+	for _, a := range v.anchors {
+		for look := 0; a.stays; look++ {
 			var there bool
 			if err := v.tree.pool.QueryRow(ctx, `select exists (select from transparency.checkpoints where log = $1 and size = $2)`, v.tree.id, int64(a.size)).Scan(&there); err != nil {
 				return unavailable(err)

@@ -68,7 +68,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.deps.Database.Ping(ctx); err != nil {
 		problem("the database of the read models cannot be reached")
 	} else if statuses, err := s.deps.Readers.Statuses(ctx); err != nil {
-		problem("it cannot be told how far the read models are")
+		problem("it is not known how far the read models are")
 	} else {
 		for _, m := range statuses {
 			answer.ReadModels = append(answer.ReadModels, readModel{m.Name, strings.ToLower(string(m.State)), m.Behind, m.Parked})

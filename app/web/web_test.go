@@ -1,10 +1,12 @@
 package web_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -262,30 +264,40 @@ func TestWhatIsLogged(t *testing.T) {
 // What runs when the end comes is answered; what comes after is not taken.
 func TestShutdownLosesNothing(t *testing.T) {
 	w := newWorld(t)
-	started, answered := make(chan struct{}), make(chan string)
-	go func() {
-		reader, writer := io.Pipe()
-		go func() { // a body that arrives slowly: the request is under way while the server is told to stop
-			io.WriteString(writer, `{"query": "mutation { logIn(input: {loginName: \"admin\", password: \"`+password)
-			close(started)
-			time.Sleep(300 * time.Millisecond)
-			io.WriteString(writer, `\"}) { token } }"}`)
-			writer.Close()
-		}()
-		response, err := http.Post(w.url+"/graphql", "application/json", reader)
-		if err != nil {
-			answered <- err.Error()
-			return
-		}
-		defer response.Body.Close()
-		text, _ := io.ReadAll(response.Body)
-		answered <- string(text)
-	}()
-	<-started
-	time.Sleep(50 * time.Millisecond)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const begins, ends = `{"query": "mutation { logIn(input: {loginName: \"admin\", password: \"` + password, `\"}) { token } }"}`
+	fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: annal\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(begins+ends))
+	reader := bufio.NewReader(conn)
+	if line, err := reader.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100") { // it reads the body: the request is under way
+		t.Fatal(line, err)
+	}
+	if _, err := reader.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, begins)
 	w.stop()
-	if text := <-answered; !strings.Contains(text, `"token":"annal_`) {
-		t.Error(text)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) { // until it has been told
+		other, err := net.Dial("tcp", conn.RemoteAddr().String())
+		if err != nil {
+			break
+		}
+		other.Close()
+		if time.Now().After(end) {
+			t.Fatal("it takes connections on and on")
+		}
+	}
+	io.WriteString(conn, ends)
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(text), `"token":"annal_`) {
+		t.Errorf("%s %v", text, err)
 	}
 	if err := <-w.served; err != nil {
 		t.Error(err)

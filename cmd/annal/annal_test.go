@@ -44,7 +44,7 @@ func firstFiveMinutes(t *testing.T, h *home) {
 	if err != nil {
 		t.Fatalf("the curl does not work as pasted: %v\n%s", err, pasted)
 	}
-	for _, want := range []string{"locked until", "unlocked by time", "198.51.100.77", "Administrator", "stands in for"} {
+	for _, want := range []string{"locked until", "unlocked by timer", "198.51.100.77", "Administrator", "stands in for"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the curl does not show %q:\n%s", want, out)
 		}

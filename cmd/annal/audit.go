@@ -17,14 +17,14 @@ import (
 )
 
 type auditCmd struct {
-	Keys         auditKeysCmd         `cmd:"" help:"Print the public key that checkpoints of this log are signed with, and those before it; or replace it. Whoever audits keeps it elsewhere."`
+	Keys         auditKeysCmd         `cmd:"" help:"Print the public key that checkpoints of this log are signed with, and the earlier ones; or replace the key. Auditors keep the public key elsewhere."`
 	Checkpoint   auditCheckpointCmd   `cmd:"" help:"Bring the tree up to the head of the log, sign it, and print the checkpoint."`
 	Verify       auditVerifyCmd       `cmd:"" help:"Read the whole log and compare it with everything that was signed. Exit status 1: it differs, 2: it could not be judged."`
 	Prove        auditProveCmd        `cmd:"" help:"Prove that the event at a position is in the log as it was recorded."`
 	Bundle       auditBundleCmd       `cmd:"" help:"Write events with their proofs into a file that can be verified without this log."`
 	VerifyBundle auditVerifyBundleCmd `cmd:"" help:"Verify a bundle, anywhere. Exit status 1: it does not hold."`
-	WhatIf       auditWhatIfCmd       `cmd:"" help:"Judge the attempts to sign in that the log holds by another rule against guessing: who would have been locked, beside what happened."`
-	Witness      auditWitnessCmd      `cmd:"" help:"Be a witness for other logs: check that each checkpoint continues the one before, and cosign it."`
+	WhatIf       auditWhatIfCmd       `cmd:"" help:"Apply another lockout rule to the recorded attempts to sign in, and show which accounts it would have locked beside the locks that happened."`
+	Witness      auditWitnessCmd      `cmd:"" help:"Run a witness for other logs: it checks that each checkpoint continues the one before, and cosigns it."`
 }
 
 // unjudged is the exit status when a log could not be verified, as opposed to one that differs.
@@ -144,7 +144,7 @@ func newVerdict(v transparency.Verdict) verdict {
 type auditProveCmd struct {
 	place
 	Position string `arg:"" help:"The position of the event, as receipts and activities have it."`
-	JSON     bool   `help:"As JSON, for a verifier of another's making." name:"json"`
+	JSON     bool   `help:"As JSON, for verifiers other than Annal." name:"json"`
 }
 
 // Run proves, and checks its own proof.
@@ -179,7 +179,7 @@ func (c auditProveCmd) Run(ctx context.Context) error {
 
 type auditVerifyBundleCmd struct {
 	File string `arg:"" help:"The bundle." type:"path"`
-	Key  string `help:"The public key of the log, from whoever you trust for it: not from the bundle." required:"" placeholder:"KEY"`
+	Key  string `help:"The public key of the log, from a source that you trust: not from the bundle." required:"" placeholder:"KEY"`
 	JSON bool   `help:"Print each event, one JSON object a line." name:"json"`
 }
 

@@ -17,16 +17,9 @@ import (
 
 	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/domain/account"
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/erasure"
-	"github.com/annal-crm/annal/domain/opportunity"
-	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/domain/reporting"
-	"github.com/annal-crm/annal/domain/reservation"
-	"github.com/annal-crm/annal/domain/retention"
-	"github.com/annal-crm/annal/domain/source"
+	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/transparency"
 )
@@ -59,7 +52,7 @@ func (c auditBundleCmd) Run(ctx context.Context) (err error) {
 	if head, err := i.Log.Head(ctx); err != nil || scope.To > head {
 		return cmp.Or(err, fmt.Errorf("%w: %s; the log ends at %s", transparency.ErrNotThere, scope.To, head))
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.File), ".bundle-*") // mode 0600: events are for who asked
+	f, err := os.CreateTemp(filepath.Dir(c.File), ".bundle-*") // mode 0600: only its owner may read events
 	if err != nil {
 		return err
 	}
@@ -90,8 +83,9 @@ func (c auditBundleCmd) scope() (s transparency.Scope, err error) {
 		if s.Stream.ID, err = uuid.Parse(id); err != nil || category == "" {
 			return s, fmt.Errorf("%q is not a stream: customer/ID, for one", c.Stream)
 		}
-		if !slices.Contains(categories, category) {
-			return s, fmt.Errorf("there is no category %q: a stream is one of %s", category, strings.Join(categories, ", "))
+		if _, known := kinds.Of(category); !known {
+			all := categories(func(domain.Kind) bool { return true })
+			return s, fmt.Errorf("there is no category %q: a stream is one of %s", category, strings.Join(all, ", "))
 		}
 		return s, nil
 	}
@@ -104,9 +98,16 @@ func (c auditBundleCmd) scope() (s transparency.Scope, err error) {
 	return s, nil
 }
 
-// categories are those of streams.
-var categories = []string{account.Category, audit.Category, customer.Category, erasure.Category, opportunity.Category, organization.Category, reporting.Category,
-	reservation.Category, retention.Category, source.Category}
+// categories are those of streams of the kinds that pass a test, sorted.
+func categories(of func(domain.Kind) bool) (names []string) {
+	for _, k := range kinds.All {
+		if of(k) {
+			names = append(names, k.Category)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // organization is that of the stream.
 func (c auditBundleCmd) organization(ctx context.Context, i *app.Instance) (uuid.UUID, error) {

@@ -19,10 +19,10 @@ import (
 type auditKeysCmd struct {
 	place
 	JSON    bool   `help:"As JSON." name:"json" xor:"json"`
-	Replace bool   `help:"Have a new key sign from now on, and print the statement that says so. The old key signs it too if it is here." xor:"json"`
+	Replace bool   `help:"Sign with a new key from now on, and print the statement that says so. The old key signs the statement, too, if it is available." xor:"json"`
 	Reason  string `help:"With --replace: why, one line for strangers to read." placeholder:"TEXT"`
 	OldKey  string `help:"With --replace, where ANNAL_CHECKPOINT_KEY is the new key already: the file with the old one." placeholder:"FILE" type:"existingfile" xor:"old"`
-	Lost    bool   `help:"With --replace: the old key is not to be had. Nothing vouches for the new one then." xor:"old"`
+	Lost    bool   `help:"With --replace: the old key is lost. Nothing vouches for the new one then." xor:"old"`
 }
 
 // Run prints the verifier key in the form of sumdb/note; keys that were replaced come after it, with their periods.

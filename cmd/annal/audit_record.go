@@ -21,7 +21,7 @@ func (p place) openEvidence(ctx context.Context) (*app.Instance, error) {
 	return app.Open(ctx, config)
 }
 
-// checked puts on record, as the program's own act, that somebody at the command line checks the log of an organization: in the
+// checked puts on record, as an action of the program, that somebody at the command line checks the log of an organization: in the
 // first one's if none is meant. Proofs, bundles and judgements are on record before they are shown, or they are not shown. Where
 // only the log and its tree are open there is nothing to put it on record with: that is said.
 func checked(ctx context.Context, i *app.Instance, organization uuid.UUID, kind audit.Kind, of string) error {
@@ -34,7 +34,7 @@ func checked(ctx context.Context, i *app.Instance, organization uuid.UUID, kind 
 		_, err = i.Commands.Check(ctx, program, commands.Command{Reason: operator() + " at the command line"}, audit.Checked{Kind: kind, Of: of})
 	}
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "23505" { // the next position is taken
-		return errors.New("this cannot be put on record: the log does not end where it says; annal audit verify tells more")
+		return errors.New("this cannot be put on record: the log does not end where it says; annal audit verify says more")
 	}
 	if err != nil {
 		return fmt.Errorf("this cannot be put on record: %w", err)

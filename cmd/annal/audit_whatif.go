@@ -21,8 +21,8 @@ import (
 
 type auditWhatIfCmd struct {
 	place
-	Organization string        `help:"Whose attempts: the name of an organization. Default: the one where people work." placeholder:"NAME"`
-	Attempts     int           `required:"" placeholder:"N" help:"So many wrong passwords …"`
+	Organization string        `help:"Name of the organization whose attempts are judged. Default: the one where people work." placeholder:"NAME"`
+	Attempts     int           `required:"" placeholder:"N" help:"This many wrong passwords …"`
 	Window       time.Duration `required:"" placeholder:"15m" help:"… within this time …"`
 	LockFor      time.Duration `required:"" placeholder:"30m" help:"… lock an account for this long."`
 	JSON         bool          `help:"As JSON." name:"json"`

@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// "The forms, for ever" of docs/audit.md, written down a second time from the page alone: nothing here calls Annal's own code.
+// "The permanent forms" of docs/audit.md, written down a second time from the page alone: nothing here calls Annal's own code.
 // It reads what the program writes, and what an older program wrote (testdata/forever), which no newer one may fail to read.
 
 // hashed is SHA-256 of some bytes, one after the other.

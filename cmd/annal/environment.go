@@ -33,7 +33,7 @@ func fromFiles() error {
 // The prefixes by which programmers see where an error is from. People at the command line read a sentence.
 var (
 	unsaid   = regexp.MustCompile(`(^|: |\n)eventlog: unavailable: `)
-	packages = regexp.MustCompile(`(^|: |\n)(?:auth|authlog|catalogue|commands|domain|embedded|eventlog|eventstoredb|facts|graph|importer|instance|life|projections|retention|reporting|sample|transparency|vault|web|whatif): `)
+	packages = regexp.MustCompile(`(^|: |\n)(?:app|asof|auth|commands|domain|embedded|engine|eventcodec|eventlog|eventstoredb|graph|importer|projections|retention|reporting|reports|results|sample|sqlviews|sshlog|timeline|transparency|vault|web|whatif): `)
 )
 
 // plainly returns an error's text without the names of our packages in it.

@@ -21,17 +21,17 @@ import (
 
 // Asking and approving are for two persons, over the API: who runs the program is one.
 type erasureCmd struct {
-	List    erasureListCmd    `cmd:"" help:"List the requests to erase somebody, the newest first."`
-	Rules   erasureRulesCmd   `cmd:"" help:"List the rules by which persons are erased after a time, the newest first."`
-	DryRun  erasureDryRunCmd  `cmd:"" name:"dry-run" help:"List whom a rule would erase, now or later, and erase nobody."`
-	Preview erasurePreviewCmd `cmd:"" help:"Show what an erasure would take away."`
-	Export  erasureExportCmd  `cmd:"" help:"Print the list of those who were erased, a JSON object a line: what a restored backup has to meet. It holds no personal data."`
-	Apply   erasureApplyCmd   `cmd:"" help:"Erase again, after a restore and before annal serves, who is on such a list. With a data directory this happens by itself."`
+	List    erasureListCmd    `cmd:"" help:"List the requests to erase a person, the newest first."`
+	Rules   erasureRulesCmd   `cmd:"" help:"List the retention rules, which erase people after a time, the newest first."`
+	DryRun  erasureDryRunCmd  `cmd:"" name:"dry-run" help:"List the people that a rule would erase, now or at a later time. It erases nobody."`
+	Preview erasurePreviewCmd `cmd:"" help:"Show what an erasure would remove."`
+	Export  erasureExportCmd  `cmd:"" help:"Print the list of erased people, one JSON object a line. A restored backup needs it. It holds no personal data."`
+	Apply   erasureApplyCmd   `cmd:"" help:"After a restore and before annal serves, erase again the people on such a list. With a data directory this happens by itself."`
 }
 
 type erasureListCmd struct {
 	place
-	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+	Organization string `help:"Name of the organization. Default: the one where people work." placeholder:"NAME"`
 }
 
 // Run lists the requests of an organization.
@@ -60,7 +60,7 @@ func (c erasureListCmd) Run(ctx context.Context) error {
 
 type erasurePreviewCmd struct {
 	place
-	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+	Organization string `help:"Name of the organization. Default: the one where people work." placeholder:"NAME"`
 	Customer     string `help:"The id of a customer." xor:"subject" required:""`
 	Account      string `help:"The id of an account." xor:"subject" required:""`
 }
@@ -73,7 +73,7 @@ func (c erasurePreviewCmd) Run(ctx context.Context) error {
 	}
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return fmt.Errorf("%q is not an id; annal replay and the API tell them", text)
+		return fmt.Errorf("%q is not an id; annal replay and the API show ids", text)
 	}
 	i, program, err := c.of(ctx, c.Organization)
 	if err != nil {

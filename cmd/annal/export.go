@@ -18,7 +18,7 @@ import (
 )
 
 type exportCmd struct {
-	Events exportEventsCmd `cmd:"" help:"Write events as a file for tools of your own."`
+	Events exportEventsCmd `cmd:"" help:"Write events to a file that other tools read."`
 }
 
 type exportEventsCmd struct {
@@ -93,7 +93,7 @@ func (c exportEventsCmd) Run(ctx context.Context) (err error) {
 	if err = errors.Join(err, buffered.Flush()); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%d events, up to position %s: what comes later is had by --after %[2]s\n", done.Events, done.Position)
+	fmt.Fprintf(os.Stderr, "%d events, up to position %s; to export what comes later, use --after %[2]s\n", done.Events, done.Position)
 	return nil
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 type importCmd struct {
-	CSV     importCSVCmd     `cmd:"" name:"csv" default:"withargs" help:"Import CSV files as a mapping says; annal import DIR is the same. Importing again adds just what has changed in the files."`
-	AuthLog importAuthLogCmd `cmd:"" help:"Import the attempts to sign in from the log of an OpenSSH server, into an organization of their own, to try a rule on them (annal audit what-if). Importing again adds what is new in the file."`
+	CSV     importCSVCmd     `cmd:"" name:"csv" default:"withargs" help:"Import CSV files as a mapping says; annal import DIR is the same. Importing again adds only what has changed in the files."`
+	AuthLog importAuthLogCmd `cmd:"" help:"Import the attempts to sign in from the log of an OpenSSH server, into a separate organization, to try lockout rules on them (annal audit what-if). Importing again adds what is new in the file."`
 }
 
 type importCSVCmd struct {

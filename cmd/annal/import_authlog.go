@@ -13,8 +13,8 @@ import (
 type importAuthLogCmd struct {
 	place
 	File         string `arg:"" type:"existingfile" help:"The log of an OpenSSH server, as syslog writes it."`
-	Year         int    `required:"" placeholder:"YEAR" help:"The year of its lines, which name none. Their times are taken to be UTC."`
-	Organization string `required:"" placeholder:"NAME" help:"The organization that the attempts go to, one for nothing else; it is made if it is not there."`
+	Year         int    `required:"" placeholder:"YEAR" help:"The year of its lines, which do not say it. Their times are read as UTC."`
+	Organization string `required:"" placeholder:"NAME" help:"The organization that the attempts go to, used for nothing else. It is created if it does not exist."`
 }
 
 // Run imports beside a running Annal or without one, and needs no first start.

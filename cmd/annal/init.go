@@ -14,7 +14,7 @@ type initCmd struct {
 	founding
 }
 
-// Run makes the organization and its administrator where there are none, as up does, and ends: for who starts serve by
+// Run makes the organization and its administrator if they do not exist, as up does, and ends: for people who start serve by
 // machinery. Run again it changes nothing.
 func (c initCmd) Run(ctx context.Context) error {
 	i, err := c.begin(ctx)

@@ -12,8 +12,8 @@ import (
 )
 
 type logCmd struct {
-	Stats logStatsCmd `cmd:"" help:"How many events of which type, since when, how large."`
-	Copy  logCopyCmd  `cmd:"" help:"Copy the log to another place, EventStoreDB or Postgres, and verify the copy. Stopped, it goes on when it is run again. Exit status 3: the copy differs; 4: the source has grown meanwhile."`
+	Stats logStatsCmd `cmd:"" help:"Show how many events the log has, by type, their dates and their size."`
+	Copy  logCopyCmd  `cmd:"" help:"Copy the log to another place, EventStoreDB or Postgres, and verify the copy. If it was stopped, run it again and it continues. Exit status 3: the copy differs; 4: the source has grown meanwhile."`
 }
 
 type logStatsCmd struct{ place }

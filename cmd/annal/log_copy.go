@@ -20,7 +20,7 @@ import (
 
 type logCopyCmd struct {
 	place
-	To string `required:"" help:"Where to: esdb://… (or kurrentdb://…), or postgres://…, a database." env:"ANNAL_LOG_COPY_TO" placeholder:"URL"`
+	To string `required:"" help:"The destination: esdb://… (or kurrentdb://…), or postgres://… with a database." env:"ANNAL_LOG_COPY_TO" placeholder:"URL"`
 }
 
 // grown is the exit status when the copy is right as far as it goes, and the source has gone on.
@@ -46,7 +46,7 @@ func (c logCopyCmd) Run(ctx context.Context) error {
 	case errors.Is(err, logcopy.ErrDiffers):
 		return exit{differed, err}
 	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("stopped with %d events copied; the same command goes on behind them", r.Held+r.Copied)
+		return fmt.Errorf("stopped with %d events copied; the same command continues after them", r.Held+r.Copied)
 	case err != nil:
 		return err
 	}
@@ -128,6 +128,6 @@ and leave ANNAL_DATABASE_URL, the data directory and the master key as they are:
   unset  ANNAL_EVENTSTORE_URL, if it is set
 `, to, to)
 	}
-	fmt.Println("and start Annal. The log has a new identity, by which the read models see that they must fold anew; they do so by themselves.")
+	fmt.Println("and start Annal. The log has a new identity. The read models see that, and rebuild by themselves.")
 	return nil
 }

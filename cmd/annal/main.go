@@ -22,20 +22,20 @@ import (
 )
 
 type cli struct {
-	Up          upCmd          `cmd:"" help:"Serve, with everything made that is missing: the way to start."`
-	Init        initCmd        `cmd:"" help:"Make the organization and its administrator, if there are none, and end."`
-	Serve       serveCmd       `cmd:"" help:"Serve what is there, configured by flags and environment: the way to run in production."`
+	Up          upCmd          `cmd:"" help:"Serve, and create everything that is missing first: the way to start."`
+	Init        initCmd        `cmd:"" help:"Make the organization and its administrator if the log has none yet, and end."`
+	Serve       serveCmd       `cmd:"" help:"Serve what exists already, configured by flags and environment: the way to run in production."`
 	Import      importCmd      `cmd:"" help:"Import CSV files as a mapping says, or the log of an OpenSSH server."`
-	Replay      replayCmd      `cmd:"" help:"Tell the whole life of an account or a customer, from the log itself."`
-	Report      reportCmd      `cmd:"" help:"Ask a report: sales, funnel, forecast, ageing, activity, signins; as of any time."`
-	Export      exportCmd      `cmd:"" help:"Write what is in the log into files for tools of your own."`
-	Reproject   reprojectCmd   `cmd:"" help:"Fold a read model anew from the log, while the live one serves, and switch to it."`
-	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far they are."`
-	Parked      parkedCmd      `cmd:"" help:"What read models could not fold: list it, fold it once more, or leave it out."`
-	Erasure     erasureCmd     `cmd:"" help:"Who was erased or is to be, and what that takes away."`
-	Audit       auditCmd       `cmd:"" help:"Prove that the log is what it was, and find out if it is not."`
+	Replay      replayCmd      `cmd:"" help:"Show the whole timeline of an account or a customer, read from the log itself."`
+	Report      reportCmd      `cmd:"" help:"Run a report (sales, funnel, forecast, ageing, activity, signins), as of any time."`
+	Export      exportCmd      `cmd:"" help:"Write events to files that other tools read."`
+	Reproject   reprojectCmd   `cmd:"" help:"Rebuild a read model from the log while the live one serves, then switch to it."`
+	Readmodels  readModelsCmd  `cmd:"" help:"List the read models and how far each has come."`
+	Parked      parkedCmd      `cmd:"" help:"Events that read models could not fold: list them, fold them again, or skip them."`
+	Erasure     erasureCmd     `cmd:"" help:"Erasure of people: requests, rules, previews and the list of those erased."`
+	Audit       auditCmd       `cmd:"" help:"Prove that the log is unchanged, and find what was changed if it is not."`
 	SQL         sqlCmd         `cmd:"" name:"sql" help:"Who may read the views for SQL and BI tools."`
-	Log         logCmd         `cmd:"" help:"Look at the log."`
+	Log         logCmd         `cmd:"" help:"Count the events of the log, or copy it."`
 	DatabaseURL databaseURLCmd `cmd:"" name:"database-url" help:"Print the address of the database, with its password, for psql and pg_dump."`
 	Health      healthCmd      `cmd:"" help:"Ask a running Annal whether it is ready; for health checks where there is no curl."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
@@ -45,7 +45,7 @@ type cli struct {
 // place says where the data is; nearly every subcommand has it.
 type place struct {
 	DataDir       string `help:"Directory of Annal's own Postgres and the master key. Default: /var/lib/annal for root, else .annal." env:"ANNAL_DATA_DIR" type:"path" placeholder:"DIR"`
-	DatabaseURL   string `help:"A Postgres of your own instead: postgres://…" name:"database-url" env:"ANNAL_DATABASE_URL" placeholder:"URL"`
+	DatabaseURL   string `help:"An existing Postgres instead of Annal's own: postgres://…" name:"database-url" env:"ANNAL_DATABASE_URL" placeholder:"URL"`
 	EventStore    string `help:"Keep the log in an EventStoreDB or KurrentDB: esdb://…; all else stays in Postgres." name:"eventstore-url" env:"ANNAL_EVENTSTORE_URL" placeholder:"URL"`
 	MasterKey     string `help:"The master key, base64 of 32 bytes; best given by the environment. Default: the file master.key in the data directory, made on the first start." env:"ANNAL_MASTER_KEY" placeholder:"KEY"`
 	CheckpointKey string `help:"The key that checkpoints of the log are signed with, base64 of 32 bytes; best given by the environment. Default: the file checkpoint.key in the data directory, made on the first start." env:"ANNAL_CHECKPOINT_KEY" placeholder:"KEY"`
@@ -126,7 +126,7 @@ func main() {
 func parse(ctx context.Context, args []string) *kong.Context {
 	parser := kong.Must(&cli{}, append([]kong.Option{
 		kong.Name("annal"),
-		kong.Description("Annal: a CRM core in which everything that happens is an event, and whatever was shown can be shown again."),
+		kong.Description("Annal: a CRM core in which everything that happens is an event, and everything that was shown can be shown again."),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	}, values...)...)
 	switch {

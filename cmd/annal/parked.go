@@ -21,10 +21,10 @@ import (
 )
 
 type parkedCmd struct {
-	List  parkedListCmd  `cmd:"" help:"List what read models could not fold: the first event of each stream. Later ones of the stream wait behind it."`
-	Show  parkedShowCmd  `cmd:"" help:"Show one of them: why, since when, and what it holds."`
-	Retry parkedRetryCmd `cmd:"" help:"Fold it and those behind it once more, in order: for when the program has been mended."`
-	Skip  parkedSkipCmd  `cmd:"" help:"Leave it out of the read model for good, and go on with those behind it. The log keeps it, and who left it out and why."`
+	List  parkedListCmd  `cmd:"" help:"List the events that read models could not fold: the first of each stream. Later events of the stream wait behind it."`
+	Show  parkedShowCmd  `cmd:"" help:"Show a parked event: why it is parked, since when, and what it holds."`
+	Retry parkedRetryCmd `cmd:"" help:"Fold a parked event and those behind it again, in order. Use it once the program has been fixed."`
+	Skip  parkedSkipCmd  `cmd:"" help:"Leave a parked event out of the read model for good, and continue with those behind it. The log keeps the event, and records who skipped it and why."`
 }
 
 type parkedListCmd struct {
@@ -52,7 +52,7 @@ type parkedRetryCmd struct {
 type parkedSkipCmd struct {
 	place
 	oneParked
-	Reason string `required:"" help:"Why: it is kept in the log beside your name."`
+	Reason string `required:"" help:"Why. The log keeps the reason with your name."`
 }
 
 // parkedLine is a parked event with the names that the API gives its fields.
@@ -169,7 +169,7 @@ func (c parkedShowCmd) Run(ctx context.Context) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "once the program is mended\tannal parked retry %[1]s %[2]s\nto leave it out for good\tannal parked skip %[1]s %[2]s --reason …\n", p.Model, p.Position)
+	fmt.Fprintf(w, "once the program is fixed\tannal parked retry %[1]s %[2]s\nto leave it out for good\tannal parked skip %[1]s %[2]s --reason …\n", p.Model, p.Position)
 	return w.Flush()
 }
 
@@ -211,7 +211,7 @@ func (c parkedRetryCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-// Run puts on record who skips it and why, then tells the read model. It may be run again if it was interrupted in between.
+// Run puts on record who skips it and why, then informs the read model. It may be run again if it was interrupted in between.
 func (c parkedSkipCmd) Run(ctx context.Context) error {
 	reason := strings.TrimSpace(c.Reason)
 	if reason == "" {

@@ -23,7 +23,7 @@ const (
 
 // environmentOnly are variables without a flag: a secret does not belong on a command line.
 var environmentOnly = map[string]string{
-	"ANNAL_ADMIN_PASSWORD": "Password of the administrator that the first start makes. Default: one is made and printed once.",
+	"ANNAL_ADMIN_PASSWORD": "Password of the administrator that the first start creates. Default: a generated one, printed once.",
 }
 
 // Run writes the reference.

@@ -7,31 +7,36 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
 type replayCmd struct {
 	place
-	Kind    string    `arg:"" enum:"account,customer" help:"account or customer."`
-	Who     string    `arg:"" help:"Its login name, its name, or its id."`
+	Kind    string    `arg:"" help:"account, customer, opportunity, or another kind of record."`
+	Who     string    `arg:"" help:"Its login name, its name or number, or its id."`
 	From    time.Time `help:"Only what occurred at or after this time: 2017-03-01T09:00:00Z, or a day."`
 	To      time.Time `help:"Only what occurred before this time."`
-	Type    []string  `help:"Only events of this type, as account.login_failed; may be given several times." placeholder:"TYPE"`
-	IP      string    `help:"Only what came from this address, or network (203.0.113.0/24)." name:"ip" placeholder:"ADDRESS"`
-	Device  string    `help:"Only what was done with a device that calls itself something with this in it." placeholder:"TEXT"`
+	Type    []string  `help:"Only events of this type, for example account.login_failed. May be repeated." placeholder:"TYPE"`
+	IP      string    `help:"Only what came from this address or network (203.0.113.0/24)." name:"ip" placeholder:"ADDRESS"`
+	Device  string    `help:"Only what was done with a device whose name contains this text." placeholder:"TEXT"`
 	Session uuid.UUID `help:"Only what was done in this session." placeholder:"ID"`
-	Request uuid.UUID `help:"Only what came by this request." placeholder:"ID"`
+	Request uuid.UUID `help:"Only what was done by this request." placeholder:"ID"`
 	JSON    bool      `help:"One JSON object a line, with the fields of Activity in the API." name:"json" xor:"form"`
 	CSV     bool      `help:"Comma-separated values with a heading. A text that a spreadsheet would take for a formula begins with an apostrophe." name:"csv" xor:"form"`
-	URL     string    `help:"Ask a running Annal for it, with the rights of the token's account: https://…/graphql." name:"url" placeholder:"URL"`
-	Token   string    `help:"Of a session there, as logIn returns it; best given by the environment." env:"ANNAL_TOKEN" placeholder:"TOKEN"`
+	URL     string    `help:"Ask a running Annal, with the rights of the token's account: https://…/graphql." name:"url" placeholder:"URL"`
+	Token   string    `help:"Token of a session there, as logIn returns it; best given by the environment." env:"ANNAL_TOKEN" placeholder:"TOKEN"`
 }
 
 func (c replayCmd) filter() (f timeline.Filter, err error) {
@@ -40,6 +45,13 @@ func (c replayCmd) filter() (f timeline.Filter, err error) {
 			return f, fmt.Errorf("--type: %s", wrong)
 		}
 	}
+	shown := categories(func(k domain.Kind) bool { return k.View != "" })
+	if !slices.Contains(shown, c.Kind) {
+		return f, fmt.Errorf("there is no kind %q: it is one of %s", c.Kind, strings.Join(shown, ", "))
+	}
+	if c.URL != "" && c.Kind != account.Category && c.Kind != customer.Category {
+		return f, fmt.Errorf("--url asks for an account or a customer, not for a record of kind %s", c.Kind)
+	}
 	f = timeline.Filter{Types: c.Type, From: c.From, To: c.To, Device: c.Device, Session: c.Session, Request: c.Request}
 	if c.IP != "" {
 		f.IP, err = timeline.ParseIP(c.IP)
@@ -47,7 +59,7 @@ func (c replayCmd) filter() (f timeline.Filter, err error) {
 	return f, err
 }
 
-// Run tells the life from the log, so it is right even where a read model is not. That it was told is on record before anything is.
+// Run reads the timeline from the log, so it is right even where a read model is not. The read is on record before anything is shown.
 func (c replayCmd) Run(ctx context.Context) (err error) {
 	filter, err := c.filter()
 	if err != nil {
@@ -76,7 +88,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 			look.Act, look.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
 		}
 		if _, err := i.Commands.Look(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look); err != nil {
-			return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
+			return fmt.Errorf("the read cannot be put on record, so nothing is shown: %w", err)
 		}
 		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
 	}
@@ -95,7 +107,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// counted is lines, and tells how many have come.
+// counted returns lines, and counts them.
 func counted(lines iter.Seq2[line, error], n *int) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
 		for l, err := range lines {

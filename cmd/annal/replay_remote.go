@@ -16,7 +16,7 @@ import (
 	"github.com/annal-crm/annal/history/timeline"
 )
 
-const remoteLife = `query Life($account: ID, $customer: ID, $after: String, $filter: LifeFilter) {
+const remoteTimeline = `query Timeline($account: ID, $customer: ID, $after: String, $filter: LifeFilter) {
 	life(account: $account, customer: $customer, first: 200, after: $after, filter: $filter) {
 		nodes { position type occurredAt recordedAt actor { id loginName } ip device session request reason summary data }
 		pageInfo { hasNextPage endCursor } } }`
@@ -40,7 +40,7 @@ func (c replayCmd) remote(ctx context.Context) iter.Seq2[line, error] {
 					}
 				}
 			}
-			if err := c.ask(ctx, remoteLife, variables, &answer); err != nil {
+			if err := c.ask(ctx, remoteTimeline, variables, &answer); err != nil {
 				yield(line{}, err)
 				return
 			}

@@ -21,10 +21,8 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/audit"
-	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/customers"
@@ -37,24 +35,24 @@ import (
 
 type reportCmd struct {
 	place
-	Name       string    `arg:"" optional:"" help:"The report. Without it: what reports there are."`
+	Name       string    `arg:"" optional:"" help:"The report. Without a name, the command lists all reports."`
 	Definition *int      `help:"The version of one of the organization's own reports. Default: the newest." placeholder:"N"`
-	GroupBy    []string  `help:"Dimensions, the first first. Without: one row, the total." placeholder:"NAME"`
-	Measures   []string  `help:"These alone." placeholder:"NAME"`
-	Where      []string  `help:"Only where a dimension has this value, accounts and customers by name or id; an empty one: none. The same dimension again: or that." placeholder:"NAME=VALUE" sep:"none"`
+	GroupBy    []string  `help:"Dimensions to group by, in this order. Default: one row, the total." placeholder:"NAME"`
+	Measures   []string  `help:"Show only these measures." placeholder:"NAME"`
+	Where      []string  `help:"Only rows whose dimension has this value; accounts and customers by name or id. An empty value means that there is no value. Give a dimension twice to accept either value." placeholder:"NAME=VALUE" sep:"none"`
 	From       time.Time `help:"Only what is at or after this time: 2017-03-01T09:00:00Z, or a day."`
 	To         time.Time `help:"Only what is before this time."`
-	OrderBy    []string  `help:"Columns; -NAME: the greatest first." placeholder:"NAME"`
-	First      *int      `help:"So many rows or, with --events, events. Default: all." placeholder:"N"`
+	OrderBy    []string  `help:"Columns to order by; -NAME puts the greatest first." placeholder:"NAME"`
+	First      *int      `help:"At most this many rows or, with --events, events. Default: all." placeholder:"N"`
 
-	KnownAt    time.Time `help:"As known at this time: of what was recorded by then."`
-	HappenedBy time.Time `help:"As happened by this time: of what had occurred by then, also if it was recorded later."`
+	KnownAt    time.Time `help:"As known at this time: counts what had been recorded by then."`
+	HappenedBy time.Time `help:"As happened by this time: counts what had occurred by then, even if it was recorded later."`
 	Position   string    `help:"As of this position of the log." placeholder:"N"`
 
-	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+	Organization string `help:"Name of the organization. Default: the one where people work." placeholder:"NAME"`
 	Format       string `help:"${enum}." enum:"table,csv,json,parquet" default:"table"`
 	Output       string `help:"Into this file. Default: standard output." type:"path" placeholder:"FILE"`
-	Events       bool   `help:"The events behind the rows, instead of the rows: as a list or, with --format json, one object a line."`
+	Events       bool   `help:"Show the events behind the rows instead of the rows: as a list or, with --format json, one object a line."`
 }
 
 // Run answers from the live read model if that is at the head of the log, and otherwise from a fold that is made for it.
@@ -151,7 +149,7 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	return table.WriteText(out)
 }
 
-// onRecord puts on record that people's acts are looked at, before anything of them is shown; numbers alone are not.
+// onRecord puts on record that people's actions are read, before anything of them is shown; numbers alone are not.
 func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, personal []string, behind int) error {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	if c.Position != "" {
@@ -168,7 +166,7 @@ func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, 
 		_, err = i.Commands.ReadReport(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look)
 	}
 	if err != nil {
-		return fmt.Errorf("the look cannot be put on record, so nothing is shown: %w", err)
+		return fmt.Errorf("the read cannot be put on record, so nothing is shown: %w", err)
 	}
 	return nil
 }
@@ -247,7 +245,7 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 // reportResult begins the names of the results that are folded here, followed by when.
 const reportResult = engine.ResultPrefix + "report_"
 
-// left tells whether a result was left by a program that was killed: nobody asks one report for a day.
+// left reports whether a result was left by a program that was killed: nobody asks one report for a day.
 func left(schema string) bool {
 	var began int64
 	_, err := fmt.Sscan(strings.SplitN(strings.TrimPrefix(schema, reportResult), "_", 2)[0], &began)
@@ -386,19 +384,8 @@ func named(ctx context.Context, i *app.Instance, name string) (uuid.UUID, error)
 	if name == "" {
 		return commands.Home, nil
 	}
-	for e, err := range timeline.Events(ctx, i.Log) {
-		if err != nil {
-			return uuid.Nil, err
-		}
-		if e.Type != "organization.registered" {
-			continue
-		}
-		registered, err := eventcodec.Decode(ctx, i.Codec, organization.EventTypes, e)
-		if r, ok := registered.(organization.Registered); ok && err == nil && r.Name == name {
-			return e.Stream.Organization, nil
-		}
-	}
-	return uuid.Nil, fmt.Errorf("there is no organization %q", name)
+	id, _, err := organizationNamed(ctx, i, name)
+	return id, err
 }
 
 // inFlags names flags where an error names the fields of a query.
@@ -415,7 +402,7 @@ func inFlags(err error) error {
 	return said
 }
 
-// list tells what there is to be asked. What is built in is told also where there is no Annal.
+// list prints the reports. Built-in ones are listed even where there is no Annal.
 func (c reportCmd) list(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, r := range reports.Reports {
@@ -423,7 +410,7 @@ func (c reportCmd) list(ctx context.Context) error {
 	}
 	own, err := c.own(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "annal: reports of your own are not listed:", plainly(err))
+		fmt.Fprintln(os.Stderr, "annal: your organization's own reports are not listed:", plainly(err))
 	}
 	for _, r := range own {
 		describe(w, r.Report, fmt.Sprintf(" Based on %s, version %d.", r.Base, r.Version))

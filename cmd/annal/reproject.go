@@ -19,7 +19,7 @@ type reprojectCmd struct {
 // differed is the exit status when the live rows were not what the log says.
 const differed = 3
 
-// Run folds the read models anew and switches to them; so rows that differed are mended.
+// Run folds the read models anew and switches to them; so rows that differed are corrected.
 func (c reprojectCmd) Run(ctx context.Context) error {
 	if (c.Name == "") != c.All {
 		return errors.New("name one read model, or say --all")
@@ -39,7 +39,7 @@ func (c reprojectCmd) Run(ctx context.Context) error {
 	var errs []error
 	for _, name := range names {
 		err := c.reproject(ctx, i, name)
-		if _, mended := errors.AsType[exit](err); err != nil && !mended {
+		if _, corrected := errors.AsType[exit](err); err != nil && !corrected {
 			return errors.Join(append(errs, err)...)
 		}
 		errs = append(errs, err)
@@ -68,7 +68,7 @@ func (c reprojectCmd) reproject(ctx context.Context, i *app.Instance, name strin
 		fmt.Println("the live rows were equal")
 		return nil
 	}
-	fmt.Printf("the live rows differed in %d, and are mended; the first:\n", done.Different)
+	fmt.Printf("the live rows differed in %d, and are corrected; the first:\n", done.Different)
 	for _, d := range done.Differences {
 		fmt.Printf("  %s %s: %s was %q, is %q\n", d.Table, d.Key, d.Column, d.Live, d.Rebuilt)
 	}

@@ -24,7 +24,7 @@ import (
 
 type erasureRulesCmd struct {
 	place
-	Organization string `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
+	Organization string `help:"Name of the organization. Default: the one where people work." placeholder:"NAME"`
 	JSON         bool   `help:"As JSON, an object a line." name:"json"`
 }
 
@@ -136,12 +136,12 @@ func folding(ctx context.Context, i *app.Instance) (end func()) {
 
 type erasureDryRunCmd struct {
 	place
-	Organization string    `help:"Whose: the name of an organization. Default: the one where people work." placeholder:"NAME"`
-	Rule         string    `help:"The id of a rule that there is. Else give --from and --days." placeholder:"ID" xor:"rule,from" required:""`
+	Organization string    `help:"Name of the organization. Default: the one where people work." placeholder:"NAME"`
+	Rule         string    `help:"The id of an existing rule. Else give --from and --days." placeholder:"ID" xor:"rule,from" required:""`
 	From         string    `help:"What the days are counted from: customer_touched, customer_archived or account_deactivated." placeholder:"EVENT" xor:"rule,from" required:""`
-	Days         int       `help:"How many days must be over." placeholder:"N"`
-	At           time.Time `help:"Who is due at a later time, as 2027-01-31T15:04:05Z. Default: now." placeholder:"TIME"`
-	JSON         bool      `help:"As JSON: an object for each, and one about all of them at the end." name:"json"`
+	Days         int       `help:"How many days must have passed." placeholder:"N"`
+	At           time.Time `help:"The time to ask about, now or later, as 2027-01-31T15:04:05Z. Default: now." placeholder:"TIME"`
+	JSON         bool      `help:"As JSON: an object for each person, and a summary object at the end." name:"json"`
 }
 
 // dueLine and dryRunEnd are the lines of the JSON.
@@ -165,7 +165,7 @@ type (
 	}
 )
 
-// Run tells whom a rule would erase. All it writes is that it was asked.
+// Run lists the people that a rule would erase. It appends one event, which records the question.
 func (c erasureDryRunCmd) Run(ctx context.Context) error {
 	rule, err := c.trial()
 	if err != nil {

@@ -27,10 +27,10 @@ import (
 // front is how Annal is reached.
 type front struct {
 	Listen         string         `help:"Address to listen on." default:"127.0.0.1:8420" env:"ANNAL_LISTEN"`
-	TrustedProxies []netip.Prefix `help:"Networks of proxies whose X-Forwarded-For is believed: 10.0.0.0/8,…" env:"ANNAL_TRUSTED_PROXIES" placeholder:"CIDR"`
-	MaxCost        int            `help:"The most that one GraphQL operation may cost." default:"10000" env:"ANNAL_MAX_COST"`
-	MaxDepth       int            `help:"The deepest that one GraphQL operation may be." default:"12" env:"ANNAL_MAX_DEPTH"`
-	Grace          time.Duration  `help:"What running requests get to finish at the end." default:"15s" env:"ANNAL_GRACE"`
+	TrustedProxies []netip.Prefix `help:"Networks of proxies whose X-Forwarded-For header is trusted: 10.0.0.0/8,…" env:"ANNAL_TRUSTED_PROXIES" placeholder:"CIDR"`
+	MaxCost        int            `help:"The highest cost of one GraphQL operation." default:"10000" env:"ANNAL_MAX_COST"`
+	MaxDepth       int            `help:"The greatest depth of one GraphQL operation." default:"12" env:"ANNAL_MAX_DEPTH"`
+	Grace          time.Duration  `help:"How long running requests may take to finish when the process stops." default:"15s" env:"ANNAL_GRACE"`
 	publishing
 }
 
@@ -64,7 +64,7 @@ func (c serveCmd) Run(ctx context.Context) error {
 // moment is something to be done with an instance that is served, or will be, at a URL.
 type moment func(ctx context.Context, i *app.Instance, url string) error
 
-// listen takes the port before anything else is done, so that a port in use is told at once.
+// listen takes the port before anything else is done, so that a port in use is reported at once.
 func (f front) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", f.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -122,7 +122,7 @@ func (f front) serve(ctx context.Context, role role, config app.Config, found, r
 	}
 	server := web.New(deps, web.Config{Version: version, Role: string(role), Grace: f.Grace})
 
-	// Folding and automations outlive the requests that wait for them.
+	// Folding and automations end after the requests that wait for them.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var behind errgroup.Group
@@ -166,10 +166,10 @@ func (f front) serve(ctx context.Context, role role, config app.Config, found, r
 	return errors.Join(err, behind.Wait())
 }
 
-// unfit is the exit status when log, vault and read models do not fit together: starting again would not mend that.
+// unfit is the exit status when log, vault and read models do not fit together: starting again would not fix that.
 const unfit = 4
 
-// misfit says what to do about an error that tells that read models, log and vault do not belong together. Others it returns
+// misfit says what to do about an error which says that read models, log and vault do not belong together. Others it returns
 // as they are.
 func misfit(err error) error {
 	if !errors.Is(err, engine.ErrForeign) && !errors.Is(err, vault.ErrNoKey) {

@@ -20,19 +20,19 @@ import (
 
 type sqlCmd struct {
 	Grant  sqlGrantCmd  `cmd:"" help:"Let a login of Postgres read the views in the schema bi: personal fields masked, the rows of one organization."`
-	Revoke sqlRevokeCmd `cmd:"" help:"Take that away."`
-	List   sqlListCmd   `cmd:"" help:"List which login sees which organization."`
+	Revoke sqlRevokeCmd `cmd:"" help:"Take a login's access to the views away."`
+	List   sqlListCmd   `cmd:"" help:"List the logins and the organization that each one sees."`
 }
 
 type sqlGrantCmd struct {
 	place
-	Login        string `arg:"" help:"The login, made before: create role NAME login password '…'."`
+	Login        string `arg:"" help:"An existing login of Postgres: create role NAME login password '…'."`
 	Organization string `help:"The organization's name. Default: the one where people work." placeholder:"NAME"`
 }
 
 type sqlRevokeCmd struct {
 	place
-	Login        string `arg:"" help:"The login. It stays in Postgres."`
+	Login        string `arg:"" help:"The login. Postgres keeps it."`
 	Organization string `help:"The organization's name. Default: all." placeholder:"NAME"`
 }
 
@@ -131,7 +131,7 @@ func organizationNames(ctx context.Context, i *app.Instance) (map[uuid.UUID]stri
 		if err != nil {
 			return nil, err
 		}
-		if e.Type != "organization.registered" {
+		if e.Type != eventcodec.Type(organization.Registered{}) {
 			continue
 		}
 		registered, err := eventcodec.Decode(ctx, i.Codec, organization.EventTypes, e)

@@ -22,7 +22,7 @@ type upCmd struct {
 
 // founding is what the first start makes.
 type founding struct {
-	Organization string `help:"Name of the organization that the first start makes. Its administrator is admin, with the password in $$ANNAL_ADMIN_PASSWORD, else one that is made and printed once." default:"Annal" env:"ANNAL_ORGANIZATION"`
+	Organization string `help:"Name of the organization that the first start creates. Its administrator is admin, with the password in $$ANNAL_ADMIN_PASSWORD, else a generated one that is printed once." default:"Annal" env:"ANNAL_ORGANIZATION"`
 }
 
 // found makes the organization and its administrator, if they are not there; at is when that is to have happened.
@@ -51,7 +51,7 @@ func (c upCmd) Run(ctx context.Context) error {
 	})
 }
 
-// firstStart makes what the first start makes, and returns what is to be told about it.
+// firstStart makes what the first start makes, and returns the lines to print about it.
 func (c upCmd) firstStart(ctx context.Context, i *app.Instance, url string) (lines []string, err error) {
 	var at time.Time // now
 	if !c.NoSample {

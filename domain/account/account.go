@@ -8,7 +8,6 @@
 package account
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,12 +20,12 @@ import (
 
 // What the rules forbid.
 var (
-	ErrExists      = errors.New("account: already invited")
-	ErrNotFound    = errors.New("account: unknown")
-	ErrNotActive   = errors.New("account: not active")
-	ErrDeactivated = errors.New("account: deactivated")
-	ErrErased      = errors.New("account: erased")
-	ErrActivation  = errors.New("account: the activation token is unknown, used or expired")
+	ErrExists      = domain.Refuse(domain.CodeConflict, "the account exists")
+	ErrNotFound    = domain.NoSuch()
+	ErrNotActive   = domain.Refuse(domain.CodeConflict, "the account is not active")
+	ErrDeactivated = domain.Refuse(domain.CodeConflict, "the account is deactivated")
+	ErrErased      = domain.Refuse(domain.CodeConflict, "the account was erased")
+	ErrActivation  = domain.Refuse(domain.CodeInvalid, "the activation token is unknown, used or expired")
 )
 
 const (

@@ -1,6 +1,8 @@
 package account
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +14,10 @@ import (
 const Category = "account"
 
 // Event is a fact about one account. Only this package can declare one.
-type Event interface{ accountEvent() }
+type Event interface {
+	domain.Event
+	accountEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -144,3 +149,64 @@ func (MovedToTeam) accountEvent()      {}
 func (Deactivated) accountEvent()      {}
 func (Reactivated) accountEvent()      {}
 func (Erased) accountEvent()           {}
+
+func (e Invited) Summary() string {
+	s := fmt.Sprintf("%s (%s) invited", e.LoginName, e.DisplayName)
+	if len(e.Roles) > 0 {
+		s += " as " + strings.Join(e.Roles, ", ")
+	}
+	return s
+}
+
+func (e ActivationIssued) Summary() string {
+	return "activation token issued, valid until " + domain.At(e.ExpiresAt)
+}
+
+func (Activated) Summary() string      { return "account activated, password set" }
+func (LoggedIn) Summary() string       { return "signed in" }
+func (e LoginFailed) Summary() string  { return "sign-in failed: " + domain.Words(e.Reason) }
+func (e LoginRefused) Summary() string { return "sign-in refused: account " + domain.Words(e.Reason) }
+
+func (e Locked) Summary() string {
+	return fmt.Sprintf("locked until %s: %s", domain.At(e.Until), domain.Words(e.Reason))
+}
+
+func (e Unlocked) Summary() string {
+	if e.Cause == UnlockedByAdministrator {
+		return "unlocked by an administrator"
+	}
+	return "unlocked by " + domain.Words(e.Cause)
+}
+
+func (e LoggedOut) Summary() string {
+	switch e.Reason {
+	case LoggedOutByUser:
+		return "signed out"
+	case LoggedOutEverywhere:
+		return "signed out everywhere"
+	}
+	return "session ended: " + domain.Words(e.Reason)
+}
+
+func (PasswordChanged) Summary() string { return "password changed" }
+func (e RoleGranted) Summary() string   { return "role granted: " + e.Role }
+func (e RoleRevoked) Summary() string   { return "role revoked: " + e.Role }
+
+func (e MovedToTeam) Summary() string {
+	if e.Team == uuid.Nil {
+		return "left the team"
+	}
+	return "moved to another team"
+}
+
+func (Deactivated) Summary() string { return "account deactivated" }
+func (Reactivated) Summary() string { return "account reactivated" }
+func (e Erased) Summary() string    { return domain.Erased(e).Summary() }
+
+// Named lists the subject of another aggregate's event if it is an account, for the event's Accounts method.
+func Named(category string, subject uuid.UUID) []uuid.UUID {
+	if category != Category {
+		return nil
+	}
+	return []uuid.UUID{subject}
+}

@@ -10,17 +10,22 @@ package audit
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
 )
 
 // Category names the streams of readers. The id is the reader's account; the organization's, if the program itself reads.
 const Category = "audit"
 
 // Event is a fact about one reader.
-type Event interface{ auditEvent() }
+type Event interface {
+	domain.Event
+	auditEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -50,6 +55,29 @@ type Read struct {
 }
 
 func (Read) auditEvent() {}
+
+// done says what was done, behind what it was done to.
+func (a Act) done() string {
+	if a == Replayed {
+		return " shown"
+	}
+	return " " + string(a)
+}
+
+// of names what something was narrowed to; nothing if it was not.
+func of(conditions []string) string {
+	if len(conditions) == 0 {
+		return ""
+	}
+	return ", with " + strings.Join(conditions, ", ")
+}
+
+func (e Read) Summary() string {
+	return fmt.Sprintf("timeline of %s %s%s%s", e.Kind, e.Subject, e.Act.done(), of(e.Filters))
+}
+
+// Accounts lists the account that the summary names.
+func (e Read) Accounts() []uuid.UUID { return account.Named(e.Kind, e.Subject) }
 
 // State is what is remembered of a reader.
 type State struct {

@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/annal-crm/annal/domain"
+import (
+	"fmt"
+
+	"github.com/annal-crm/annal/domain"
+)
 
 // Kind is what was done with the log as evidence.
 type Kind string
@@ -20,6 +24,13 @@ type Checked struct {
 }
 
 func (Checked) auditEvent() {}
+
+func (e Checked) Summary() string {
+	if e.Kind == DryRun {
+		return "dry run: " + e.Of
+	}
+	return fmt.Sprintf("log %s: %s", domain.Words(e.Kind), e.Of)
+}
 
 // Check records a check.
 func Check(wish Checked) ([]Event, error) {

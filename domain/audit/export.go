@@ -1,6 +1,12 @@
 package audit
 
-import "github.com/annal-crm/annal/domain"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/reporting"
+)
 
 // ReportRead says that somebody looked at what people did by way of a report: at the events behind its rows, or at columns that
 // are personal. What a report only counts is not on record.
@@ -24,6 +30,22 @@ type LogExported struct {
 
 func (ReportRead) auditEvent()  {}
 func (LogExported) auditEvent() {}
+
+func (e ReportRead) Summary() string {
+	what := "events behind it"
+	if len(e.Personal) > 0 {
+		what = "personal fields (" + strings.Join(e.Personal, ", ") + ")"
+	}
+	return "report " + reporting.Called(e.Report, e.Definition) + ": " + what + e.Act.done() + of(e.Of)
+}
+
+func (e LogExported) Summary() string {
+	fields := "sealed"
+	if e.Personal {
+		fields = "open"
+	}
+	return fmt.Sprintf("events exported, personal fields %s%s", fields, of(e.Of))
+}
 
 // ReadReport records a look by way of a report.
 func ReadReport(wish ReportRead) ([]Event, error) {

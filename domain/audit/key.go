@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/annal-crm/annal/domain"
+import (
+	"fmt"
+
+	"github.com/annal-crm/annal/domain"
+)
 
 // KeyReplaced says that from now on another key signs the checkpoints of the log. The first of them has this event under it.
 type KeyReplaced struct {
@@ -10,6 +14,14 @@ type KeyReplaced struct {
 }
 
 func (KeyReplaced) auditEvent() {}
+
+func (e KeyReplaced) Summary() string {
+	s := fmt.Sprintf("checkpoint key %s replaced by %s", e.Old, e.New)
+	if e.Lost {
+		s += "; the old key was lost"
+	}
+	return s
+}
 
 // ReplaceKey records that a key is replaced.
 func ReplaceKey(wish KeyReplaced) ([]Event, error) {

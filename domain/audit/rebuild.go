@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"regexp"
 
 	"github.com/google/uuid"
@@ -17,6 +18,10 @@ type Rebuilt struct {
 }
 
 func (Rebuilt) auditEvent() {}
+
+func (e Rebuilt) Summary() string {
+	return fmt.Sprintf("report %s rebuilt as %q%s", e.Report, e.Name, of(e.Of))
+}
 
 // resultName is short and plain, so that it can stand in a list and in a file's name.
 var resultName = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]{0,59}$`)

@@ -8,7 +8,6 @@
 package customer
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,10 +19,10 @@ import (
 
 // What the rules forbid.
 var (
-	ErrExists   = errors.New("customer: already registered")
-	ErrNotFound = errors.New("customer: unknown")
-	ErrArchived = errors.New("customer: archived")
-	ErrErased   = errors.New("customer: erased")
+	ErrExists   = domain.Refuse(domain.CodeConflict, "the customer exists")
+	ErrNotFound = domain.NoSuch()
+	ErrArchived = domain.Refuse(domain.CodeConflict, "the customer is archived: restore it first")
+	ErrErased   = domain.Refuse(domain.CodeConflict, "the customer was erased")
 )
 
 // State is a customer as the rules need it. The Record has its fields by the names of [Registered]'s stored form, an

@@ -10,7 +10,10 @@ import (
 const Category = "customer"
 
 // Event is a fact about one customer.
-type Event interface{ customerEvent() }
+type Event interface {
+	domain.Event
+	customerEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -66,3 +69,25 @@ func (Reassigned) customerEvent() {}
 func (Archived) customerEvent()   {}
 func (Restored) customerEvent()   {}
 func (Erased) customerEvent()     {}
+
+func (e Registered) Summary() string { return "registered " + e.Name }
+
+func (e Edited) Summary() string {
+	var c domain.Changes
+	c.Add("name", e.Name)
+	c.Add("sector", e.Sector)
+	c.Add("country", e.Country)
+	c.Add("website", e.Website)
+	c.Add("phone", e.Phone)
+	c.Add("e-mail", e.Email)
+	c.AddAll(e.Attributes)
+	return c.String()
+}
+
+func (e Reassigned) Summary() string { return domain.Reassigned(e.From, e.To) }
+func (Archived) Summary() string     { return "archived" }
+func (Restored) Summary() string     { return "restored" }
+func (e Erased) Summary() string     { return domain.Erased(e).Summary() }
+
+// Accounts lists the accounts that the summary names.
+func (e Reassigned) Accounts() []uuid.UUID { return []uuid.UUID{e.From, e.To} }

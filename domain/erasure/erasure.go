@@ -9,7 +9,6 @@
 package erasure
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -23,10 +22,10 @@ import (
 
 // What the rules forbid.
 var (
-	ErrNotFound   = errors.New("erasure: unknown request")
-	ErrExists     = errors.New("erasure: already requested")
-	ErrSamePerson = errors.New("erasure: whoever asks for an erasure, or is to be erased, does not approve it")
-	ErrDecided    = errors.New("erasure: the request was decided before")
+	ErrNotFound   = domain.NoSuch()
+	ErrExists     = domain.Refuse(domain.CodeConflict, "the erasure was asked for before")
+	ErrSamePerson = domain.Refuse(domain.CodeForbidden, "who asks for an erasure, or is to be erased, does not approve it: somebody else must")
+	ErrDecided    = domain.Refuse(domain.CodeConflict, "the request was approved or refused before")
 )
 
 // Status is what has become of a request.

@@ -1,16 +1,22 @@
 package erasure
 
 import (
+	"fmt"
+
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/account"
 )
 
 // Category names the streams of requests.
 const Category = "erasure"
 
 // Event is a fact about one request.
-type Event interface{ erasureEvent() }
+type Event interface {
+	domain.Event
+	erasureEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -53,3 +59,29 @@ func (Requested) erasureEvent() {}
 func (Approved) erasureEvent()  {}
 func (Refused) erasureEvent()   {}
 func (Done) erasureEvent()      {}
+
+func (e Requested) Summary() string {
+	by := ""
+	if e.Rule != uuid.Nil {
+		by = " by a retention rule"
+	}
+	return of(e.Category, e.Subject) + " requested" + by + ": " + e.Reason
+}
+
+func (e Approved) Summary() string { return of(e.Category, e.Subject) + " approved" }
+func (e Refused) Summary() string  { return of(e.Category, e.Subject) + " refused: " + e.Reason }
+func (e Done) Summary() string     { return of(e.Category, e.Subject) + " carried out" }
+
+// Accounts lists the accounts that the summary names.
+func (e Requested) Accounts() []uuid.UUID { return account.Named(e.Category, e.Subject) }
+func (e Approved) Accounts() []uuid.UUID  { return account.Named(e.Category, e.Subject) }
+func (e Refused) Accounts() []uuid.UUID   { return account.Named(e.Category, e.Subject) }
+func (e Done) Accounts() []uuid.UUID      { return account.Named(e.Category, e.Subject) }
+
+// of names the subject of a request. The oldest events that follow a request do not say it.
+func of(category string, id uuid.UUID) string {
+	if id == uuid.Nil {
+		return "erasure"
+	}
+	return fmt.Sprintf("erasure of %s %s", category, id)
+}

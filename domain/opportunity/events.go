@@ -1,6 +1,7 @@
 package opportunity
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +13,10 @@ import (
 const Category = "opportunity"
 
 // Event is a fact about one opportunity.
-type Event interface{ opportunityEvent() }
+type Event interface {
+	domain.Event
+	opportunityEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -86,3 +90,29 @@ func (e Engaged) OccurredAt() time.Time  { return e.At }
 func (e Won) OccurredAt() time.Time      { return e.At }
 func (e Lost) OccurredAt() time.Time     { return e.At }
 func (e Reopened) OccurredAt() time.Time { return e.At }
+
+func (e Opened) Summary() string {
+	s := fmt.Sprintf("opportunity %s opened", e.Reference)
+	if e.Product != "" {
+		s += " for " + e.Product
+	}
+	return s
+}
+
+func (Engaged) Summary() string      { return "engaged" }
+func (e Won) Summary() string        { return fmt.Sprintf("won, worth %s", e.Value) }
+func (Lost) Summary() string         { return "lost" }
+func (Reopened) Summary() string     { return "reopened" }
+func (e Reassigned) Summary() string { return domain.Reassigned(e.From, e.To) }
+
+// Accounts lists the accounts that the summary names.
+func (e Reassigned) Accounts() []uuid.UUID { return []uuid.UUID{e.From, e.To} }
+
+func (e Edited) Summary() string {
+	var c domain.Changes
+	c.Add("reference", e.Reference)
+	c.Add("product", e.Product)
+	c.Add("customer", e.Customer)
+	c.Add("value", e.Value)
+	return c.String()
+}

@@ -10,7 +10,6 @@
 package opportunity
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,10 +21,10 @@ import (
 
 // What the rules forbid.
 var (
-	ErrExists     = errors.New("opportunity: already opened")
-	ErrNotFound   = errors.New("opportunity: unknown")
-	ErrNotEngaged = errors.New("opportunity: not engaged yet")
-	ErrClosed     = errors.New("opportunity: closed; reopen it first")
+	ErrExists     = domain.Refuse(domain.CodeConflict, "the opportunity exists")
+	ErrNotFound   = domain.NoSuch()
+	ErrNotEngaged = domain.Refuse(domain.CodeConflict, "the opportunity is not engaged yet")
+	ErrClosed     = domain.Refuse(domain.CodeConflict, "the opportunity is closed: reopen it first")
 )
 
 // Stage is how far an opportunity is.

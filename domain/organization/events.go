@@ -1,6 +1,9 @@
 package organization
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
@@ -11,7 +14,10 @@ const Category = "organization"
 
 // Event is a fact about one organization: its roles, its tree of teams, its rules, what it left out of a read model, which logins of the
 // database read its rows.
-type Event interface{ organizationEvent() }
+type Event interface {
+	domain.Event
+	organizationEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -97,3 +103,52 @@ func (LockoutPolicyChanged) organizationEvent() {}
 func (EventSkipped) organizationEvent()         {}
 func (SQLGranted) organizationEvent()           {}
 func (SQLRevoked) organizationEvent()           {}
+
+func (e Registered) Summary() string { return fmt.Sprintf("organization %s registered", e.Name) }
+
+func (e RoleDefined) Summary() string {
+	return fmt.Sprintf("role %s defined with %d permissions", e.Role, len(e.Permissions))
+}
+
+func (e PermissionAdded) Summary() string {
+	return fmt.Sprintf("role %s may %s (%s)", e.Role, e.Permission, e.Scope)
+}
+
+func (e PermissionRemoved) Summary() string {
+	return fmt.Sprintf("role %s may no longer %s", e.Role, e.Permission)
+}
+
+func (e TeamCreated) Summary() string { return fmt.Sprintf("team %s created", e.Name) }
+
+func (e TeamMoved) Summary() string {
+	if e.Parent == uuid.Nil {
+		return "team moved to the top"
+	}
+	return "team moved below another"
+}
+
+func (e TeamManagerSet) Summary() string {
+	if e.Manager == uuid.Nil {
+		return "team left without a manager"
+	}
+	return "team given the manager " + e.Manager.String()
+}
+
+// Accounts lists the accounts that the summary names.
+func (e TeamManagerSet) Accounts() []uuid.UUID { return []uuid.UUID{e.Manager} }
+
+func (e LockoutPolicyChanged) Summary() string {
+	return fmt.Sprintf("lockout: after %d wrong passwords within %s, for %s", e.Attempts, time.Duration(e.Window), time.Duration(e.LockFor))
+}
+
+func (e EventSkipped) Summary() string {
+	return fmt.Sprintf("%s at position %d left out of the read model %s: %s", e.Type, e.Position, e.ReadModel, e.Reason)
+}
+
+func (e SQLGranted) Summary() string {
+	return fmt.Sprintf("database login %q may read with SQL", e.Login)
+}
+
+func (e SQLRevoked) Summary() string {
+	return fmt.Sprintf("database login %q may no longer read with SQL", e.Login)
+}

@@ -9,8 +9,8 @@ package organization
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"github.com/annal-crm/annal/domain"
 	"maps"
 	"slices"
 	"time"
@@ -20,14 +20,14 @@ import (
 
 // What the rules forbid.
 var (
-	ErrExists      = errors.New("organization: already registered")
-	ErrNotFound    = errors.New("organization: unknown")
-	ErrRoleExists  = errors.New("organization: the role exists with other permissions")
-	ErrUnknownRole = errors.New("organization: unknown role")
-	ErrTeamExists  = errors.New("organization: the team exists")
-	ErrUnknownTeam = errors.New("organization: unknown team")
-	ErrCycle       = errors.New("organization: a team cannot stand below itself")
-	ErrLastManage  = errors.New("organization: no role would be left that may manage the organization")
+	ErrExists      = domain.Refuse(domain.CodeConflict, "the organization exists")
+	ErrNotFound    = domain.NoSuch()
+	ErrRoleExists  = domain.Refuse(domain.CodeConflict, "the role exists with other permissions")
+	ErrUnknownRole = domain.Refuse(domain.CodeNotFound, "there is no such role")
+	ErrTeamExists  = domain.Refuse(domain.CodeConflict, "the team exists")
+	ErrUnknownTeam = domain.Refuse(domain.CodeNotFound, "there is no such team")
+	ErrCycle       = domain.Refuse(domain.CodeConflict, "a team cannot stand below itself")
+	ErrLastManage  = domain.Refuse(domain.CodeConflict, "no role would be left that may manage the organization")
 )
 
 // State is an organization as the rules need it.

@@ -1,13 +1,18 @@
 package record
 
 import (
+	"fmt"
+
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
 )
 
 // Event is something that happened to one record.
-type Event interface{ recordEvent() }
+type Event interface {
+	domain.Event
+	recordEvent()
+}
 
 // Personal fields stand in a map of their own, and each of its values is sealed by itself: after an erasure the log still says
 // which field was changed when. Source names the import that an event came from; it is empty if a person caused the event.
@@ -58,3 +63,21 @@ func (Reassigned) recordEvent() {}
 func (Archived) recordEvent()   {}
 func (Restored) recordEvent()   {}
 func (Erased) recordEvent()     {}
+
+func (Created) Summary() string { return "created" }
+
+func (e Edited) Summary() string {
+	var c domain.Changes
+	c.AddAll(e.Fields)
+	c.AddAll(e.Personal)
+	return c.String()
+}
+
+func (e Moved) Summary() string      { return fmt.Sprintf("moved from %s to %s", e.From, e.To) }
+func (e Reassigned) Summary() string { return domain.Reassigned(e.From, e.To) }
+func (Archived) Summary() string     { return "archived" }
+func (Restored) Summary() string     { return "restored" }
+func (e Erased) Summary() string     { return domain.Erased(e).Summary() }
+
+// Accounts lists the accounts that the summary names.
+func (e Reassigned) Accounts() []uuid.UUID { return []uuid.UUID{e.From, e.To} }

@@ -13,11 +13,11 @@ import (
 
 // What the rules forbid.
 var (
-	ErrExists   = errors.New("record: exists already")
-	ErrNotFound = errors.New("record: unknown")
-	ErrArchived = errors.New("record: archived")
-	ErrErased   = errors.New("record: erased")
-	ErrStage    = errors.New("record: this stage does not follow")
+	ErrExists   = domain.Refuse(domain.CodeConflict, "the record exists")
+	ErrNotFound = domain.NoSuch()
+	ErrArchived = domain.Refuse(domain.CodeConflict, "the record is archived: restore it first")
+	ErrErased   = domain.Refuse(domain.CodeConflict, "the record was erased")
+	ErrStage    = domain.Refuse(domain.CodeConflict, "this stage does not follow the one that the record is at")
 )
 
 // The fields that every record has beside those of its kind.

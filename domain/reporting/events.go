@@ -1,6 +1,7 @@
 package reporting
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +13,10 @@ import (
 const Category = "report"
 
 // Event is a fact about one report of an organization's own.
-type Event interface{ reportEvent() }
+type Event interface {
+	domain.Event
+	reportEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -34,6 +38,20 @@ type Retired struct {
 
 func (Defined) reportEvent() {}
 func (Retired) reportEvent() {}
+
+func (e Defined) Summary() string {
+	return fmt.Sprintf("report %s defined, based on %s", Called(e.Name, e.Version), e.Definition.Base)
+}
+
+func (e Retired) Summary() string { return fmt.Sprintf("report %s retired", e.Name) }
+
+// Called names a report in a summary, with the version of its definition; 0: it is a built-in one.
+func Called(report string, version int) string {
+	if version == 0 {
+		return report
+	}
+	return fmt.Sprintf("%s (version %d)", report, version)
+}
 
 // Definition says what a report is: a built-in one, and what is changed in it.
 type Definition struct {

@@ -10,7 +10,6 @@ package reporting
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -26,10 +25,10 @@ import (
 
 // What the rules forbid.
 var (
-	ErrUnknown = errors.New("reporting: there is no such report")
-	ErrVersion = errors.New("reporting: the report has no such version")
-	ErrRetired = errors.New("reporting: the report was retired")
-	ErrFull    = errors.New("reporting: the organization has as many reports as it may")
+	ErrUnknown = domain.Refuse(domain.CodeNotFound, "your organization has no such report")
+	ErrVersion = domain.Refuse(domain.CodeNotFound, "the report has no such version")
+	ErrRetired = domain.Refuse(domain.CodeConflict, "the report was retired: define it again to use it")
+	ErrFull    = domain.Refuse(domain.CodeConflict, "the organization has a hundred reports of its own: retire one first")
 )
 
 // State is an organization's own reports, by name.

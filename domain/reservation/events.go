@@ -12,7 +12,10 @@ import (
 const Category = "reservation"
 
 // Event is a fact about one reserved name.
-type Event interface{ reservationEvent() }
+type Event interface {
+	domain.Event
+	reservationEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -41,3 +44,6 @@ type (
 
 func (Claimed) reservationEvent()  {}
 func (Released) reservationEvent() {}
+
+func (e Claimed) Summary() string { return domain.Words(e.Kind) + " reserved" }
+func (Released) Summary() string  { return "reserved name released" }

@@ -8,15 +8,15 @@
 package reservation
 
 import (
-	"errors"
 	"fmt"
+	"github.com/annal-crm/annal/domain"
 	"time"
 
 	"github.com/google/uuid"
 )
 
 // ErrTaken reports a name that another holder has.
-var ErrTaken = errors.New("reservation: the name is taken")
+var ErrTaken = domain.Refuse(domain.CodeConflict, "the name is taken")
 
 // Patience is how long a claim waits for its holder to come to be. The two are written within one request, which lasts
 // seconds at most.

@@ -8,15 +8,15 @@ import (
 
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/touch"
 )
 
 // Basis says whom a rule is about, and what its days are counted from.
 type Basis string
 
 const (
-	// CustomerTouched counts from the last act on a customer or on an opportunity with it, as the report ageing does; of one that
-	// nobody has ever touched, from its registration.
+	// CustomerTouched counts from when somebody last had to do with a customer (see package touch); of one that nobody has ever
+	// touched, from its registration.
 	CustomerTouched    Basis = "customer_touched"
 	CustomerArchived   Basis = "customer_archived"   // unless it was restored since
 	AccountDeactivated Basis = "account_deactivated" // unless it was reactivated since
@@ -38,10 +38,7 @@ func (b Basis) Of() string {
 const Rest = 24 * time.Hour
 
 // Mark is an event that days are counted from: when it happened, and where it stands in the log.
-type Mark struct {
-	At       time.Time
-	Position int64
-}
+type Mark = touch.Mark
 
 // Count is what the days of a rule are counted from, of one subject; the zero Count is that of a subject that no event has told of.
 type Count struct {
@@ -63,50 +60,23 @@ func (c Count) Evolve(at Happened, event any) Count {
 	if at.Recorded.After(c.Recorded) {
 		c.Recorded = at.Recorded
 	}
-	switch e := event.(type) {
-	case customer.Registered:
-		if e.Source == "" {
-			return c.touched(at.Mark)
+	if touch.By(event) {
+		if !c.By { // so far only registered
+			c.Touched = Mark{}
 		}
+		c.Touched, c.By = touch.Last(c.Touched, at.Mark), true
+	}
+	switch event.(type) {
+	case customer.Registered:
 		if !c.By && c.Touched == (Mark{}) {
 			c.Touched = at.Mark
 		}
-	case customer.Edited:
-		return c.act(at.Mark, e.Source)
-	case customer.Reassigned:
-		return c.act(at.Mark, e.Source)
-	case customer.Archived: // putting it away is no business with it
+	case customer.Archived, account.Deactivated:
 		c.Put = at.Mark
-	case customer.Restored:
-		c.Put = Mark{}
-		return c.touched(at.Mark)
-	case opportunity.Reassigned:
-		return c.act(at.Mark, e.Source)
-	case opportunity.Edited:
-		return c.act(at.Mark, e.Source)
-	case opportunity.Event: // also those that an import tells: they are history
-		return c.touched(at.Mark)
-	case account.Deactivated:
-		c.Put = at.Mark
-	case account.Reactivated:
+	case customer.Restored, account.Reactivated:
 		c.Put = Mark{}
 	case customer.Erased, account.Erased:
 		return Count{Erased: true, Recorded: c.Recorded}
-	}
-	return c
-}
-
-// act is what people do; what an import says of a record is none.
-func (c Count) act(at Mark, source string) Count {
-	if source != "" {
-		return c
-	}
-	return c.touched(at)
-}
-
-func (c Count) touched(at Mark) Count {
-	if !c.By || !at.At.Before(c.Touched.At) {
-		c.Touched, c.By = at, true
 	}
 	return c
 }

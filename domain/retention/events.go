@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +13,10 @@ import (
 const Category = "retention"
 
 // Event is a fact about one rule.
-type Event interface{ retentionEvent() }
+type Event interface {
+	domain.Event
+	retentionEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -51,3 +55,13 @@ func (Proposed) retentionEvent() {}
 func (Approved) retentionEvent() {}
 func (Applied) retentionEvent()  {}
 func (Ended) retentionEvent()    {}
+
+func (e Proposed) Summary() string {
+	return fmt.Sprintf("retention rule proposed, to erase after %d days (%s), at most %d a day: %s", e.Days, domain.Words(e.Basis), e.PerDay, e.Reason)
+}
+
+func (e Approved) Summary() string { return fmt.Sprintf("retention rule approved, with %d due", e.Due) }
+func (e Applied) Summary() string {
+	return fmt.Sprintf("retention rule applied to %d", len(e.Subjects))
+}
+func (e Ended) Summary() string { return "retention rule ended: " + e.Reason }

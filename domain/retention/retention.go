@@ -9,7 +9,6 @@
 package retention
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,12 +22,12 @@ import (
 
 // What the rules forbid.
 var (
-	ErrNotFound   = errors.New("retention: unknown rule")
-	ErrExists     = errors.New("retention: already proposed")
-	ErrSamePerson = errors.New("retention: whoever proposes a rule does not approve it")
-	ErrApproved   = errors.New("retention: the rule was approved before")
-	ErrEnded      = errors.New("retention: the rule has ended")
-	ErrChanged    = errors.New("retention: the rule would not erase as many now as the dry run has shown")
+	ErrNotFound   = domain.NoSuch()
+	ErrExists     = domain.Refuse(domain.CodeConflict, "the rule was proposed before")
+	ErrSamePerson = domain.Refuse(domain.CodeForbidden, "who proposes a rule does not approve it: somebody else must")
+	ErrApproved   = domain.Refuse(domain.CodeConflict, "the rule was approved before")
+	ErrEnded      = domain.Refuse(domain.CodeConflict, "the rule has ended")
+	ErrChanged    = domain.Refuse(domain.CodeConflict, "another number is due now than the dry run has shown: look again")
 )
 
 // Bounds of a rule. A day's default is what two persons could look through in a day; its bound keeps one event small.

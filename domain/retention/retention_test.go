@@ -128,7 +128,7 @@ func TestWhatDaysAreCountedFrom(t *testing.T) {
 			var count Count
 			for i, e := range test.history {
 				at := start.AddDate(0, 0, i)
-				count = count.Evolve(Happened{Mark{at, int64(i + 1)}, at}, e)
+				count = count.Evolve(Happened{Mark{At: at, Position: int64(i + 1)}, at}, e)
 			}
 			from, counts := count.From(test.basis)
 			if int(from.Position) != test.from || counts != (test.from > 0) {
@@ -145,13 +145,13 @@ func TestWhatDaysAreCountedFrom(t *testing.T) {
 
 func TestWhatWasJustRecordedRests(t *testing.T) {
 	old := now.AddDate(-3, 0, 0)
-	count := Count{}.Evolve(Happened{Mark{old, 1}, now}, customer.Registered{Name: "Acme", Source: "crm"})
+	count := Count{}.Evolve(Happened{Mark{At: old, Position: 1}, now}, customer.Registered{Name: "Acme", Source: "crm"})
 	rule := State{Basis: CustomerTouched, Days: 365}
 	if rule.Due(count, now.Add(Rest-1)) || !rule.Due(count, now.Add(Rest)) {
 		t.Error("an old customer is erased as soon as it is imported, or never")
 	}
 	// Also an act that happened long ago, told a moment ago, is no older touch than the last.
-	count = Count{}.Evolve(Happened{Mark{now, 1}, now}, customer.Registered{}).Evolve(Happened{Mark{old, 2}, now.Add(time.Hour)}, opportunity.Won{Source: "crm"})
+	count = Count{}.Evolve(Happened{Mark{At: now, Position: 1}, now}, customer.Registered{}).Evolve(Happened{Mark{At: old, Position: 2}, now.Add(time.Hour)}, opportunity.Won{Source: "crm"})
 	if from, _ := count.From(CustomerTouched); from.At != now || count.Recorded != now.Add(time.Hour) {
 		t.Errorf("%+v", count)
 	}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/annal-crm/annal/domain"
@@ -10,7 +11,10 @@ import (
 const Category = "source"
 
 // Event is a fact about one source of sign-in attempts.
-type Event interface{ sourceEvent() }
+type Event interface {
+	domain.Event
+	sourceEvent()
+}
 
 // EventTypes names every event for storage. A name is for ever; its Go type is not.
 var EventTypes = domain.NewEventTypes(map[string]Event{
@@ -34,3 +38,11 @@ type (
 
 func (LoginFailed) sourceEvent() {}
 func (Muted) sourceEvent()       {}
+
+func (e LoginFailed) Summary() string {
+	return fmt.Sprintf("sign-in failed: unknown name %q", e.NameMasked)
+}
+
+func (e Muted) Summary() string {
+	return "too many failed sign-ins from one source: no longer recorded one by one until " + domain.At(e.Until)
+}

@@ -60,7 +60,7 @@ func (s *suite) crowd() { s.load(s.log) }
 
 func (s *suite) twoProcesses() {
 	if s.options.Second == nil {
-		s.Log("declared: the log lives in one process")
+		s.Log("declared: the log runs in one process")
 		return
 	}
 	s.load(s.log, s.options.Second(s.T, s.log))

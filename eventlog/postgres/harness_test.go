@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -107,21 +108,32 @@ func hold(t *testing.T, pool *pgxpool.Pool) (release func()) {
 // blocked waits until an append of some log waits for the head row.
 func blocked(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	for range 1000 {
+	eventually(t, "an append waits for the head row", func() bool {
 		var n int
 		if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
-		if n > 0 {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("nobody waits for the head row")
+		return n > 0
+	})
 }
 
-// together has the log take all of the appends in one group, and returns when they have been answered.
-func together(t *testing.T, pool *pgxpool.Pool, log eventlog.Log, appends ...func()) {
+// inQueue waits until so many appends of a log wait behind one that is [blocked].
+func inQueue(t *testing.T, log *postgres.Log, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprint(n, " appends are in the queue"), func() bool { waiting, _ := log.Queue(); return waiting == n })
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+// together has the log take all of the functions' appends, one each, in one group, and returns when they have been answered.
+func together(t *testing.T, pool *pgxpool.Pool, log *postgres.Log, appends ...func()) {
 	t.Helper()
 	release := hold(t, pool)
 	var wg sync.WaitGroup
@@ -134,7 +146,7 @@ func together(t *testing.T, pool *pgxpool.Pool, log eventlog.Log, appends ...fun
 	for _, f := range appends {
 		wg.Go(f)
 	}
-	time.Sleep(50 * time.Millisecond) // until all of them are in the queue
+	inQueue(t, log, len(appends))
 	release()
 	wg.Wait()
 }

@@ -62,6 +62,7 @@ func Grant(ctx context.Context, owner *pgx.Conn, role string) error {
 	err := pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			revoke all on all tables in schema eventlog from `+name+`;
+			revoke all on all functions in schema eventlog from public;
 			grant usage on schema eventlog to `+name+`;
 			grant select, insert on eventlog.events to `+name+`;
 			grant select, update (position, recorded_at) on eventlog.head to `+name+`;

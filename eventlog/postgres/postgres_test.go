@@ -120,7 +120,7 @@ func TestAnAppendThatIsLeftInTheQueueIsNotMade(t *testing.T) {
 	go func() { _, err := log.Append(ctx, s, 0, e); underWay <- err }()
 	blocked(t, pool)
 	go func() { _, err := log.Append(ctx, newStream(), 0, newEvent()); queued <- err }()
-	time.Sleep(20 * time.Millisecond) // until it is in the queue
+	inQueue(t, log, 1)
 	cancel()
 	for _, answer := range []chan error{underWay, queued} {
 		if err := <-answer; !errors.Is(err, eventlog.ErrUnavailable) || !errors.Is(err, context.Canceled) {
@@ -142,18 +142,24 @@ func TestCloseAnswersWhatIsWaiting(t *testing.T) {
 	log := open(t, pool, postgres.Config{})
 	release := hold(t, pool)
 	answers := make(chan error)
-	for range 50 {
+	const behind = 49
+	for i := range 1 + behind {
 		go func() { _, err := log.Append(t.Context(), newStream(), 0, newEvent()); answers <- err }()
+		if i == 0 {
+			blocked(t, pool)
+		}
 	}
-	blocked(t, pool)
-	time.Sleep(50 * time.Millisecond) // until all are in the queue
-	go func() { time.Sleep(50 * time.Millisecond); release() }()
-	log.Close()
-	for range 50 {
+	inQueue(t, log, behind)
+	closed := make(chan struct{})
+	go func() { log.Close(); close(closed) }()
+	eventually(t, "it is being closed", func() bool { _, closing := log.Queue(); return closing })
+	release()
+	for range 1 + behind {
 		if err := <-answers; err != nil {
 			t.Error(err)
 		}
 	}
+	<-closed
 	_, err := log.Append(t.Context(), newStream(), 0, newEvent())
 	_, headErr := log.Head(t.Context())
 	if err := errors.Join(err, headErr, log.Wait(t.Context(), 1000)); strings.Count(fmt.Sprint(err), eventlog.ErrUnavailable.Error()) != 3 {
@@ -246,6 +252,7 @@ func TestEveryAccessGoesByAnIndex(t *testing.T) {
 	execute(t, pool, `vacuum analyze eventlog.events`)
 	var before, after int
 	const scans = `select coalesce(sum(seq_scan), 0) from pg_stat_user_tables where schemaname = 'eventlog' and relname = 'events'`
+	const sessions = `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`
 	if err := pool.QueryRow(t.Context(), scans).Scan(&before); err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +278,14 @@ func TestEveryAccessGoesByAnIndex(t *testing.T) {
 		readAll(t, log)
 	}
 	log.Close() // a session reports its counts when it ends
-	time.Sleep(100 * time.Millisecond)
+	pool.Reset()
+	eventually(t, "the sessions have ended", func() bool {
+		var left int
+		if err := pool.QueryRow(t.Context(), sessions).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		return left == 0
+	})
 	if err := pool.QueryRow(t.Context(), scans).Scan(&after); err != nil {
 		t.Fatal(err)
 	}

@@ -314,9 +314,9 @@ func newExecutionContext(
 var sources = []*ast.Source{
 	{Name: "../../schema/accounts.graphqls", Input: `extend type Query {
   """
-  One account, by ` + "`" + `id` + "`" + ` or by ` + "`" + `loginName` + "`" + ` (exactly one of them). null: there is none, or not for you.
-  ` + "`" + `minPosition` + "`" + ` waits until the answer holds everything up to that position of the log, on this and on every other query;
-  ` + "`" + `UNAVAILABLE` + "`" + ` if that takes too long. With ` + "`" + `asOf` + "`" + ` it is the account as it was; ` + "`" + `loginName` + "`" + ` finds who has the name now.
+  One account, by ` + "`" + `id` + "`" + ` or by ` + "`" + `loginName` + "`" + ` (give exactly one). null: it does not exist, or you may not see it.
+  ` + "`" + `minPosition` + "`" + ` waits until the answer includes everything up to that position of the log, on this and on every other query;
+  ` + "`" + `UNAVAILABLE` + "`" + ` if that takes too long. With ` + "`" + `asOf` + "`" + ` it is the account as it was; ` + "`" + `loginName` + "`" + ` finds the account that has the name now.
   """
   account(id: ID, loginName: String, asOf: AsOf, minPosition: Position): Account
 
@@ -325,37 +325,37 @@ var sources = []*ast.Source{
 }
 
 extend type Mutation {
-  "Ends the session that asks. ` + "`" + `ended` + "`" + ` is 1."
+  "Ends the session that sends this request. ` + "`" + `ended` + "`" + ` is 1."
   logOut: LogOutPayload!
-  "Ends every session of an account: your own by default, another's for who may manage accounts."
+  "Ends every session of an account: yours by default. Another account's sessions need ` + "`" + `account.manage` + "`" + `."
   logOutEverywhere(accountId: ID): LogOutPayload!
-  "Sets a new password. Your other sessions end; this one goes on."
+  "Sets a new password. Your other sessions end; this one stays open."
   changePassword(input: ChangePasswordInput!): AccountPayload!
-  "Redeems an activation token, once: sets the password of an invited account, or a new one for who has lost it. It does not sign in."
+  "Redeems an activation token, once: sets the password of an invited account, or a new password if the old one was lost. It does not sign in."
   activateAccount(input: ActivateAccountInput!): AccountPayload!
 
-  "Makes an account. It cannot sign in before an activation token has been issued and redeemed."
+  "Creates an account. It cannot sign in before an activation token has been issued and redeemed."
   inviteAccount(input: InviteAccountInput!): AccountPayload!
-  "Makes a one-time token that lets its holder set the account's password. It is shown only here, and ends the validity of those before it."
+  "Issues a one-time token. Its holder can set the account's password. It is shown only here, and earlier tokens become invalid."
   issueActivation(input: IssueActivationInput!): IssueActivationPayload!
   "Ends a lock before its time."
   unlockAccount(input: UnlockAccountInput!): AccountPayload!
-  "Gives a role. It holds from the very next request on. Giving one already held changes nothing."
+  "Gives an account a role, from the next request on. A role that it has already changes nothing."
   grantRole(input: RoleInput!): AccountPayload!
-  "Takes a role away, from the very next request on."
+  "Takes a role away, from the next request on."
   revokeRole(input: RoleInput!): AccountPayload!
-  "Puts an account into a team, or into none."
+  "Moves an account to a team, or out of its team."
   moveToTeam(input: MoveToTeamInput!): AccountPayload!
-  "Ends all sessions of an account and lets nobody sign in with it."
+  "Ends all sessions of an account. Nobody can sign in to it any more."
   deactivateAccount(input: AccountInput!): AccountPayload!
   "Lets a deactivated account sign in again."
   reactivateAccount(input: AccountInput!): AccountPayload!
 }
 
-"Who is signed in, and what they may do."
+"The account that is signed in, and what it may do."
 type Viewer {
   account: Account!
-  "Names with the scope where one applies: ` + "`" + `organization.manage` + "`" + `, ` + "`" + `opportunity.edit:team` + "`" + `."
+  "Permissions, with their scope where they have one: ` + "`" + `organization.manage` + "`" + `, ` + "`" + `opportunity.edit:team` + "`" + `."
   permissions: [String!]!
   "Your open sessions, the newest first."
   sessions: [Session!]!
@@ -377,17 +377,17 @@ type Account {
 }
 
 enum AccountStatus {
-  "Invited, and never activated."
+  "Invited, and not activated yet."
   INVITED
   "May sign in."
   ACTIVE
   "Too many wrong passwords: may sign in again at ` + "`" + `lockedUntil` + "`" + `."
   LOCKED
-  "The activation token ran out before it was used: issue a new one."
+  "The activation token expired before it was used: issue a new one."
   EXPIRED
   "May not sign in."
   DEACTIVATED
-  "The person was erased: ` + "`" + `displayName` + "`" + ` reads ` + "`" + `erased` + "`" + `, ` + "`" + `loginName` + "`" + ` is made up."
+  "The person was erased: ` + "`" + `displayName` + "`" + ` reads ` + "`" + `erased` + "`" + `, ` + "`" + `loginName` + "`" + ` is a placeholder."
   ERASED
 }
 
@@ -395,9 +395,9 @@ enum AccountStatus {
 type Session {
   id: ID!
   openedAt: Time!
-  "The end that comes in any case; an hour without use ends the session sooner."
+  "When the session ends at the latest. An hour without use ends it sooner."
   expiresAt: Time!
-  "The session that asks."
+  "This is the session that sent the query."
   current: Boolean!
 }
 
@@ -434,29 +434,29 @@ type LogInPayload {
 type LogOutPayload {
   "How many sessions ended."
   ended: Int!
-  "null: there was nothing to end."
+  "null: no session was open."
   receipt: Receipt
 }
 
 input ChangePasswordInput {
-  "Made by the client, the same in a resend: the act is done once. On every other input too."
+  "Chosen by the client, and the same when the request is sent again: the command is carried out once. Every other input has it, too."
   commandId: ID
   currentPassword: String!
-  "At least 15 characters, any of them; not a common password and not the login name."
+  "At least 15 characters of any kind; not a common password and not the login name."
   newPassword: String!
 }
 
 input ActivateAccountInput {
   commandId: ID
   token: String!
-  "At least 15 characters, any of them; not a common password and not the login name."
+  "At least 15 characters of any kind; not a common password and not the login name."
   password: String!
 }
 
 input InviteAccountInput {
   commandId: ID
   reason: String
-  "Unique in the whole installation, letter case not told apart."
+  "Unique in the whole installation, ignoring letter case."
   loginName: String!
   displayName: String!
   email: String
@@ -471,7 +471,7 @@ input IssueActivationInput {
 }
 
 type IssueActivationPayload {
-  "Empty in the answer to a resend: it was shown the first time."
+  "Empty if the request was sent before: the token was shown the first time."
   token: String!
   expiresAt: Time!
   receipt: Receipt!
@@ -487,7 +487,7 @@ input RoleInput {
   commandId: ID
   reason: String
   accountId: ID!
-  "` + "`" + `administrator` + "`" + `, ` + "`" + `manager` + "`" + `, ` + "`" + `sales` + "`" + `, ` + "`" + `auditor` + "`" + `, ` + "`" + `analyst` + "`" + `, or one that the organization has defined."
+  "` + "`" + `administrator` + "`" + `, ` + "`" + `manager` + "`" + `, ` + "`" + `sales` + "`" + `, ` + "`" + `auditor` + "`" + `, ` + "`" + `analyst` + "`" + `, or a role that the organization has defined."
   role: String!
 }
 
@@ -513,31 +513,31 @@ type AccountPayload {
 	{Name: "../../schema/activity.graphqls", Input: `extend type Query {
   """
   Every event you may see, in log order: of an account, of a customer, or of all. ` + "`" + `first` + "`" + ` with ` + "`" + `after` + "`" + ` reads from the beginning,
-  ` + "`" + `last` + "`" + ` with ` + "`" + `before` + "`" + ` gives the newest. To filter by somebody else's account, or by a customer, is to read a life, as ` + "`" + `life` + "`" + ` does
-  from the log: it is on record (` + "`" + `audit.read` + "`" + `) before anything is shown, once in an hour for the same filter and session, and
-  ` + "`" + `NOT_FOUND` + "`" + ` if there is nobody there for you. The list of everybody's events is not on record.
+  ` + "`" + `last` + "`" + ` with ` + "`" + `before` + "`" + ` gives the newest. A filter by another person's account, or by a customer, reads a timeline, as ` + "`" + `life` + "`" + ` does
+  from the log. Such a read is recorded (` + "`" + `audit.read` + "`" + `) before anything is shown, once an hour for the same filter and session. It is
+  ` + "`" + `NOT_FOUND` + "`" + ` if you may not see the account or customer. Reading the list of everybody's events is not recorded.
   """
   activity(first: Int, after: String, last: Int, before: String, filter: ActivityFilter, minPosition: Position): ActivityConnection!
 }
 
-"One event: what happened, when, by whom, why."
+"One event: what happened, when, why, and who did it."
 type Activity {
   position: Position!
   "` + "`" + `customer.edited` + "`" + `, ` + "`" + `account.login_failed` + "`" + `, …"
   type: String!
   "When it happened in the world."
   occurredAt: Time!
-  "When the log took it."
+  "When it was appended to the log."
   recordedAt: Time!
-  "null: the system, or nobody known."
+  "null: the system, or an unknown person."
   actor: Account
   "The address it came from."
   ip: String
-  "What the device called itself (User-Agent)."
+  "The device's name for itself (User-Agent)."
   device: String
-  "In the actor's words."
+  "As the actor wrote it."
   reason: String
-  "One readable line. It names other accounts by id, with the login name they have now."
+  "One readable line. It names other accounts by id, with their current login names."
   summary: String!
   "The event's fields. Personal ones read ` + "`" + `erased` + "`" + ` when the person is erased, ` + "`" + `hidden` + "`" + ` without the permission ` + "`" + `personal.view` + "`" + `."
   data: JSON!
@@ -556,59 +556,59 @@ type ActivityEdge {
   cursor: String!
 }
 
-"All that are given must hold."
+"All given conditions must hold."
 input ActivityFilter {
   "As actor or as subject."
   account: ID
   customer: ID
-  "Any of these: ` + "`" + `account.login_failed` + "`" + `. What is no type of event is ` + "`" + `INVALID` + "`" + `."
+  "Any of these: ` + "`" + `account.login_failed` + "`" + `. An unknown event type is ` + "`" + `INVALID` + "`" + `."
   types: [String!]
   "By occurredAt: from <= t < to."
   from: Time
   to: Time
 }
 `, BuiltIn: false},
-	{Name: "../../schema/audit.graphqls", Input: `# Proving that the log is what it was. All of it needs ` + "`" + `audit.verify` + "`" + `, with the scope ` + "`" + `all` + "`" + `; docs/audit.md says what is proved.
+	{Name: "../../schema/audit.graphqls", Input: `# Proving that the log is unchanged. All of it needs ` + "`" + `audit.verify` + "`" + `, with the scope ` + "`" + `all` + "`" + `; docs/audit.md says what is proved.
 
 extend type Query {
-  "The public key that checkpoints are signed with, and those before it. Keep it elsewhere: what you are told here, the server's owner tells you."
+  "The public key that checkpoints are signed with, and the earlier ones. Keep the key elsewhere: this answer comes from the server that you want to check."
   auditKeys: AuditKey!
 
-  "The newest checkpoint that was signed; null: none yet. At least one a minute is while the log grows; ` + "`" + `makeCheckpoint` + "`" + ` signs one now."
+  "The newest signed checkpoint; null: there is no checkpoint yet. While the log grows, one is signed at least every minute; ` + "`" + `makeCheckpoint` + "`" + ` signs one now."
   auditCheckpoint: AuditCheckpoint
 
   """
-  Proves that the event at a position is in the log as it was recorded. For events in your organization's own streams; of others,
-  and where there is none, ` + "`" + `NOT_FOUND` + "`" + `. The leaf holds the event as it is stored: what is personal in it is sealed, also from you.
-  That you took it is an event, ` + "`" + `audit.checked` + "`" + `, before you have it.
+  Proves that the event at a position is in the log as it was recorded. The event must be in one of your organization's streams;
+  otherwise, and if there is no event, it is ` + "`" + `NOT_FOUND` + "`" + `. The leaf holds the event as it is stored: its personal fields are sealed.
+  An ` + "`" + `audit.checked` + "`" + ` event records the proof before you get it.
   """
   auditProof(position: Position!): AuditProof!
 
   """
   The events of one customer, account or opportunity of your organization with their proofs, as a file for
-  ` + "`" + `annal audit verify-bundle` + "`" + `: name one. What is personal in it is sealed. More than 4 MiB are ` + "`" + `TOO_COMPLEX` + "`" + `: the command line
-  writes bundles of any size. That you took it is an event, ` + "`" + `audit.checked` + "`" + `, before you have it.
+  ` + "`" + `annal audit verify-bundle` + "`" + `; give exactly one. Personal fields are sealed. More than 4 MiB are ` + "`" + `TOO_COMPLEX` + "`" + `: the command line
+  writes bundles of any size. An ` + "`" + `audit.checked` + "`" + ` event records the bundle before you get it.
   """
   auditBundle(customer: ID, account: ID, opportunity: ID): AuditBundle!
 
-  "A verification that your organization has asked this process for, the newest unless one is named. null: there is none; the last few are kept."
+  "A verification that your organization has started in this process: the newest, or the one with this ` + "`" + `id` + "`" + `. null: there is no such verification; the process keeps the last few."
   verification(id: ID): Verification
 }
 
 extend type Mutation {
-  "Brings the tree up to the head of the log and signs it. If nothing has grown it is the newest checkpoint again."
+  "Brings the tree up to the head of the log and signs it. If the log has not grown, it returns the newest checkpoint."
   makeCheckpoint: AuditCheckpoint!
 
   """
-  Begins to read the whole log and to compare it with everything that was signed, and with a checkpoint that you kept elsewhere. It
-  goes on in the background, as ` + "`" + `verification` + "`" + ` tells. A process verifies once at a time: while it does, another is a ` + "`" + `CONFLICT` + "`" + `. A
-  verification that finds all as it was recorded is an event, ` + "`" + `audit.checked` + "`" + `; a log that differs is left as it is.
+  Starts to read the whole log and to compare it with everything that was signed, and with a checkpoint that you kept elsewhere. It
+  runs in the background; ` + "`" + `verification` + "`" + ` shows its progress. A process runs one verification at a time: a second one is a ` + "`" + `CONFLICT` + "`" + `.
+  A verification that finds no difference is recorded as an event, ` + "`" + `audit.checked` + "`" + `. A log that differs is left as it is.
   """
   verifyLog(checkpoint: String): Verification!
 }
 
 extend type Subscription {
-  "How far a verification is, and at last what it found."
+  "How far a verification has come and, at the end, what it found."
   verification(id: ID!): Verification!
 }
 
@@ -617,22 +617,22 @@ type AuditKey {
   name: String!
   "As golang.org/x/mod/sumdb/note takes it: ` + "`" + `name+hash+base64` + "`" + `."
   verifierKey: String!
-  "All keys that the log has had, the one that signs now first."
+  "All keys that the log has had. The current key is the first."
   periods: [AuditKeyPeriod!]!
 }
 
-"How long a key signs. What was signed under one that was replaced stays good."
+"The period in which a key signs. Signatures by a replaced key stay valid."
 type AuditKeyPeriod {
   verifierKey: String!
-  "Events in the log when it began."
+  "Number of events in the log when its period began."
   from: Int!
-  "Events under its newest checkpoint; null: it signs now."
+  "Number of events under its newest checkpoint; null: it is the current key."
   to: Int
-  "When it took over; null: it is the first."
+  "When it replaced the key before it; null: it is the first key."
   since: Time
-  "Why it took over."
+  "Why the key before it was replaced."
   reason: String
-  "Whether the key before it vouches for it; null: it is the first. Not, if that was lost."
+  "The key before it vouches for it; false if that key was lost; null: it is the first key."
   vouched: Boolean
   "The signed statement of the handover."
   statement: String
@@ -640,11 +640,11 @@ type AuditKeyPeriod {
 
 type AuditCheckpoint {
   origin: String!
-  "How many events it signs. The whole log's, so also those of others."
+  "How many events it covers: those of the whole log, including other organizations'."
   size: Int!
-  "The Merkle tree's, base64."
+  "Root of the Merkle tree, base64."
   rootHash: String!
-  "The signed note (C2SP tlog-checkpoint): what to keep elsewhere."
+  "The signed note (C2SP tlog-checkpoint). Keep it elsewhere."
   note: String!
 }
 
@@ -656,15 +656,15 @@ type AuditProof {
   leaf: String!
   "RFC 6962 hashes from the leaf to the root, base64."
   proof: [String!]!
-  "A signed note."
+  "The signed checkpoint."
   checkpoint: String!
 }
 
 type AuditBundle {
   events: Int!
-  "Write it to a file as it is, byte by byte."
+  "Write it to a file unchanged, byte for byte."
   text: String!
-  "For checking; a public key that you kept elsewhere is better."
+  "The log's public key. To verify, a key that you kept elsewhere is better."
   verifierKey: String!
 }
 
@@ -679,9 +679,9 @@ type Verification {
   ok: Boolean
   "Events in the log."
   size: Int
-  "Of these, events under a checkpoint that holds."
+  "How many of these events are under a valid checkpoint."
   signed: Int
-  "The first event that differs, or that can: see ` + "`" + `problem` + "`" + `. null: none does."
+  "The first event that differs, or that may differ: see ` + "`" + `problem` + "`" + `. null: no event differs."
   position: Position
   "What differs there, or why the log could not be judged."
   problem: String
@@ -693,7 +693,7 @@ enum VerificationStatus {
   VERIFIED
   "The log is not as it was recorded: see ` + "`" + `position` + "`" + ` and ` + "`" + `problem` + "`" + `."
   DIFFERS
-  "It was broken off, and says nothing about the log: see ` + "`" + `problem` + "`" + `."
+  "It stopped before the end, and says nothing about the log: see ` + "`" + `problem` + "`" + `."
   FAILED
 }
 `, BuiltIn: false},
@@ -849,16 +849,16 @@ Every error carries ` + "`" + `extensions.code` + "`" + `:
 | ` + "`" + `UNAUTHENTICATED` + "`" + ` | no session, or one that has ended: sign in again | |
 | ` + "`" + `FORBIDDEN` + "`" + ` | none of your roles allows this | |
 | ` + "`" + `INVALID_CREDENTIALS` + "`" + ` | login name or password is wrong, or the account cannot sign in now; on purpose it does not say which | |
-| ` + "`" + `RATE_LIMITED` + "`" + ` | too much at once: wait and try again | |
-| ` + "`" + `INVALID` + "`" + ` | the request cannot be right as it stands | ` + "`" + `fields` + "`" + `: path → reason |
-| ` + "`" + `NOT_FOUND` + "`" + ` | the object of a mutation does not exist, or not for you | |
-| ` + "`" + `CONFLICT` + "`" + ` | somebody changed the object since the version you know, or the rules do not allow it in the state it is in | ` + "`" + `currentVersion` + "`" + `, ` + "`" + `changedFields` + "`" + ` (for a stale ` + "`" + `expectedVersion` + "`" + `) |
+| ` + "`" + `RATE_LIMITED` + "`" + ` | too many requests at once: wait and try again | |
+| ` + "`" + `INVALID` + "`" + ` | the request has invalid values | ` + "`" + `fields` + "`" + `: path → reason |
+| ` + "`" + `NOT_FOUND` + "`" + ` | the object of a mutation does not exist, or you may not see it | |
+| ` + "`" + `CONFLICT` + "`" + ` | the object was changed since the version you know, or the rules do not allow this in its current state | ` + "`" + `currentVersion` + "`" + `, ` + "`" + `changedFields` + "`" + ` (for a stale ` + "`" + `expectedVersion` + "`" + `) |
 | ` + "`" + `TOO_COMPLEX` + "`" + ` | the operation is too deep or too costly: ask for less | ` + "`" + `cost` + "`" + `, ` + "`" + `limit` + "`" + ` |
-| ` + "`" + `UNAVAILABLE` + "`" + ` | try again soon | ` + "`" + `receipt` + "`" + `: the act *was* done, only its result cannot be shown yet |
+| ` + "`" + `UNAVAILABLE` + "`" + ` | try again soon | ` + "`" + `receipt` + "`" + `: the command *was* carried out, but its result cannot be shown yet |
 | ` + "`" + `INTERNAL` + "`" + ` | a fault of the server | ` + "`" + `reference` + "`" + `: for the operator's log |
 
-The limits: bodies of 1 MiB, 12 levels deep, pages of 200, and a cost of 10 000. Each field costs 1, what is inside a list is
-counted once for each object the page may hold, ` + "`" + `totalCount` + "`" + ` and a parked event's ` + "`" + `data` + "`" + ` cost 50, a report and a record of the past 100, a list of the past 3 000.
+The limits: bodies of 1 MiB, 12 levels deep, pages of 200, and a cost of 10 000. Each field costs 1. Fields inside a list count
+once for each object that the page may hold. ` + "`" + `totalCount` + "`" + ` and a parked event's ` + "`" + `data` + "`" + ` cost 50, a report and a record with ` + "`" + `asOf` + "`" + ` 100, a list with ` + "`" + `asOf` + "`" + ` 3 000.
 """
 schema {
   query: Query
@@ -878,11 +878,11 @@ scalar Decimal
 "Any JSON value."
 scalar JSON
 
-"A place in the log: a decimal number as a string, in the order of the log."
+"A position in the log: a decimal number as a string, ascending in log order."
 scalar Position
 
 type Query {
-  "Who is signed in."
+  "The account that is signed in."
   viewer: Viewer!
 }
 
@@ -896,19 +896,19 @@ type Mutation {
 
 type Subscription {
   """
-  What happens from now on, in log order, as far as you may see it. Nothing is left out while the connection lasts; after a
-  reconnect, ask the query ` + "`" + `activity` + "`" + ` for what came after the last position you saw. It ends with ` + "`" + `UNAUTHENTICATED` + "`" + ` when the session ends.
+  The events from now on that you may see, in log order. No event is left out while the connection lasts; after a reconnect, ask
+  the query ` + "`" + `activity` + "`" + ` for what came after the last position you saw. It ends with ` + "`" + `UNAUTHENTICATED` + "`" + ` when the session ends.
   """
   activity(filter: ActivityFilter): Activity!
 }
 
-"Proof of a write: where its last event stands in the log, and the version the object has by it. Any query takes the position as ` + "`" + `minPosition` + "`" + `."
+"Receipt of a write: the position of its last event in the log, and the object's new version. Any query takes the position as ` + "`" + `minPosition` + "`" + `."
 type Receipt {
   position: Position!
   version: Int!
 }
 
-"Where a page stands in its list. Cursors are opaque: pass them back as ` + "`" + `after` + "`" + ` or ` + "`" + `before` + "`" + `."
+"The place of a page in its list. Cursors are opaque: pass them back as ` + "`" + `after` + "`" + ` or ` + "`" + `before` + "`" + `."
 type PageInfo {
   hasNextPage: Boolean!
   hasPreviousPage: Boolean!
@@ -916,39 +916,39 @@ type PageInfo {
   endCursor: String
 }
 
-"Tests of a text. All that are given must hold; letter case is told apart."
+"Conditions on a text. All given conditions must hold. Letter case matters."
 input StringFilter {
   eq: String
   neq: String
   in: [String!]
   contains: String
   startsWith: String
-  "true: has no value; false: has one."
+  "true: the field is empty; false: it has a value."
   isNull: Boolean
 }
 `, BuiltIn: false},
 	{Name: "../../schema/customers.graphqls", Input: `extend type Query {
-  "null: there is none, or not for you; with ` + "`" + `asOf` + "`" + `: there was none then."
+  "null: it does not exist, or you may not see it; with ` + "`" + `asOf` + "`" + `: it did not exist then."
   customer(id: ID!, asOf: AsOf, minPosition: Position): Customer
   "The customers you may see, by name."
   customers(first: Int, after: String, last: Int, before: String, filter: CustomerFilter, asOf: AsOf, minPosition: Position): CustomerConnection!
 }
 
 extend type Mutation {
-  "The customer is yours unless ` + "`" + `ownerId` + "`" + ` says otherwise."
+  "Registers a customer. You own it unless ` + "`" + `ownerId` + "`" + ` names another account."
   registerCustomer(input: RegisterCustomerInput!): CustomerPayload!
   editCustomer(input: EditCustomerInput!): CustomerPayload!
-  "Gives a customer another owner, or none."
+  "Gives a customer another owner, or removes its owner."
   reassignCustomer(input: ReassignCustomerInput!): CustomerPayload!
-  "Puts a customer away: it can be read and restored, not edited."
+  "Archives a customer: it can be read and restored, but not edited."
   archiveCustomer(input: CustomerInput!): CustomerPayload!
   restoreCustomer(input: CustomerInput!): CustomerPayload!
 }
 
-"A company or a person that business is done with. Without the permission ` + "`" + `personal.view` + "`" + ` the name reads ` + "`" + `hidden` + "`" + `, and phone and email are null."
+"A company or a person that you do business with. Without the permission ` + "`" + `personal.view` + "`" + ` the name reads ` + "`" + `hidden` + "`" + `, and phone and email are null."
 type Customer implements Record & Node {
   id: ID!
-  "Goes up by one with each change; send it as ` + "`" + `expectedVersion` + "`" + ` to edit only what you have seen."
+  "Goes up by one with each change. Send it as ` + "`" + `expectedVersion` + "`" + ` to make sure that you edit what you have seen."
   version: Int!
   name: String!
   sector: String
@@ -956,10 +956,10 @@ type Customer implements Record & Node {
   website: String
   phone: String
   email: String
-  "An object of further texts by name, as imported or edited."
+  "Further texts by name, as an object; imported or edited."
   attributes: JSON!
   archived: Boolean!
-  "The person was erased: ` + "`" + `name` + "`" + ` reads ` + "`" + `erased` + "`" + `, and nothing brings it back."
+  "The person was erased: ` + "`" + `name` + "`" + ` reads ` + "`" + `erased` + "`" + `, permanently."
   erased: Boolean!
   owner: Account
   createdAt: Time!
@@ -986,7 +986,7 @@ input CustomerFilter {
   sector: StringFilter
   country: StringFilter
   owner: ID
-  "By default both: archived or not."
+  "Default: archived ones and others."
   archived: Boolean
 }
 
@@ -1005,8 +1005,8 @@ input RegisterCustomerInput {
 }
 
 """
-Only the fields present are edited; ` + "`" + `null` + "`" + ` clears a field. With ` + "`" + `expectedVersion` + "`" + ` it is a ` + "`" + `CONFLICT` + "`" + `, which names the fields that
-have changed, if the customer is at another version.
+Only the fields present are edited; ` + "`" + `null` + "`" + ` clears a field. If the customer has another version than ` + "`" + `expectedVersion` + "`" + `, it is a
+` + "`" + `CONFLICT` + "`" + `, which names the fields that have changed.
 """
 input EditCustomerInput {
   commandId: ID
@@ -1019,7 +1019,7 @@ input EditCustomerInput {
   website: String
   phone: String
   email: String
-  "An object of texts: only the names present are edited, null clears one."
+  "An object of texts: only the names present are edited, ` + "`" + `null` + "`" + ` clears a text."
   attributes: JSON
 }
 
@@ -1028,7 +1028,7 @@ input ReassignCustomerInput {
   reason: String
   id: ID!
   expectedVersion: Int
-  "null: nobody."
+  "null: no owner."
   ownerId: ID
 }
 
@@ -1044,48 +1044,48 @@ type CustomerPayload {
   receipt: Receipt!
 }
 `, BuiltIn: false},
-	{Name: "../../schema/definitions.graphqls", Input: `# Reports of an organization's own: built-in ones with something changed, under a name, with versions.
+	{Name: "../../schema/definitions.graphqls", Input: `# An organization's own reports: variants of built-in reports, with a name and versions.
 
 extend type Query {
-  "Your organization's own reports with all their versions, by name: also those that were retired. It needs ` + "`" + `report.view` + "`" + `."
+  "Your organization's own reports with all their versions, by name, including retired ones. It needs ` + "`" + `report.view` + "`" + `."
   reportDefinitions(name: String): [OwnReport!]!
 }
 
 extend type Mutation {
   """
-  Makes a report of your organization's own, or its next version; one that is defined as it is already stays at its version. It needs
-  ` + "`" + `report.define` + "`" + `. The name of a built-in report is a ` + "`" + `CONFLICT` + "`" + `, and so is a hundred and first report.
+  Defines a report for your organization, or its next version. If nothing changes, the version stays. It needs ` + "`" + `report.define` + "`" + `. The
+  name of a built-in report is a ` + "`" + `CONFLICT` + "`" + `, and so is a 101st report.
   """
   defineReport(input: DefineReportInput!): OwnReportPayload!
-  "Ends a report. Results that were made under it stay. Defined again, it goes on with its next version."
+  "Retires a report. Its results stay. If it is defined again, its version numbers continue."
   retireReport(input: RetireReportInput!): OwnReportPayload!
 }
 
 input DefineReportInput {
   commandId: ID
   reason: String
-  "The version of the report that you know; 0: that there is none of this name."
+  "The version of the report that you know; 0: the name is new."
   expectedVersion: Int
   "1 to 60 letters, digits, ` + "`" + `-` + "`" + ` and ` + "`" + `_` + "`" + `, a letter first."
   name: String!
   about: String
-  "A built-in report: its dimensions and measures are there, with what is changed below."
+  "A built-in report. Its dimensions and measures stay, with the changes below."
   basedOn: String!
-  "The events that are folded. Not given: all."
+  "The events that are folded. Default: all."
   events: LogFilter
-  "The rows that count: all conditions must hold. Not on what is personal: a definition stands in the log in clear."
+  "The rows that count: all conditions must hold. Conditions on personal columns are not allowed: a definition is stored in the log in clear."
   where: [ReportCondition!]
-  "Of days and months: ` + "`" + `Asia/Shanghai` + "`" + `. Not given: UTC."
+  "Time zone of days and months: ` + "`" + `Asia/Shanghai` + "`" + `. Default: UTC."
   timeZone: String
-  "Of ` + "`" + `ageing` + "`" + `: the days at which bands begin anew. ` + "`" + `[30, 60, 90]` + "`" + `: 000-029, 030-059, 060-089, 090+."
+  "Only with ` + "`" + `ageing` + "`" + `: the days at which a new band begins. ` + "`" + `[30, 60, 90]` + "`" + `: 000-029, 030-059, 060-089, 090+."
   bands: [Int!]
   "Measures besides the built-in ones."
   measures: [OwnMeasureInput!]
 }
 
 """
-A sum of measures, or a ratio of two sums. They are measures of the built-in report, or of this definition if they stand before this
-one and are no ratios; a sum is of one kind (` + "`" + `count` + "`" + `, ` + "`" + `money` + "`" + `, ` + "`" + `number` + "`" + `).
+A sum of measures, or a ratio of two sums. The terms are measures of the built-in report, or earlier measures of this definition
+that are not ratios. All terms of a sum have the same kind (` + "`" + `count` + "`" + `, ` + "`" + `money` + "`" + `, ` + "`" + `number` + "`" + `).
 """
 input OwnMeasureInput {
   "1 to 40 letters, digits and ` + "`" + `_` + "`" + `, a letter first."
@@ -1093,9 +1093,9 @@ input OwnMeasureInput {
   about: String
   "The measures that are added."
   of: [String!]!
-  "Of the rows alone that meet all conditions. Not for a ratio."
+  "Only rows that meet all conditions count. Not for a ratio."
   where: [ReportCondition!]
-  "A ratio: ` + "`" + `of` + "`" + ` for each of the sum of these, to four decimal places; null where that is 0."
+  "Makes it a ratio: the sum of ` + "`" + `of` + "`" + ` divided by the sum of these, to four decimal places; null if the divisor is 0."
   per: [String!]
 }
 
@@ -1113,9 +1113,9 @@ type OwnReportPayload {
 
 type OwnReport {
   name: String!
-  "The newest."
+  "The newest version."
   version: Int!
-  "It is not asked any more, nor rebuilt."
+  "It cannot be asked or rebuilt any more."
   retired: Boolean!
   "The newest first."
   versions: [OwnReportVersion!]!
@@ -1123,7 +1123,7 @@ type OwnReport {
 
 type OwnReportVersion {
   version: Int!
-  "All of it, as ` + "`" + `defineReport` + "`" + ` takes it: about, basedOn, events, where, timeZone, bands, measures; what it does not say is not there."
+  "The whole definition, as ` + "`" + `defineReport` + "`" + ` takes it: about, basedOn, events, where, timeZone, bands, measures. Parts that were not given are absent."
   definition: JSON!
   definedBy: Account
   definedAt: Time!
@@ -1132,30 +1132,30 @@ type OwnReportVersion {
 `, BuiltIn: false},
 	{Name: "../../schema/erasure.graphqls", Input: `extend type Query {
   """
-  Requests to erase a person, the newest first: of the whole organization with ` + "`" + `erasure.request` + "`" + `, ` + "`" + `erasure.approve` + "`" + ` or ` + "`" + `activity.view` + "`" + `
-  for all of it, else those you have made.
+  Requests to erase a person, the newest first: all of the organization's with ` + "`" + `erasure.request` + "`" + `, ` + "`" + `erasure.approve` + "`" + ` or ` + "`" + `activity.view` + "`" + `
+  and the scope ` + "`" + `all` + "`" + `, else the requests that you have made.
   """
   erasureRequests(first: Int, after: String, last: Int, before: String, filter: ErasureFilter, minPosition: Position): ErasureRequestConnection!
-  "What an erasure would take away, of exactly one account or customer. Needs ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + `."
+  "What the erasure of an account or customer (give exactly one) would remove. Needs ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + `."
   erasurePreview(customer: ID, account: ID): ErasurePreview!
 }
 
 extend type Mutation {
   """
-  Asks that the account or customer (exactly one of them) be erased: what is personal of it, everywhere and for good. Needs
-  ` + "`" + `erasure.request` + "`" + `; somebody else must approve it.
+  Requests the erasure of an account or customer (give exactly one): its personal data goes, everywhere and for good. Needs
+  ` + "`" + `erasure.request` + "`" + `. Another person must approve it.
   """
   requestErasure(input: RequestErasureInput!): ErasurePayload!
   """
-  Lets a request be carried out; this cannot be taken back. Needs ` + "`" + `erasure.approve` + "`" + `, of another person than asked for it and than is to be
-  erased. The answer waits until it is ` + "`" + `DONE` + "`" + `; if that takes longer than some seconds it is ` + "`" + `APPROVED` + "`" + `, and goes on by itself.
+  Approves a request; this cannot be undone. Needs ` + "`" + `erasure.approve` + "`" + `. You may approve neither a request of yours nor your own erasure.
+  The answer waits until the erasure is ` + "`" + `DONE` + "`" + `. If that takes longer than some seconds, it is ` + "`" + `APPROVED` + "`" + ` and continues by itself.
   """
   approveErasure(input: ApproveErasureInput!): ErasurePayload!
   "Turns a request down, or withdraws it. Needs ` + "`" + `erasure.approve` + "`" + `."
   refuseErasure(input: RefuseErasureInput!): ErasurePayload!
 }
 
-"Somebody's request that a person be erased."
+"A request to erase a person."
 type ErasureRequest {
   id: ID!
   status: ErasureStatus!
@@ -1166,41 +1166,41 @@ type ErasureRequest {
   reason: String!
   requestedBy: Account
   requestedAt: Time!
-  "Who approved or refused it."
+  "The account that approved or refused it."
   decidedBy: Account
   decidedAt: Time
   "Why it was refused."
   refusal: String
   doneAt: Time
-  "The rule of retention that has asked for it, in the names of who has proposed and approved that. null: a person's own wish."
+  "The retention rule that has made the request, in the names of the rule's two persons. null: a person made it."
   ruleId: ID
 }
 
 enum ErasureStatus {
-  "Waits for somebody else's approval."
+  "Waits for another person's approval."
   REQUESTED
   "Approved, and being carried out."
   APPROVED
-  "Nothing is left to do: the key is deleted, the read models are blanked, their dead rows are gone."
+  "Done: the key is deleted, the read models are blanked, their dead rows are gone."
   DONE
   REFUSED
 }
 
-"What would go. The record itself stays, without the person, and its history."
+"What an erasure would remove. The record and its history stay, without the person."
 type ErasurePreview {
-  "Fields of the record's own events that nobody can read any more: ` + "`" + `email` + "`" + `, ` + "`" + `metadata.ip` + "`" + `."
+  "Fields of the record's own events that will be unreadable: ` + "`" + `email` + "`" + `, ` + "`" + `metadata.ip` + "`" + `."
   fields: [String!]!
-  "Events of its own history in which there are such fields."
+  "How many events of its own history have such fields."
   events: Int!
-  "Events elsewhere that the account has caused: their address and device go."
+  "How many events of other records the account has caused: their address and device go."
   acts: Int!
   "Read models whose rows are blanked."
   readModels: [String!]!
   "Names that become free: ` + "`" + `login_name` + "`" + `, ` + "`" + `email` + "`" + `."
   names: [String!]!
-  "Sessions that end."
+  "How many sessions end."
   sessions: Int!
-  "Whether a password is deleted."
+  "A password is deleted."
   password: Boolean!
 }
 
@@ -1220,7 +1220,7 @@ type ErasureRequestEdge {
 input ErasureFilter {
   "Any of these."
   statuses: [ErasureStatus!]
-  "Those of a rule of retention."
+  "Only requests of this retention rule."
   ruleId: ID
 }
 
@@ -1250,17 +1250,16 @@ type ErasurePayload {
 }
 `, BuiltIn: false},
 	{Name: "../../schema/history.graphqls", Input: `"""
-A past. ` + "`" + `knownAt` + "`" + ` and ` + "`" + `position` + "`" + ` take only what Annal had recorded by then: what was known. ` + "`" + `happenedBy` + "`" + ` takes only what had
-happened by then, also if it was recorded later. Together they answer what was known at one time about another. At least one
-must be given; an instant or position that has not come yet is ` + "`" + `INVALID` + "`" + `.
+An earlier state. ` + "`" + `knownAt` + "`" + ` and ` + "`" + `position` + "`" + ` take only what Annal had recorded by then: what was known. ` + "`" + `happenedBy` + "`" + ` takes only what
+had happened by then, even if it was recorded later. Both together answer what was known at one time about another. At least one
+must be given. An instant or position in the future is ` + "`" + `INVALID` + "`" + `.
 
-Whoever may see a record now may see how it was. The record is as it was then, with the same fields hidden from you as now; what
-belonged to a person who has been erased reads ` + "`" + `erased` + "`" + `. The people, customers and teams that it names (` + "`" + `owner` + "`" + `, ` + "`" + `customer` + "`" + `,
-` + "`" + `team` + "`" + `) are shown as they are now. An account's ` + "`" + `status` + "`" + ` is that of the instant.
+If you may see a record now, you may see how it was. It is shown as it was then, with the fields hidden that are hidden from you now.
+Personal data of an erased person reads ` + "`" + `erased` + "`" + `. The people, customers and teams that it names (` + "`" + `owner` + "`" + `, ` + "`" + `customer` + "`" + `, ` + "`" + `team` + "`" + `) are
+shown as they are now. An account's ` + "`" + `status` + "`" + ` is that of the instant.
 
-A whole list of a past is folded from the log, which takes seconds, and stays for a minute, so that its pages fit together.
-It is for who may see all such records (scope ` + "`" + `all` + "`" + `); a log too long for one request is ` + "`" + `TOO_COMPLEX` + "`" + `, other lists being folded
-` + "`" + `RATE_LIMITED` + "`" + `.
+A list as of a time is folded from the log, which takes seconds. It is cached for a minute, so that its pages fit together. It needs
+the scope ` + "`" + `all` + "`" + `. A log too long for one request is ` + "`" + `TOO_COMPLEX` + "`" + `; if the server is folding other lists, it is ` + "`" + `RATE_LIMITED` + "`" + `.
 """
 input AsOf {
   knownAt: Time
@@ -1270,93 +1269,94 @@ input AsOf {
 
 extend type Query {
   """
-  Why each field of a record is as it is, or was: which event made it so, by whom, when, why. Name one record. null: there is
-  none, or not for you, or there was none then.
+  The origin of each field of a record: the event that set it, when, why, and the account that did it. Give exactly one record.
+  null: it does not exist, you may not see it, or it did not exist then.
   """
   provenance(customer: ID, account: ID, opportunity: ID, asOf: AsOf, minPosition: Position): Provenance
 
   """
-  Two pasts of one record, field by field: what differs, and the event that changed it last. Name one record. null: there is
-  none, or not for you, or there was none in either past.
+  Compares two states of a record, field by field: what differs, and the event that changed it last. Give exactly one record.
+  null: it does not exist, you may not see it, or it existed in neither state.
   """
   compare(customer: ID, account: ID, opportunity: ID, from: AsOf!, to: AsOf!): Comparison
 
   """
   What an account could do, and by which grants: folded from its own events and its organization's. It needs ` + "`" + `activity.view` + "`" + `
-  with the scope ` + "`" + `all` + "`" + `. null: there is no such account, or was none then.
+  with the scope ` + "`" + `all` + "`" + `. null: the account does not exist, or did not exist then.
   """
   effectiveRights(account: ID!, asOf: AsOf): EffectiveRights
 
   """
-  The life of an account (what happened to it and what it did, wherever that is recorded) or of a customer: name one. It is read
-  from the log, oldest first, with the rights of ` + "`" + `activity` + "`" + `. For an account the read model of activity only says where to look: an
-  event that the log does not hold as that says is an error. A page may be short, or empty, if what you filter by is rare: go on while
-  ` + "`" + `hasNextPage` + "`" + `. That you have read it, unless it is your own, is an event, ` + "`" + `audit.read` + "`" + `, before anything is shown: one for a first page,
-  none for those that follow it within the hour. ` + "`" + `NOT_FOUND` + "`" + `: there is nobody, or nothing of them for you; then nothing is on record.
+  The timeline of an account (what happened to it, and what it did anywhere) or of a customer: give exactly one. It is read
+  from the log, oldest first, with the rights of ` + "`" + `activity` + "`" + `. For an account, the read model ` + "`" + `activity` + "`" + ` says where to look; if an
+  event in the log differs from its row there, it is an error. A page may be short or empty if the filter matches few events: continue
+  while ` + "`" + `hasNextPage` + "`" + `. The read is recorded as an event, ` + "`" + `audit.read` + "`" + `, before anything is shown, unless the timeline is your own: once
+  for a first page, not for pages that follow within the hour. ` + "`" + `NOT_FOUND` + "`" + `: it does not exist, or you may not see it; then nothing is
+  recorded.
   """
   life(account: ID, customer: ID, first: Int, after: String, filter: LifeFilter): ActivityConnection!
 }
 
 extend type Subscription {
   """
-  The same life event by event, at the pace at which it happened, ` + "`" + `speed` + "`" + ` times as fast, and no pause longer than ` + "`" + `longestPause` + "`" + `
-  (5 s by default); without ` + "`" + `speed` + "`" + ` as fast as it can be sent. When it has come to the present it goes on live.
+  The same timeline, event by event, at the pace at which it happened times ` + "`" + `speed` + "`" + `, with pauses of at most ` + "`" + `longestPause` + "`" + `
+  (5 s by default). Without ` + "`" + `speed` + "`" + ` it is sent as fast as possible. After the newest event it continues live.
   """
   life(account: ID, customer: ID, after: String, filter: LifeFilter, speed: Float, longestPause: Duration): Activity!
 }
 
-"All that are given must hold."
+"All given conditions must hold."
 input LifeFilter {
-  "Any of these: ` + "`" + `account.login_failed` + "`" + `. What is no type of event is ` + "`" + `INVALID` + "`" + `."
+  "Any of these: ` + "`" + `account.login_failed` + "`" + `. An unknown event type is ` + "`" + `INVALID` + "`" + `."
   types: [String!]
   "By occurredAt: from <= t < to."
   from: Time
   to: Time
   "An address, ` + "`" + `203.0.113.7` + "`" + `, or a network, ` + "`" + `203.0.113.0/24` + "`" + `."
   ip: String
-  "A part of what the device called itself, letter case not told apart."
+  "A part of the device's name for itself, ignoring letter case."
   device: String
   session: ID
   request: ID
 }
 
 extend type Activity {
-  "The session it was done in."
+  "The session in which it was done."
   session: ID
-  "The request it came by: all that was done by one request has the same."
+  "The request that caused it. All events of one request have the same id."
   request: ID
 }
 
-"Why a record is as it is."
+"The origin of a record's fields."
 type Provenance {
   id: ID!
-  "Of the record, in that past."
+  "Version of the record at that time."
   version: Int!
-  "Those that have, or had, a value."
+  "The fields that have a value, or had one."
   fields: [FieldOrigin!]!
 }
 
-"A field and the event that made it what it is."
+"A field and the event that set it."
 type FieldOrigin {
-  "As the record's type calls it; a further text of a customer is ` + "`" + `attributes.<name>` + "`" + `, another record is given by its id."
+  "Its name in the record's type. A further text of a customer is ` + "`" + `attributes.<name>` + "`" + `."
   field: String!
-  "null: it has none any more."
+  "Other records are given by their ids. null: the field has no value any more."
   value: JSON
-  "When that happened in the world."
+  "When it was set, in the world."
   since: Time!
-  "null: the system, or nobody known."
+  "null: the system, or an unknown person."
   by: Account
-  "In the actor's words."
+  "As the actor wrote it."
   reason: String
-  "The request it came by."
+  "The request that caused it."
   request: ID
   event: Activity!
 }
 
-"What differs between two pasts of a record."
+"What differs between two states of a record."
 type Comparison {
   id: ID!
-  "0: it was not there."
+  "0: it did not exist."
   fromVersion: Int!
   toVersion: Int!
   fields: [FieldChange!]!
@@ -1366,24 +1366,24 @@ type FieldChange {
   field: String!
   from: JSON
   to: JSON
-  "The last event that changed the field, in the later of the two pasts."
+  "The last event that changed the field, in the later of the two states."
   event: Activity!
 }
 
 "What an account could do."
 type EffectiveRights {
   account: ID!
-  "Only who is ` + "`" + `ACTIVE` + "`" + ` could sign in. A lock does not end a session that is open."
+  "Only an ` + "`" + `ACTIVE` + "`" + ` account could sign in. A lock does not end open sessions."
   status: AccountStatus!
   roles: [String!]!
-  "Those whose members' records the scope ` + "`" + `team` + "`" + ` means."
+  "The scope ` + "`" + `team` + "`" + ` covers the records of their members."
   teams: [Team!]!
   permissions: [EffectivePermission!]!
 }
 
 type EffectivePermission {
   permission: String!
-  "The widest that any of the roles gave."
+  "The widest scope that any of the roles gave."
   scope: Scope!
   by: [RightGrant!]!
 }
@@ -1399,14 +1399,14 @@ type RightGrant {
 }
 `, BuiltIn: false},
 	{Name: "../../schema/opportunities.graphqls", Input: `extend type Query {
-  "null: there is none, or not for you; with ` + "`" + `asOf` + "`" + `: there was none then."
+  "null: it does not exist, or you may not see it; with ` + "`" + `asOf` + "`" + `: it did not exist then."
   opportunity(id: ID!, asOf: AsOf, minPosition: Position): Opportunity
   "The opportunities you may see, the newest first."
   opportunities(first: Int, after: String, last: Int, before: String, filter: OpportunityFilter, asOf: AsOf, minPosition: Position): OpportunityConnection!
 }
 
 extend type Mutation {
-  "The opportunity is yours unless ` + "`" + `ownerId` + "`" + ` says otherwise."
+  "Opens an opportunity. You own it unless ` + "`" + `ownerId` + "`" + ` names another account."
   openOpportunity(input: OpenOpportunityInput!): OpportunityPayload!
   "From prospecting to engaging."
   engageOpportunity(input: OpportunityInput!): OpportunityPayload!
@@ -1419,15 +1419,15 @@ extend type Mutation {
   editOpportunity(input: EditOpportunityInput!): OpportunityPayload!
 }
 
-"Business that may come about."
+"A possible sale."
 type Opportunity implements Record & Node {
   id: ID!
-  "Goes up by one with each change; send it as ` + "`" + `expectedVersion` + "`" + ` to change only what you have seen."
+  "Goes up by one with each change. Send it as ` + "`" + `expectedVersion` + "`" + ` to make sure that you change what you have seen."
   version: Int!
-  "The name it goes by outside: a number of an offer, an id of another system."
+  "Its name outside of Annal: the number of an offer, an id in another system."
   reference: String!
   stage: OpportunityStage!
-  "Of a won one."
+  "Set when it is won."
   value: Decimal
   product: String
   customer: Customer
@@ -1469,14 +1469,14 @@ input OpportunityStageFilter {
   in: [OpportunityStage!]
 }
 
-"All that are given must hold."
+"All given conditions must hold."
 input OpportunityFilter {
   stage: OpportunityStageFilter
   owner: ID
   customer: ID
-  "Of lists, not of reports."
+  "For lists, not for reports."
   reference: StringFilter
-  "Of lists, not of reports."
+  "For lists, not for reports."
   product: StringFilter
 }
 
@@ -1521,7 +1521,7 @@ input EditOpportunityInput {
   reference: String
   product: String
   customerId: ID
-  "Of a won one."
+  "Only if it is won."
   value: Decimal
 }
 
@@ -1536,15 +1536,15 @@ type OpportunityPayload {
 }
 
 extend type Mutation {
-  "Adds a role. ` + "`" + `CONFLICT` + "`" + ` if there is one of this name with other permissions: add and remove those one by one."
+  "Defines a role. ` + "`" + `CONFLICT` + "`" + ` if the name is taken by a role with other permissions: add and remove those one by one."
   defineRole(input: DefineRoleInput!): OrganizationPayload!
   "Adds a permission to a role, or changes its scope."
   addPermission(input: AddPermissionInput!): OrganizationPayload!
   removePermission(input: RemovePermissionInput!): OrganizationPayload!
   createTeam(input: CreateTeamInput!): TeamPayload!
-  "Puts a team, with all below it, under another one, or at the top."
+  "Moves a team, with all teams below it, under another team, or to the top."
   moveTeam(input: MoveTeamInput!): TeamPayload!
-  "A manager's scope ` + "`" + `team` + "`" + ` holds this team and all below it."
+  "A manager's scope ` + "`" + `team` + "`" + ` covers this team and all teams below it."
   setTeamManager(input: SetTeamManagerInput!): TeamPayload!
   changeLockoutPolicy(input: ChangeLockoutPolicyInput!): OrganizationPayload!
 }
@@ -1559,14 +1559,14 @@ type Organization {
   teams: [Team!]!
 }
 
-"A lock falls after ` + "`" + `attempts` + "`" + ` wrong passwords within ` + "`" + `window` + "`" + `, lasts ` + "`" + `lockFor` + "`" + `, and always ends by itself."
+"An account is locked after ` + "`" + `attempts` + "`" + ` wrong passwords within ` + "`" + `window` + "`" + `. The lock lasts ` + "`" + `lockFor` + "`" + `, and always ends by itself."
 type LockoutPolicy {
   attempts: Int!
   window: Duration!
   lockFor: Duration!
 }
 
-"What its holders may do."
+"A named set of permissions."
 type Role {
   name: String!
   permissions: [RolePermission!]!
@@ -1578,11 +1578,11 @@ type RolePermission {
   scope: Scope!
 }
 
-"On whose records a permission acts."
+"The records that a permission applies to."
 enum Scope {
-  "What the account owns; itself."
+  "The account itself, and the records that it owns."
   OWN
-  "Also what members of its team own, of the teams it manages, and of all teams below these."
+  "Also the records of the members of its team, of the teams that it manages, and of all teams below these."
   TEAM
   ALL
 }
@@ -1641,7 +1641,7 @@ input SetTeamManagerInput {
   commandId: ID
   reason: String
   teamId: ID!
-  "null: nobody."
+  "null: no manager."
   managerId: ID
 }
 
@@ -1820,7 +1820,7 @@ enum SalesDimension {
   OWNER
   CUSTOMER
   PRODUCT
-  "The top team that the owner's team stands under."
+  "The top-level team above the owner's team."
   REGION
 }
 
@@ -1839,15 +1839,15 @@ type SalesRow {
 }
 
 extend type Query {
-  "What reports there are, by what each can be grouped and what it measures: those built in, then your organization's own."
+  "The reports, with their dimensions and measures: the built-in reports, then your organization's own."
   reports: [ReportDefinition!]!
   """
-  A report: rows grouped by dimensions, of what you may see with ` + "`" + `report.view` + "`" + `. Without ` + "`" + `groupBy` + "`" + ` it is one row, the total;
-  ` + "`" + `measures` + "`" + ` are all that are not personal unless they are named. ` + "`" + `orderBy` + "`" + ` names columns, ` + "`" + `-won` + "`" + ` the greatest first; after them,
-  and without any, rows are ordered by their dimensions. ` + "`" + `asOf` + "`" + ` folds the report as of a past: what is said there of lists
-  holds here too. ` + "`" + `result` + "`" + ` shows a named result instead, see ` + "`" + `rebuildReport` + "`" + `. ` + "`" + `definition` + "`" + ` is the version of a report of your
-  organization's own, the newest if it is not given; one that takes a part of the log alone is folded for the question, and needs
-  the scope ` + "`" + `all` + "`" + `. That you asked for personal columns is an event, ` + "`" + `audit.report_read` + "`" + `, before anything is shown.
+  A report: rows grouped by dimensions, of the records that you may see with ` + "`" + `report.view` + "`" + `. Without ` + "`" + `groupBy` + "`" + ` it is one row, the total.
+  ` + "`" + `measures` + "`" + ` defaults to all measures that are not personal. ` + "`" + `orderBy` + "`" + ` names columns, ` + "`" + `-won` + "`" + ` puts the greatest first; rows that are equal
+  by these columns are ordered by their dimensions. ` + "`" + `asOf` + "`" + ` folds the report as of another time: the rules for lists apply. ` + "`" + `result` + "`" + ` shows
+  a named result instead, see ` + "`" + `rebuildReport` + "`" + `. ` + "`" + `definition` + "`" + ` is the version of one of your organization's own reports; default: the newest.
+  A report that takes only a part of the log is folded for each question, and needs the scope ` + "`" + `all` + "`" + `. A read of personal columns is
+  recorded as an event, ` + "`" + `audit.report_read` + "`" + `, before anything is shown.
   """
   report(
     name: String!
@@ -1865,14 +1865,14 @@ extend type Query {
 }
 
 type ReportDefinition {
-  "` + "`" + `sales` + "`" + `, ` + "`" + `funnel` + "`" + `, ` + "`" + `forecast` + "`" + `, ` + "`" + `ageing` + "`" + `, ` + "`" + `activity` + "`" + `, ` + "`" + `signins` + "`" + `, or one of your organization's own"
+  "` + "`" + `sales` + "`" + `, ` + "`" + `funnel` + "`" + `, ` + "`" + `forecast` + "`" + `, ` + "`" + `ageing` + "`" + `, ` + "`" + `activity` + "`" + `, ` + "`" + `signins` + "`" + `, or the name of a report of your organization"
   name: String!
   about: String!
-  "The built-in report that it is based on. null: it is built in."
+  "The built-in report that it is based on; null: it is built in."
   basedOn: String
-  "Its newest version. null: it is built in."
+  "Its newest version; null: it is built in."
   definition: Int
-  "What it is asked of: see ` + "`" + `readModels` + "`" + `."
+  "The read model that answers it: see ` + "`" + `readModels` + "`" + `."
   readModel: String!
   dimensions: [ReportColumn!]!
   measures: [ReportColumn!]!
@@ -1883,21 +1883,21 @@ type ReportColumn {
   "` + "`" + `text` + "`" + `, ` + "`" + `day` + "`" + `, ` + "`" + `month` + "`" + ` (in the report's time zone), ` + "`" + `account` + "`" + `, ` + "`" + `customer` + "`" + `, ` + "`" + `count` + "`" + `, ` + "`" + `money` + "`" + ` (a Decimal), ` + "`" + `number` + "`" + ` or ` + "`" + `instant` + "`" + ` (a Time)"
   kind: String!
   about: String!
-  "Only for who may see personal data (` + "`" + `personal.view` + "`" + `)."
+  "Personal data: it needs ` + "`" + `personal.view` + "`" + `."
   personal: Boolean!
 }
 
-"All that are given must hold."
+"All given conditions must hold."
 input ReportFilter {
-  "By the time that the report is about (closing, opening, last touch, act): from <= t < to."
+  "By the time that the report is about (of the closing, the opening, the last touch, the event): from <= t < to."
   from: Time
   to: Time
   where: [ReportCondition!]
 }
 
 """
-A dimension has any of these values; an empty text means that it has none. Accounts and customers are known by their ids. What can be no
-value (` + "`" + `March` + "`" + ` for a month, an empty list) is ` + "`" + `INVALID` + "`" + `; a product or region that there is none of counts nothing.
+A dimension has any of these values; an empty text means that it has no value. Accounts and customers are given by their ids. A text that
+cannot be a value (` + "`" + `March` + "`" + ` for a month) and an empty list are ` + "`" + `INVALID` + "`" + `; an unknown product or region matches nothing.
 """
 input ReportCondition {
   dimension: String!
@@ -1912,31 +1912,31 @@ type ReportConnection {
 }
 
 type ReportRow {
-  "An object with the columns' names; accounts and customers by id. null: the row has no such value."
+  "The values by the columns' names; accounts and customers by id. null: the row has no value there."
   values: JSON!
-  "Whom the first column of accounts names."
+  "The account in the first column of accounts."
   account: Account
-  "Whom the first column of customers names."
+  "The customer in the first column of customers."
   customer: Customer
   """
-  The events behind the row, as far as you may see them, in log order. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. That you looked
-  at them is an event, ` + "`" + `audit.report_read` + "`" + `, before they are shown: one for a report, however many of its rows. Costs 100.
+  The events behind the row that you may see, in log order. A page may be short: continue while ` + "`" + `hasNextPage` + "`" + `. The read is recorded as
+  an event, ` + "`" + `audit.report_read` + "`" + `, before the events are shown: once for a report, however many of its rows. Costs 100.
   """
   events(first: Int, after: String): ActivityConnection!
 }
 `, BuiltIn: false},
-	{Name: "../../schema/results.graphqls", Input: `# Reports rebuilt at will, into named results beside the live ones. All of it needs ` + "`" + `report.view` + "`" + ` with the scope ` + "`" + `all` + "`" + `;
-# to make and drop results, ` + "`" + `report.define` + "`" + ` as well.
+	{Name: "../../schema/results.graphqls", Input: `# Reports rebuilt on demand, into named results beside the live ones. All of it needs ` + "`" + `report.view` + "`" + ` with the scope ` + "`" + `all` + "`" + `;
+# making and dropping results needs ` + "`" + `report.define` + "`" + `, too.
 
 extend type Query {
   "The named results of your organization, the newest first. ` + "`" + `report(name, result)` + "`" + ` shows the rows of one."
   reportResults: [ReportResult!]!
-  "null: there is none, or not in your organization."
+  "null: your organization has no such result."
   reportResult(id: ID!): ReportResult
   """
-  Two results of one read model, or a result and the live report (` + "`" + `b` + "`" + ` is not given), by the groups in which any measure differs.
-  ` + "`" + `report` + "`" + ` is that of ` + "`" + `a` + "`" + ` unless one is named, each side under the version that it was made under unless ` + "`" + `definition` + "`" + ` names one; what is
-  compared are the measures that both have. More than 10 000 groups are ` + "`" + `TOO_COMPLEX` + "`" + `.
+  Compares two results of one read model, or a result with the live report (without ` + "`" + `b` + "`" + `). It shows the groups in which any measure differs.
+  ` + "`" + `report` + "`" + ` defaults to that of ` + "`" + `a` + "`" + `. Each side is asked under the version that it was made under, unless ` + "`" + `definition` + "`" + ` names one. The
+  measures that both versions have are compared. More than 10 000 groups are ` + "`" + `TOO_COMPLEX` + "`" + `.
   """
   compareResults(
     a: ID!
@@ -1954,18 +1954,18 @@ extend type Query {
 
 extend type Mutation {
   """
-  Needs ` + "`" + `report.define` + "`" + `. Begins to fold a report from a chosen part of the log, into a result that stays until it is dropped. It goes on in the background,
-  as ` + "`" + `reportResult` + "`" + ` tells; when it is done, and before it can be read, that you had it made is an event, ` + "`" + `audit.report_rebuilt` + "`" + `. A name
-  that is there is a ` + "`" + `CONFLICT` + "`" + `, also while it is being made, unless that one has failed; so is an eleventh result. A process folds one at
-  a time, others are ` + "`" + `RATE_LIMITED` + "`" + `; a log too long is ` + "`" + `TOO_COMPLEX` + "`" + `.
+  Starts to fold a report from a chosen part of the log, into a result that stays until it is dropped. Needs ` + "`" + `report.define` + "`" + `. It runs in
+  the background; ` + "`" + `reportResult` + "`" + ` shows its progress. When it is done, and before it can be read, the event ` + "`" + `audit.report_rebuilt` + "`" + ` records
+  that you had it made. A name that is taken is a ` + "`" + `CONFLICT` + "`" + `, even while that result is being made, unless it has failed; so is an eleventh
+  result. A process folds one result at a time: a second one is ` + "`" + `RATE_LIMITED` + "`" + `. A log too long is ` + "`" + `TOO_COMPLEX` + "`" + `.
   """
   rebuildReport(input: RebuildReportInput!): ReportResult!
-  "Drops a result; one that is being made is made no further. With ` + "`" + `report.define` + "`" + `: for who made it, and for ` + "`" + `organization.manage` + "`" + `."
+  "Drops a result, and stops it if it is being made. Needs ` + "`" + `report.define` + "`" + `; a result that another person made also needs ` + "`" + `organization.manage` + "`" + `."
   dropResult(id: ID!): Boolean!
 }
 
 extend type Subscription {
-  "How far a result is, until it is done or has failed."
+  "How far a result has come, until it is done or has failed."
   reportResult(id: ID!): ReportResult!
 }
 
@@ -1974,20 +1974,20 @@ input RebuildReportInput {
   name: String!
   "See ` + "`" + `reports` + "`" + `."
   report: String!
-  "The version of one of your organization's own. Not given: the newest."
+  "The version of one of your organization's own reports. Default: the newest."
   definition: Int
   asOf: AsOf
   filter: LogFilter
 }
 
 """
-A part of the log: events that meet all that is given. What tells of teams and of who is in which is always taken. An event whose
-record began outside of it tells a report nothing: a deal that was not opened is not won either.
+A part of the log: the events that meet all given conditions. Events about teams and their members are always included. An event
+does not count if its record began outside of the part: a deal whose opening is left out is not won either.
 """
 input LogFilter {
-  "Any of these: ` + "`" + `opportunity.won` + "`" + `. A name that is no type of event is ` + "`" + `INVALID` + "`" + `."
+  "Any of these: ` + "`" + `opportunity.won` + "`" + `. An unknown event type is ` + "`" + `INVALID` + "`" + `."
   types: [String!]
-  "None of these."
+  "Not these types."
   without: [String!]
   "Done by any of these accounts."
   actors: [ID!]
@@ -2002,20 +2002,20 @@ type ReportResult {
   id: ID!
   name: String!
   report: String!
-  "The version of the report that it was made under. null: a built-in one."
+  "The version of the report that it was made under; null: the report is built in."
   definition: Int
   "All reports of this read model can be asked of the result."
   readModel: String!
-  "What it was folded from: ` + "`" + `knownAt=2026-01-01T00:00:00Z` + "`" + `, ` + "`" + `type=opportunity.won` + "`" + `. Empty: all that its definition takes."
+  "The part of the log that it was folded from: ` + "`" + `knownAt=2026-01-01T00:00:00Z` + "`" + `, ` + "`" + `type=opportunity.won` + "`" + `. Empty: all that its definition takes."
   of: [String!]!
   status: ResultStatus!
   "0 to 1"
   progress: Float!
-  "Events of the log that were read so far, whether the result takes them or not."
+  "How many events of the log were read so far, including events that the result leaves out."
   events: Int!
-  "Up to where the log was read."
+  "The position up to which the log was read."
   position: Position
-  "Events that could not be folded, and the later ones of their records: they are missing in it."
+  "How many events could not be folded, with the later events of their records: they are missing in the result."
   parked: Int!
   "Why it failed."
   problem: String
@@ -2027,14 +2027,14 @@ type ReportResult {
 enum ResultStatus {
   RUNNING
   DONE
-  "It is of no use; another may be made under its name."
+  "It cannot be used. A new result may take its name."
   FAILED
 }
 
 type ResultDifferenceConnection {
   "The dimensions, then the measures."
   columns: [ReportColumn!]!
-  "Groups that differ, of all."
+  "How many groups differ in all."
   different: Int!
   nodes: [ResultDifference!]!
   pageInfo: PageInfo!
@@ -2044,58 +2044,58 @@ type ResultDifferenceConnection {
 type ResultDifference {
   "The dimensions, by their names."
   group: JSON!
-  "The measures there, by their names. null: it has no such group."
+  "The measures of ` + "`" + `a` + "`" + `, by their names; null: ` + "`" + `a` + "`" + ` has no such group."
   a: JSON
   b: JSON
-  "The columns that differ; all of the measures where one has no such group."
+  "The columns that differ; all measures if only one side has the group."
   differs: [String!]!
-  "Whom the first column of accounts names."
+  "The account in the first column of accounts."
   account: Account
-  "Whom the first column of customers names."
+  "The customer in the first column of customers."
   customer: Customer
   """
-  The events that explain it, in log order, as far as you may see them: of each record behind the group that does not bring the same to
-  it on both sides, those that only one of the two was folded from. A record of which both took the same events is explained by the closed
-  deals that it is judged by (` + "`" + `forecast` + "`" + `), if these differ; else by the events that count on one side alone, which under two definitions
-  of a measure may be all of them. It explains all or nothing: with more than 100 000 records behind a group, or 10 000 that differ, it
-  is ` + "`" + `TOO_COMPLEX` + "`" + `. A page may be short: go on while ` + "`" + `hasNextPage` + "`" + `. That you looked is an event, as of rows of reports. Costs 200.
+  The events that explain the difference and that you may see, in log order. They belong to the records that contribute differently to
+  the group on the two sides. Of each such record they are the events that only one side was folded from. If both sides took the same
+  events of a record, they are the closed deals by which its forecast is judged, if these differ; else the events that count on one side
+  alone, which may be all of them if a measure has two definitions. More than 100 000 records behind a group, or 10 000 that differ, are
+  ` + "`" + `TOO_COMPLEX` + "`" + `. A page may be short: continue while ` + "`" + `hasNextPage` + "`" + `. The read is recorded as with rows of reports. Costs 200.
   """
   events(first: Int, after: String): ActivityConnection!
 }
 `, BuiltIn: false},
 	{Name: "../../schema/retention.graphqls", Input: `extend type Query {
   """
-  The rules by which persons are erased after a time, the newest first. Needs ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + ` for the whole
+  The retention rules, which erase people after a time, the newest first. Needs ` + "`" + `erasure.request` + "`" + ` or ` + "`" + `erasure.approve` + "`" + ` for the whole
   organization.
   """
   retentionRules(first: Int, after: String, last: Int, before: String, minPosition: Position): RetentionRuleConnection!
   """
-  Whom a rule would erase at a time: one that there is, by ` + "`" + `ruleId` + "`" + `, or one to be tried, by ` + "`" + `rule` + "`" + ` (exactly one of them). It erases
-  nobody. That you have asked is on record (` + "`" + `audit.checked` + "`" + `). Needs what ` + "`" + `retentionRules` + "`" + ` does.
+  The people that a rule would erase at a time: an existing rule (` + "`" + `ruleId` + "`" + `) or a trial rule (` + "`" + `rule` + "`" + `); give exactly one. It erases
+  nobody. The question is recorded (` + "`" + `audit.checked` + "`" + `). It needs the same permissions as ` + "`" + `retentionRules` + "`" + `.
   """
   retentionDryRun(ruleId: ID, rule: RetentionTrialInput, at: Time): RetentionDryRun!
 }
 
 extend type Mutation {
-  "Makes a rule, which erases nobody before somebody else approves it. Needs ` + "`" + `erasure.request` + "`" + ` for the whole organization."
+  "Proposes a rule. It erases nobody before another person approves it. Needs ` + "`" + `erasure.request` + "`" + ` for the whole organization."
   proposeRetentionRule(input: ProposeRetentionRuleInput!): RetentionRulePayload!
   """
-  Lets a rule erase, from now on until it is ended. Needs ` + "`" + `erasure.approve` + "`" + ` for the whole organization, of another person than has
-  proposed it. It is a ` + "`" + `CONFLICT` + "`" + ` if another number is due now than ` + "`" + `due` + "`" + `, which the dry run has shown.
+  Approves a rule. It erases from now on until it is ended. Needs ` + "`" + `erasure.approve` + "`" + ` for the whole organization. Nobody approves their own
+  proposal. It is a ` + "`" + `CONFLICT` + "`" + ` if the number of people due now differs from ` + "`" + `due` + "`" + `, which the dry run has shown.
   """
   approveRetentionRule(input: ApproveRetentionRuleInput!): RetentionRulePayload!
-  "Ends a rule, or withdraws a proposal. One person is enough. Needs what ` + "`" + `retentionRules` + "`" + ` does."
+  "Ends a rule, or withdraws a proposal. One person is enough. It needs the same permissions as ` + "`" + `retentionRules` + "`" + `."
   endRetentionRule(input: EndRetentionRuleInput!): RetentionRulePayload!
 }
 
-"Erases each account or customer of which so many days are over. To change one, end it and propose another."
+"A rule that erases each account or customer after a number of days. To change a rule, end it and propose another."
 type RetentionRule {
   id: ID!
   status: RetentionStatus!
   basis: RetentionBasis!
-  "Of 24 hours."
+  "Days of 24 hours."
   days: Int!
-  "It erases at most so many in 24 hours."
+  "How many it erases at most in 24 hours."
   perDay: Int!
   "The law or policy that it follows."
   reason: String!
@@ -2118,35 +2118,35 @@ type RetentionRule {
 }
 
 enum RetentionStatus {
-  "Waits for somebody else's approval."
+  "Waits for another person's approval."
   PROPOSED
   APPROVED
   ENDED
 }
 
-"Whom a rule is about, and from when its days are counted: from when things happened in the world (` + "`" + `occurredAt` + "`" + `)."
+"The records that a rule is about, and the event from which its days are counted, by its time in the world (` + "`" + `occurredAt` + "`" + `)."
 enum RetentionBasis {
   """
-  Customers, from the last act on them or on an opportunity with them, as the report ` + "`" + `ageing` + "`" + ` counts; from their registration, if nobody
-  has ever touched them.
+  Customers, from the last action on them or on one of their opportunities, as the report ` + "`" + `ageing` + "`" + ` counts; from their registration, if
+  nobody has ever touched them.
   """
   CUSTOMER_TOUCHED
-  "Customers that are archived, from then."
+  "Archived customers, from their archiving."
   CUSTOMER_ARCHIVED
-  "Accounts that are deactivated, from then."
+  "Deactivated accounts, from their deactivation."
   ACCOUNT_DEACTIVATED
 }
 
 type RetentionDryRun {
-  "The time it is asked about."
+  "The time that the dry run is about."
   at: Time!
-  "All that had happened up to here is counted, and nothing after it."
+  "Events up to this position are counted, later ones are not."
   position: Position!
   "How many are due."
   due: Int!
-  "Those who are due, the longest first."
+  "The people who are due; those due for the longest time come first."
   subjects(first: Int, after: String, last: Int, before: String): RetentionSubjectConnection!
-  "Who would be due, and is left out: no rule erases them, a request may."
+  "People who would be due but are left out: no rule erases them, a request may."
   kept: [RetentionKept!]!
 }
 
@@ -2154,11 +2154,11 @@ type RetentionSubject {
   "The kind of record: ` + "`" + `account` + "`" + ` or ` + "`" + `customer` + "`" + `."
   kind: String!
   id: ID!
-  "When that happened from which the days are counted …"
+  "When the event happened from which the days are counted."
   since: Time!
-  "… and the event's position in the log."
+  "The position of that event in the log."
   position: Position!
-  "When the days were over, and nothing had been recorded of it for 24 hours."
+  "When the days were over and nothing had been recorded about it for 24 hours."
   dueAt: Time!
 }
 
@@ -2168,9 +2168,9 @@ type RetentionKept {
 }
 
 enum RetentionKeptWhy {
-  "It may manage the organization, and no account that can sign in may."
+  "It may manage the organization, and no other account that can sign in may."
   LAST_ADMINISTRATOR
-  "It has approved the rule: nobody approves their own erasure."
+  "It approved the rule: nobody approves their own erasure."
   APPROVER
 }
 
@@ -2211,7 +2211,7 @@ input ProposeRetentionRuleInput {
   basis: RetentionBasis!
   "1 to 36500."
   days: Int!
-  "1 to 1000; 100 by default. A wrong rule must not empty the house overnight."
+  "1 to 1000; 100 by default. It limits the damage of a wrong rule."
   perDay: Int
   "Must not be blank: the law or policy that it follows. It is kept for good, in each certificate: do not name persons in it."
   reason: String!
@@ -2237,44 +2237,44 @@ type RetentionRulePayload {
 }
 `, BuiltIn: false},
 	{Name: "../../schema/system.graphqls", Input: `extend type Query {
-  "What is served from, and how far each has come."
+  "The read models that queries are answered from, and how far each has come."
   readModels: [ReadModel!]!
   """
-  What read models could not fold, of your organization; needs ` + "`" + `organization.manage` + "`" + `. Each is the first of its stream in one
-  read model; the later ones of the stream wait behind it, and everything else goes on. By read model and position.
+  The events of your organization that read models could not fold, by read model and position; needs ` + "`" + `organization.manage` + "`" + `. Each is
+  the first of its stream in one read model. Later events of the stream wait behind it; other streams are folded.
   """
   parkedEvents(readModel: String, position: Position, first: Int, after: String): ParkedEventConnection!
 }
 
 extend type Mutation {
   """
-  Folds a parked event and those behind it once more, in order, as far as it goes: for when the program has been mended.
-  Needs ` + "`" + `organization.manage` + "`" + `. Where nothing is parked the answer is ` + "`" + `NOT_FOUND` + "`" + `.
+  Folds a parked event and those behind it again, in order, until one fails. Use it once the program has been fixed.
+  Needs ` + "`" + `organization.manage` + "`" + `. ` + "`" + `NOT_FOUND` + "`" + ` if no event is parked there.
   """
   retryParked(input: RetryParkedInput!): RetryParkedPayload!
   """
-  Leaves a parked event out of a read model for good, also when that is folded anew, and goes on with those behind it. The event
-  stays in the log, and an ` + "`" + `organization.event_skipped` + "`" + ` says who left it out and why. Needs ` + "`" + `organization.manage` + "`" + `. Where nothing
-  is parked the answer is ` + "`" + `NOT_FOUND` + "`" + `.
+  Leaves a parked event out of a read model for good, even when the read model is rebuilt, and continues with those behind it. The event
+  stays in the log; ` + "`" + `organization.event_skipped` + "`" + ` records who skipped it and why. Needs ` + "`" + `organization.manage` + "`" + `. ` + "`" + `NOT_FOUND` + "`" + ` if no event
+  is parked there.
   """
   skipParked(input: SkipParkedInput!): SkipParkedPayload!
 }
 
-"A table folded from the log. It can be thrown away and folded again."
+"Tables folded from the log. They can be rebuilt from it at any time."
 type ReadModel {
   "` + "`" + `customers` + "`" + `, ` + "`" + `opportunities` + "`" + `, ` + "`" + `sales` + "`" + `, ` + "`" + `activity` + "`" + `, …"
   name: String!
   version: Int!
-  "Everything up to here is in it."
+  "It includes every event up to this position."
   position: Position!
-  "Events still to fold; null where the log cannot count them."
+  "How many events are still to be folded; null if the log cannot count them."
   behind: Int
-  "Events set aside, because they or one before them in their stream could not be folded: see ` + "`" + `parkedEvents` + "`" + `. All others are in it."
+  "How many events are parked, because they or an earlier event of their stream could not be folded: see ` + "`" + `parkedEvents` + "`" + `. All others are folded."
   parked: Int!
   status: ReadModelStatus!
-  "Why it has ` + "`" + `FAILED` + "`" + `; for who may manage the organization."
+  "Why it has ` + "`" + `FAILED` + "`" + `; needs ` + "`" + `organization.manage` + "`" + `."
   error: String
-  "The event it failed at."
+  "The position of the event that it failed at."
   errorPosition: Position
 }
 
@@ -2282,9 +2282,9 @@ enum ReadModelStatus {
   "Up to the head of the log."
   LIVE
   CATCHING_UP
-  "Being folded anew; the old one serves meanwhile."
+  "Being rebuilt; the previous rows are served meanwhile."
   REBUILDING
-  "Does not fit the log or the vault: ` + "`" + `error` + "`" + ` says why. It stands still until that is mended; the others go on."
+  "Does not fit the log or the vault: ` + "`" + `error` + "`" + ` says why. It stops until that is fixed; the others continue."
   FAILED
 }
 
@@ -2305,16 +2305,16 @@ type ParkedEvent {
   position: Position!
   eventId: ID!
   type: String!
-  "What kind of stream it stands in: ` + "`" + `customer` + "`" + `, ` + "`" + `account` + "`" + `, …"
+  "The category of its stream: ` + "`" + `customer` + "`" + `, ` + "`" + `account` + "`" + `, …"
   category: String!
   streamId: ID!
   streamVersion: Int!
-  "Why it could not be folded; ` + "`" + `hidden` + "`" + ` from who may not see personal data, for it may quote the event."
+  "Why it could not be folded. It may quote the event, so it reads ` + "`" + `hidden` + "`" + ` without ` + "`" + `personal.view` + "`" + `."
   error: String!
   since: Time!
   "How many later events of its stream wait behind it."
   waiting: Int!
-  "What the event holds, personal data as in ` + "`" + `activity` + "`" + `; null if it cannot be opened. Costs 50."
+  "The event's fields, personal ones as in ` + "`" + `activity` + "`" + `; null if the event cannot be opened. Costs 50."
   data: JSON
 }
 
@@ -2336,18 +2336,18 @@ input SkipParkedInput {
   commandId: ID
   readModel: String!
   position: Position!
-  "For whoever reads the record later. Must not be blank."
+  "For readers of the record. Must not be blank."
   reason: String!
 }
 
 type SkipParkedPayload {
-  "How many events are parked no more, that which was left out among them."
+  "How many events are not parked any more, including the skipped one."
   folded: Int!
   "How many of the stream are still parked."
   left: Int!
   "Why it has stopped again; null if nothing is left."
   error: String
-  "Of ` + "`" + `organization.event_skipped` + "`" + `."
+  "The receipt of ` + "`" + `organization.event_skipped` + "`" + `."
   receipt: Receipt!
 }
 `, BuiltIn: false},

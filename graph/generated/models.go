@@ -35,16 +35,16 @@ type AccountPayload struct {
 type ActivateAccountInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Token     string     `json:"token"`
-	// At least 15 characters, any of them; not a common password and not the login name.
+	// At least 15 characters of any kind; not a common password and not the login name.
 	Password string `json:"password"`
 }
 
-// All that are given must hold.
+// All given conditions must hold.
 type ActivityFilter struct {
 	// As actor or as subject.
 	Account  *uuid.UUID `json:"account,omitempty"`
 	Customer *uuid.UUID `json:"customer,omitempty"`
-	// Any of these: `account.login_failed`. What is no type of event is `INVALID`.
+	// Any of these: `account.login_failed`. An unknown event type is `INVALID`.
 	Types []string `json:"types,omitempty"`
 	// By occurredAt: from <= t < to.
 	From *time.Time `json:"from,omitempty"`
@@ -71,17 +71,16 @@ type ApproveRetentionRuleInput struct {
 	Due int `json:"due"`
 }
 
-// A past. `knownAt` and `position` take only what Annal had recorded by then: what was known. `happenedBy` takes only what had
-// happened by then, also if it was recorded later. Together they answer what was known at one time about another. At least one
-// must be given; an instant or position that has not come yet is `INVALID`.
+// An earlier state. `knownAt` and `position` take only what Annal had recorded by then: what was known. `happenedBy` takes only what
+// had happened by then, even if it was recorded later. Both together answer what was known at one time about another. At least one
+// must be given. An instant or position in the future is `INVALID`.
 //
-// Whoever may see a record now may see how it was. The record is as it was then, with the same fields hidden from you as now; what
-// belonged to a person who has been erased reads `erased`. The people, customers and teams that it names (`owner`, `customer`,
-// `team`) are shown as they are now. An account's `status` is that of the instant.
+// If you may see a record now, you may see how it was. It is shown as it was then, with the fields hidden that are hidden from you now.
+// Personal data of an erased person reads `erased`. The people, customers and teams that it names (`owner`, `customer`, `team`) are
+// shown as they are now. An account's `status` is that of the instant.
 //
-// A whole list of a past is folded from the log, which takes seconds, and stays for a minute, so that its pages fit together.
-// It is for who may see all such records (scope `all`); a log too long for one request is `TOO_COMPLEX`, other lists being folded
-// `RATE_LIMITED`.
+// A list as of a time is folded from the log, which takes seconds. It is cached for a minute, so that its pages fit together. It needs
+// the scope `all`. A log too long for one request is `TOO_COMPLEX`; if the server is folding other lists, it is `RATE_LIMITED`.
 type AsOf struct {
 	KnownAt    *time.Time         `json:"knownAt,omitempty"`
 	Position   *eventlog.Position `json:"position,omitempty"`
@@ -90,19 +89,19 @@ type AsOf struct {
 
 type AuditBundle struct {
 	Events int `json:"events"`
-	// Write it to a file as it is, byte by byte.
+	// Write it to a file unchanged, byte for byte.
 	Text string `json:"text"`
-	// For checking; a public key that you kept elsewhere is better.
+	// The log's public key. To verify, a key that you kept elsewhere is better.
 	VerifierKey string `json:"verifierKey"`
 }
 
 type AuditCheckpoint struct {
 	Origin string `json:"origin"`
-	// How many events it signs. The whole log's, so also those of others.
+	// How many events it covers: those of the whole log, including other organizations'.
 	Size int `json:"size"`
-	// The Merkle tree's, base64.
+	// Root of the Merkle tree, base64.
 	RootHash string `json:"rootHash"`
-	// The signed note (C2SP tlog-checkpoint): what to keep elsewhere.
+	// The signed note (C2SP tlog-checkpoint). Keep it elsewhere.
 	Note string `json:"note"`
 }
 
@@ -111,22 +110,22 @@ type AuditKey struct {
 	Name string `json:"name"`
 	// As golang.org/x/mod/sumdb/note takes it: `name+hash+base64`.
 	VerifierKey string `json:"verifierKey"`
-	// All keys that the log has had, the one that signs now first.
+	// All keys that the log has had. The current key is the first.
 	Periods []*AuditKeyPeriod `json:"periods"`
 }
 
-// How long a key signs. What was signed under one that was replaced stays good.
+// The period in which a key signs. Signatures by a replaced key stay valid.
 type AuditKeyPeriod struct {
 	VerifierKey string `json:"verifierKey"`
-	// Events in the log when it began.
+	// Number of events in the log when its period began.
 	From int `json:"from"`
-	// Events under its newest checkpoint; null: it signs now.
+	// Number of events under its newest checkpoint; null: it is the current key.
 	To *int `json:"to,omitempty"`
-	// When it took over; null: it is the first.
+	// When it replaced the key before it; null: it is the first key.
 	Since *time.Time `json:"since,omitempty"`
-	// Why it took over.
+	// Why the key before it was replaced.
 	Reason *string `json:"reason,omitempty"`
-	// Whether the key before it vouches for it; null: it is the first. Not, if that was lost.
+	// The key before it vouches for it; false if that key was lost; null: it is the first key.
 	Vouched *bool `json:"vouched,omitempty"`
 	// The signed statement of the handover.
 	Statement *string `json:"statement,omitempty"`
@@ -140,7 +139,7 @@ type AuditProof struct {
 	Leaf string `json:"leaf"`
 	// RFC 6962 hashes from the leaf to the root, base64.
 	Proof []string `json:"proof"`
-	// A signed note.
+	// The signed checkpoint.
 	Checkpoint string `json:"checkpoint"`
 }
 
@@ -156,10 +155,10 @@ type ChangeLockoutPolicyInput struct {
 }
 
 type ChangePasswordInput struct {
-	// Made by the client, the same in a resend: the act is done once. On every other input too.
+	// Chosen by the client, and the same when the request is sent again: the command is carried out once. Every other input has it, too.
 	CommandID       *uuid.UUID `json:"commandId,omitempty"`
 	CurrentPassword string     `json:"currentPassword"`
-	// At least 15 characters, any of them; not a common password and not the login name.
+	// At least 15 characters of any kind; not a common password and not the login name.
 	NewPassword string `json:"newPassword"`
 }
 
@@ -180,7 +179,7 @@ type CustomerFilter struct {
 	Sector  *where.Text `json:"sector,omitempty"`
 	Country *where.Text `json:"country,omitempty"`
 	Owner   *uuid.UUID  `json:"owner,omitempty"`
-	// By default both: archived or not.
+	// Default: archived ones and others.
 	Archived *bool `json:"archived,omitempty"`
 }
 
@@ -199,20 +198,20 @@ type CustomerPayload struct {
 type DefineReportInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
-	// The version of the report that you know; 0: that there is none of this name.
+	// The version of the report that you know; 0: the name is new.
 	ExpectedVersion *int `json:"expectedVersion,omitempty"`
 	// 1 to 60 letters, digits, `-` and `_`, a letter first.
 	Name  string  `json:"name"`
 	About *string `json:"about,omitempty"`
-	// A built-in report: its dimensions and measures are there, with what is changed below.
+	// A built-in report. Its dimensions and measures stay, with the changes below.
 	BasedOn string `json:"basedOn"`
-	// The events that are folded. Not given: all.
+	// The events that are folded. Default: all.
 	Events *LogFilter `json:"events,omitempty"`
-	// The rows that count: all conditions must hold. Not on what is personal: a definition stands in the log in clear.
+	// The rows that count: all conditions must hold. Conditions on personal columns are not allowed: a definition is stored in the log in clear.
 	Where []*ReportCondition `json:"where,omitempty"`
-	// Of days and months: `Asia/Shanghai`. Not given: UTC.
+	// Time zone of days and months: `Asia/Shanghai`. Default: UTC.
 	TimeZone *string `json:"timeZone,omitempty"`
-	// Of `ageing`: the days at which bands begin anew. `[30, 60, 90]`: 000-029, 030-059, 060-089, 090+.
+	// Only with `ageing`: the days at which a new band begins. `[30, 60, 90]`: 000-029, 030-059, 060-089, 090+.
 	Bands []int `json:"bands,omitempty"`
 	// Measures besides the built-in ones.
 	Measures []*OwnMeasureInput `json:"measures,omitempty"`
@@ -225,8 +224,8 @@ type DefineRoleInput struct {
 	Permissions []*PermissionInput `json:"permissions"`
 }
 
-// Only the fields present are edited; `null` clears a field. With `expectedVersion` it is a `CONFLICT`, which names the fields that
-// have changed, if the customer is at another version.
+// Only the fields present are edited; `null` clears a field. If the customer has another version than `expectedVersion`, it is a
+// `CONFLICT`, which names the fields that have changed.
 type EditCustomerInput struct {
 	CommandID       *uuid.UUID                 `json:"commandId,omitempty"`
 	ID              uuid.UUID                  `json:"id"`
@@ -238,7 +237,7 @@ type EditCustomerInput struct {
 	Website         graphql.Omittable[*string] `json:"website,omitempty"`
 	Phone           graphql.Omittable[*string] `json:"phone,omitempty"`
 	Email           graphql.Omittable[*string] `json:"email,omitempty"`
-	// An object of texts: only the names present are edited, null clears one.
+	// An object of texts: only the names present are edited, `null` clears a text.
 	Attributes json.RawMessage `json:"attributes,omitempty"`
 }
 
@@ -251,7 +250,7 @@ type EditOpportunityInput struct {
 	Reference       graphql.Omittable[*string]    `json:"reference,omitempty"`
 	Product         graphql.Omittable[*string]    `json:"product,omitempty"`
 	CustomerID      graphql.Omittable[*uuid.UUID] `json:"customerId,omitempty"`
-	// Of a won one.
+	// Only if it is won.
 	Value graphql.Omittable[*domain.Decimal] `json:"value,omitempty"`
 }
 
@@ -265,7 +264,7 @@ type EndRetentionRuleInput struct {
 type ErasureFilter struct {
 	// Any of these.
 	Statuses []model.Enum `json:"statuses,omitempty"`
-	// Those of a rule of retention.
+	// Only requests of this retention rule.
 	RuleID *uuid.UUID `json:"ruleId,omitempty"`
 }
 
@@ -274,28 +273,28 @@ type ErasurePayload struct {
 	Receipt *model.Receipt        `json:"receipt"`
 }
 
-// What would go. The record itself stays, without the person, and its history.
+// What an erasure would remove. The record and its history stay, without the person.
 type ErasurePreview struct {
-	// Fields of the record's own events that nobody can read any more: `email`, `metadata.ip`.
+	// Fields of the record's own events that will be unreadable: `email`, `metadata.ip`.
 	Fields []string `json:"fields"`
-	// Events of its own history in which there are such fields.
+	// How many events of its own history have such fields.
 	Events int `json:"events"`
-	// Events elsewhere that the account has caused: their address and device go.
+	// How many events of other records the account has caused: their address and device go.
 	Acts int `json:"acts"`
 	// Read models whose rows are blanked.
 	ReadModels []string `json:"readModels"`
 	// Names that become free: `login_name`, `email`.
 	Names []string `json:"names"`
-	// Sessions that end.
+	// How many sessions end.
 	Sessions int `json:"sessions"`
-	// Whether a password is deleted.
+	// A password is deleted.
 	Password bool `json:"password"`
 }
 
 type InviteAccountInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
-	// Unique in the whole installation, letter case not told apart.
+	// Unique in the whole installation, ignoring letter case.
 	LoginName   string     `json:"loginName"`
 	DisplayName string     `json:"displayName"`
 	Email       *string    `json:"email,omitempty"`
@@ -310,33 +309,33 @@ type IssueActivationInput struct {
 }
 
 type IssueActivationPayload struct {
-	// Empty in the answer to a resend: it was shown the first time.
+	// Empty if the request was sent before: the token was shown the first time.
 	Token     string         `json:"token"`
 	ExpiresAt time.Time      `json:"expiresAt"`
 	Receipt   *model.Receipt `json:"receipt"`
 }
 
-// All that are given must hold.
+// All given conditions must hold.
 type LifeFilter struct {
-	// Any of these: `account.login_failed`. What is no type of event is `INVALID`.
+	// Any of these: `account.login_failed`. An unknown event type is `INVALID`.
 	Types []string `json:"types,omitempty"`
 	// By occurredAt: from <= t < to.
 	From *time.Time `json:"from,omitempty"`
 	To   *time.Time `json:"to,omitempty"`
 	// An address, `203.0.113.7`, or a network, `203.0.113.0/24`.
 	IP *string `json:"ip,omitempty"`
-	// A part of what the device called itself, letter case not told apart.
+	// A part of the device's name for itself, ignoring letter case.
 	Device  *string    `json:"device,omitempty"`
 	Session *uuid.UUID `json:"session,omitempty"`
 	Request *uuid.UUID `json:"request,omitempty"`
 }
 
-// A part of the log: events that meet all that is given. What tells of teams and of who is in which is always taken. An event whose
-// record began outside of it tells a report nothing: a deal that was not opened is not won either.
+// A part of the log: the events that meet all given conditions. Events about teams and their members are always included. An event
+// does not count if its record began outside of the part: a deal whose opening is left out is not won either.
 type LogFilter struct {
-	// Any of these: `opportunity.won`. A name that is no type of event is `INVALID`.
+	// Any of these: `opportunity.won`. An unknown event type is `INVALID`.
 	Types []string `json:"types,omitempty"`
-	// None of these.
+	// Not these types.
 	Without []string `json:"without,omitempty"`
 	// Done by any of these accounts.
 	Actors []uuid.UUID `json:"actors,omitempty"`
@@ -360,7 +359,7 @@ type LogInPayload struct {
 type LogOutPayload struct {
 	// How many sessions ended.
 	Ended int `json:"ended"`
-	// null: there was nothing to end.
+	// null: no session was open.
 	Receipt *model.Receipt `json:"receipt,omitempty"`
 }
 
@@ -389,14 +388,14 @@ type OpenOpportunityInput struct {
 	OwnerID    *uuid.UUID `json:"ownerId,omitempty"`
 }
 
-// All that are given must hold.
+// All given conditions must hold.
 type OpportunityFilter struct {
 	Stage    *OpportunityStageFilter `json:"stage,omitempty"`
 	Owner    *uuid.UUID              `json:"owner,omitempty"`
 	Customer *uuid.UUID              `json:"customer,omitempty"`
-	// Of lists, not of reports.
+	// For lists, not for reports.
 	Reference *where.Text `json:"reference,omitempty"`
-	// Of lists, not of reports.
+	// For lists, not for reports.
 	Product *where.Text `json:"product,omitempty"`
 }
 
@@ -422,25 +421,25 @@ type OrganizationPayload struct {
 	Receipt      *model.Receipt      `json:"receipt"`
 }
 
-// A sum of measures, or a ratio of two sums. They are measures of the built-in report, or of this definition if they stand before this
-// one and are no ratios; a sum is of one kind (`count`, `money`, `number`).
+// A sum of measures, or a ratio of two sums. The terms are measures of the built-in report, or earlier measures of this definition
+// that are not ratios. All terms of a sum have the same kind (`count`, `money`, `number`).
 type OwnMeasureInput struct {
 	// 1 to 40 letters, digits and `_`, a letter first.
 	Name  string  `json:"name"`
 	About *string `json:"about,omitempty"`
 	// The measures that are added.
 	Of []string `json:"of"`
-	// Of the rows alone that meet all conditions. Not for a ratio.
+	// Only rows that meet all conditions count. Not for a ratio.
 	Where []*ReportCondition `json:"where,omitempty"`
-	// A ratio: `of` for each of the sum of these, to four decimal places; null where that is 0.
+	// Makes it a ratio: the sum of `of` divided by the sum of these, to four decimal places; null if the divisor is 0.
 	Per []string `json:"per,omitempty"`
 }
 
 type OwnReport struct {
 	Name string `json:"name"`
-	// The newest.
+	// The newest version.
 	Version int `json:"version"`
-	// It is not asked any more, nor rebuilt.
+	// It cannot be asked or rebuilt any more.
 	Retired bool `json:"retired"`
 	// The newest first.
 	Versions []*model.OwnReportVersion `json:"versions"`
@@ -461,7 +460,7 @@ type ProposeRetentionRuleInput struct {
 	Basis     model.Enum `json:"basis"`
 	// 1 to 36500.
 	Days int `json:"days"`
-	// 1 to 1000; 100 by default. A wrong rule must not empty the house overnight.
+	// 1 to 1000; 100 by default. It limits the damage of a wrong rule.
 	PerDay *int `json:"perDay,omitempty"`
 	// Must not be blank: the law or policy that it follows. It is kept for good, in each certificate: do not name persons in it.
 	Reason string `json:"reason"`
@@ -472,7 +471,7 @@ type ReassignCustomerInput struct {
 	Reason          *string    `json:"reason,omitempty"`
 	ID              uuid.UUID  `json:"id"`
 	ExpectedVersion *int       `json:"expectedVersion,omitempty"`
-	// null: nobody.
+	// null: no owner.
 	OwnerID *uuid.UUID `json:"ownerId,omitempty"`
 }
 
@@ -489,7 +488,7 @@ type RebuildReportInput struct {
 	Name string `json:"name"`
 	// See `reports`.
 	Report string `json:"report"`
-	// The version of one of your organization's own. Not given: the newest.
+	// The version of one of your organization's own reports. Default: the newest.
 	Definition *int       `json:"definition,omitempty"`
 	AsOf       *AsOf      `json:"asOf,omitempty"`
 	Filter     *LogFilter `json:"filter,omitempty"`
@@ -528,16 +527,16 @@ type RemovePermissionInput struct {
 	Permission string     `json:"permission"`
 }
 
-// A dimension has any of these values; an empty text means that it has none. Accounts and customers are known by their ids. What can be no
-// value (`March` for a month, an empty list) is `INVALID`; a product or region that there is none of counts nothing.
+// A dimension has any of these values; an empty text means that it has no value. Accounts and customers are given by their ids. A text that
+// cannot be a value (`March` for a month) and an empty list are `INVALID`; an unknown product or region matches nothing.
 type ReportCondition struct {
 	Dimension string   `json:"dimension"`
 	In        []string `json:"in"`
 }
 
-// All that are given must hold.
+// All given conditions must hold.
 type ReportFilter struct {
-	// By the time that the report is about (closing, opening, last touch, act): from <= t < to.
+	// By the time that the report is about (of the closing, the opening, the last touch, the event): from <= t < to.
 	From  *time.Time         `json:"from,omitempty"`
 	To    *time.Time         `json:"to,omitempty"`
 	Where []*ReportCondition `json:"where,omitempty"`
@@ -578,7 +577,7 @@ type RoleInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
 	AccountID uuid.UUID  `json:"accountId"`
-	// `administrator`, `manager`, `sales`, `auditor`, `analyst`, or one that the organization has defined.
+	// `administrator`, `manager`, `sales`, `auditor`, `analyst`, or a role that the organization has defined.
 	Role string `json:"role"`
 }
 
@@ -586,7 +585,7 @@ type SetTeamManagerInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
 	TeamID    uuid.UUID  `json:"teamId"`
-	// null: nobody.
+	// null: no manager.
 	ManagerID *uuid.UUID `json:"managerId,omitempty"`
 }
 
@@ -594,7 +593,7 @@ type SkipParkedInput struct {
 	CommandID *uuid.UUID        `json:"commandId,omitempty"`
 	ReadModel string            `json:"readModel"`
 	Position  eventlog.Position `json:"position"`
-	// For whoever reads the record later. Must not be blank.
+	// For readers of the record. Must not be blank.
 	Reason string `json:"reason"`
 }
 
@@ -620,9 +619,9 @@ type Verification struct {
 	Ok *bool `json:"ok,omitempty"`
 	// Events in the log.
 	Size *int `json:"size,omitempty"`
-	// Of these, events under a checkpoint that holds.
+	// How many of these events are under a valid checkpoint.
 	Signed *int `json:"signed,omitempty"`
-	// The first event that differs, or that can: see `problem`. null: none does.
+	// The first event that differs, or that may differ: see `problem`. null: no event differs.
 	Position *eventlog.Position `json:"position,omitempty"`
 	// What differs there, or why the log could not be judged.
 	Problem *string `json:"problem,omitempty"`

@@ -8,14 +8,14 @@ package asof
 
 import (
 	"context"
-	"errors"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
 // ErrTooMuch reports a past that costs more to fold than one request may.
-var ErrTooMuch = errors.New("past: too many events to fold for one request")
+var ErrTooMuch = domain.Refuse(domain.CodeTooComplex, "that past is too long to fold for one request: ask for one record, or an earlier position")
 
 // longest is how many events of one record are folded for one request: a second's work. A person's sign-ins of 30 years fit in.
 const longest = 100_000

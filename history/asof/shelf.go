@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/projections/engine"
 )
@@ -55,7 +56,7 @@ type list struct {
 }
 
 // ErrBusy reports that as many lists are being folded as can be at once.
-var ErrBusy = errors.New("past: other lists are being folded")
+var ErrBusy = domain.Refuse(domain.CodeRateLimited, "other lists of the past are being folded: try again in a moment")
 
 // NewShelf returns an empty shelf.
 func NewShelf(models *engine.Engine, log eventlog.Log) *Shelf {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/organization"
@@ -21,7 +22,7 @@ import (
 )
 
 // ErrIndex reports that the log does not hold an event as the read model of activity says it does.
-var ErrIndex = errors.New("life: the index does not agree with the log")
+var ErrIndex = domain.Refuse(domain.CodeUnavailable, "the log does not hold an event as the read model of activity says: an administrator has to verify the log (annal audit verify) and fold activity anew")
 
 // Pages reads lives page by page: a customer's from its stream, an account's by the read model of activity. That serves as an
 // index only: it says at which positions something happened, the events themselves are read from the log, and one that is not

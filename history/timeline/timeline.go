@@ -6,6 +6,7 @@ package timeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,17 +17,21 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
+	"github.com/annal-crm/annal/domain/opportunity"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
 var (
 	// ErrUnknown reports a name or id that nobody has, or ever had.
-	ErrUnknown = errors.New("life: nobody of this name or id in the log")
+	ErrUnknown = errors.New("timeline: nobody of this name or id in the log")
 	// ErrAmbiguous reports a name that several have, or had; the error's text names their ids.
-	ErrAmbiguous = errors.New("life: several of this name")
+	ErrAmbiguous = errors.New("timeline: several of this name")
 )
 
 const page = 2000 // events read at once; the log's readers measure no gain from more
@@ -93,8 +98,10 @@ func (r Reader) All(ctx context.Context) iter.Seq2[*eventcodec.Event, error] {
 	}
 }
 
-// Find returns the stream of the account (by its login name, letter case not told apart) or customer (by any name it ever had)
-// that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. A name out of
+var invited = eventcodec.Type(account.Invited{})
+
+// Find returns the stream of the account (by its login name, letter case not told apart) or record (by any name it ever had, see
+// [named]) that nameOrID means, and the login name of every account, to name those who acted. An id has to be in the log. A name out of
 // an imported log ([account.AuthLog]) means that only if no person has it. Errors: [ErrUnknown], [ErrAmbiguous].
 func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlog.Stream, logins map[uuid.UUID]string, err error) {
 	logins = make(map[uuid.UUID]string)
@@ -104,7 +111,7 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlo
 		if err != nil {
 			return of, nil, err
 		}
-		if f.Type != "account.invited" && f.Stream.Category != category {
+		if f.Type != invited && f.Stream.Category != category {
 			continue
 		}
 		if parseErr == nil && f.Stream.Category == category && f.Stream.ID == wanted {
@@ -114,17 +121,10 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlo
 		if err != nil {
 			continue // of a type this program does not know: it names nobody
 		}
-		name, imported := "", false
-		switch e := payload.(type) {
-		case account.Invited:
+		name, imported := named(category, payload), false
+		if e, ok := payload.(account.Invited); ok {
 			logins[f.Stream.ID] = e.LoginName
 			name, imported = e.LoginName, e.Source == account.AuthLog
-		case customer.Registered:
-			name = e.Name
-		case customer.Edited:
-			if e.Name != nil {
-				name = e.Name.To
-			}
 		}
 		if name != "" && f.Stream.Category == category && (name == nameOrID || category == account.Category && strings.EqualFold(name, strings.TrimSpace(nameOrID))) {
 			found[f.Stream] = imported
@@ -148,7 +148,32 @@ func (r Reader) Find(ctx context.Context, category, nameOrID string) (of eventlo
 	return of, nil, fmt.Errorf("%w: %s %q is one of %s", ErrAmbiguous, category, nameOrID, strings.Join(ids, ", "))
 }
 
-// Of yields the life of an account or customer, in log order.
+// named returns the name that an event gives a record: of a declared kind, the field that its declaration names first.
+func named(category string, event any) string {
+	change := new(domain.Change)
+	switch e := event.(type) {
+	case customer.Registered:
+		return e.Name
+	case customer.Edited:
+		change = e.Name
+	case opportunity.Opened:
+		return e.Reference
+	case opportunity.Edited:
+		change = e.Reference
+	case record.Created:
+		first := declared.Kind(category).Fields[0].Name
+		return cmp.Or(e.Fields[first], e.Personal[first])
+	case record.Edited:
+		first := declared.Kind(category).Fields[0].Name
+		return cmp.Or(e.Fields[first].To, e.Personal[first].To)
+	}
+	if change == nil {
+		return ""
+	}
+	return change.To
+}
+
+// Of yields the life of an account or record, in log order.
 func (r Reader) Of(ctx context.Context, category string, id uuid.UUID) iter.Seq2[*eventcodec.Event, error] {
 	text := []byte(id.String())
 	return func(yield func(*eventcodec.Event, error) bool) {

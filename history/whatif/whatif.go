@@ -78,6 +78,14 @@ const (
 	unlocked             // by an administrator
 )
 
+var (
+	registered = eventcodec.Type(organization.Registered{})
+	invited    = eventcodec.Type(account.Invited{})
+	judged     = eventcodec.Types(
+		account.Invited{}, account.LoggedIn{}, account.LoginFailed{}, account.LoginRefused{}, account.Locked{}, account.Unlocked{},
+	)
+)
+
 // Read collects the history of the organization of a name; "" is the one of [commands.Home]. It reads the whole log.
 func Read(ctx context.Context, log eventlog.Log, codec *eventcodec.Codec, name string) (*History, error) {
 	h := &History{codec: codec, records: make(map[uuid.UUID]*record)}
@@ -87,8 +95,8 @@ func Read(ctx context.Context, log eventlog.Log, codec *eventcodec.Codec, name s
 		if err != nil {
 			return nil, err
 		}
-		switch e.Type {
-		case "organization.registered":
+		switch {
+		case e.Type == registered:
 			o, err := eventcodec.Decode(ctx, codec, organization.EventTypes, e)
 			if err != nil {
 				return nil, err
@@ -102,10 +110,7 @@ func Read(ctx context.Context, log eventlog.Log, codec *eventcodec.Codec, name s
 				return nil, fmt.Errorf("whatif: two organizations are called %q", name)
 			}
 			wanted, h.Organization = e.Stream.Organization, of
-		case "account.invited", "account.logged_in", "account.login_failed", "account.login_refused", "account.locked", "account.unlocked":
-			if e.Stream.Organization != wanted {
-				continue
-			}
+		case slices.Contains(judged, e.Type) && e.Stream.Organization == wanted:
 			if err := h.add(ctx, e); err != nil {
 				return nil, err
 			}
@@ -139,7 +144,7 @@ func (h *History) add(ctx context.Context, e eventlog.Event) error {
 		r = &record{}
 		h.records[id] = r
 	}
-	if e.Type == "account.invited" {
+	if e.Type == invited {
 		r.invited = e
 		return nil
 	}

@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -271,7 +270,7 @@ func (c cluster) initialised(ctx context.Context, running *os.File) (bin string,
 		return "", c.explain(err)
 	}
 	if _, err := os.Lstat(c.data("")); err == nil {
-		return "", fmt.Errorf("%s exists but is no directory of a Postgres (PG_VERSION is missing): restore it from a backup, or move it away to begin anew", c.data(""))
+		return "", fmt.Errorf("%s exists but is no directory of a Postgres (PG_VERSION is missing): restore it from a backup, or move it away to start from scratch", c.data(""))
 	}
 	bin, major, err := c.anyBinaries(ctx)
 	if err != nil {
@@ -312,48 +311,21 @@ func (c cluster) initialised(ctx context.Context, running *os.File) (bin string,
 	return bin, nil
 }
 
-// settings is the server's configuration: durable, on loopback only, and with nothing of what the statements say in
-// its log: error messages, their details and the statements themselves quote the data, which may be personal.
+//go:embed postgres.conf
+var defaults string
+
+// settings is the server's configuration: the defaults, and what stands behind them counts more.
 func (c cluster) settings(port int, more map[string]string) []byte {
-	all := map[string]string{
-		"listen_addresses":                  "127.0.0.1",
-		"port":                              strconv.Itoa(port),
-		"unix_socket_directories":           c.socketDir(),
-		"unix_socket_permissions":           "0700",
-		"password_encryption":               "scram-sha-256",
-		"max_connections":                   "100",
-		"fsync":                             "on",
-		"synchronous_commit":                "on",
-		"full_page_writes":                  "on",
-		"shared_buffers":                    "256MB",
-		"effective_cache_size":              "1GB",
-		"work_mem":                          "16MB",
-		"maintenance_work_mem":              "128MB",
-		"max_wal_size":                      "2GB", // fewer full page images under a steady stream of appends
-		"checkpoint_timeout":                "15min",
-		"random_page_cost":                  "1.1", // a solid state disk
-		"jit":                               "off", // compiling costs more than our short queries take
-		"timezone":                          "UTC",
-		"log_timezone":                      "UTC",
-		"lc_messages":                       "C",
-		"logging_collector":                 "off",
-		"log_destination":                   "stderr",
-		"log_line_prefix":                   "%m [%p] ",
-		"log_min_messages":                  "log", // above error: no message of a failed statement
-		"log_error_verbosity":               "terse",
-		"log_min_error_statement":           "panic",
-		"log_statement":                     "none",
-		"log_min_duration_statement":        "-1",
-		"log_parameter_max_length":          "0",
-		"log_parameter_max_length_on_error": "0",
+	b := []byte(defaults)
+	set := func(name, value string) {
+		b = fmt.Appendf(b, "%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
 	}
-	maps.Copy(all, more)
-	var b bytes.Buffer
-	b.WriteString("# Written at each start. To change a setting use ALTER SYSTEM, which counts more than this file.\ninclude 'postgres/data/postgresql.conf'\n")
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		fmt.Fprintf(&b, "%s = '%s'\n", name, strings.ReplaceAll(all[name], "'", "''"))
+	set("port", strconv.Itoa(port))
+	set("unix_socket_directories", c.socketDir())
+	for name, value := range more {
+		set(name, value)
 	}
-	return b.Bytes()
+	return b
 }
 
 var portSetting = regexp.MustCompile(`(?m)^port = '(\d+)'$`)

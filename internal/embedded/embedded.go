@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +22,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/annal-crm/annal/internal/keyfile"
 )
 
 // role is both the superuser of the server and the owner of the database named database.
@@ -330,20 +331,10 @@ func (c cluster) readPassword() (string, error) {
 
 // makePassword writes a new password, or returns the one of a first start that did not get to its end.
 func (c cluster) makePassword() (string, error) {
-	if password, err := c.readPassword(); err == nil && password != "" {
-		return password, nil
+	if err := keyfile.Make(c.path(passwordFile), rand.Text()+"\n"); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
 	}
-	password := rand.Text()
-	return password, writeSynced(c.path(passwordFile), password+"\n", 0o600)
-}
-
-func writeSynced(path, text string, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path)))
+	return c.readPassword()
 }
 
 func syncDir(path string) error {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/kinds"
 	"github.com/annal-crm/annal/eventlog"
@@ -21,9 +23,11 @@ type entry struct {
 	twin     *entry // of the same name in streams of another category: the end of a subject, whatever kind that is
 }
 
-// catalog holds every type of event that this program knows, by stored name.
-var catalog = func() map[string]*entry {
+// catalog holds every type of event that this program knows, by stored name; names the stored name of each Go type, or "" if
+// kinds share the type under names of their own.
+var catalog, names = func() (map[string]*entry, map[reflect.Type]string) {
 	c := make(map[string]*entry)
+	names := make(map[reflect.Type]string)
 	for _, kind := range kinds.All {
 		for name, zero := range kind.Types.All() {
 			_, schema, _, err := kind.Types.Encode(zero)
@@ -32,10 +36,31 @@ var catalog = func() map[string]*entry {
 			}
 			sealed := kind.Types.Sealed(name)
 			c[name] = &entry{kind.Category, schema, sealed, formOf(reflect.TypeOf(zero), sealed, ""), c[name]}
+			t := reflect.TypeOf(zero)
+			if other, shared := names[t]; shared && other != name {
+				name = ""
+			}
+			names[t] = name
 		}
 	}
-	return c
+	return c, names
 }()
+
+// Types returns the stored names of types of events, given as a zero event of each. It panics if one has no name, or several:
+// that is a mistake in the program text.
+func Types(events ...domain.Event) []string {
+	types := make([]string, len(events))
+	for i, e := range events {
+		types[i] = names[reflect.TypeOf(e)]
+		if types[i] == "" {
+			panic(fmt.Sprintf("eventcodec: %T does not name one type of event", e))
+		}
+	}
+	return types
+}
+
+// Type is [Types] of one.
+func Type(event domain.Event) string { return Types(event)[0] }
 
 // entryOf returns what there is to know about a stored event, nil if this program does not know its type.
 func entryOf(e *eventlog.Event) *entry {
@@ -60,10 +85,11 @@ func Unknown(eventType string) string {
 	if catalog[eventType] != nil {
 		return ""
 	}
-	eventType = eventType[:min(len(eventType), 100)]          // more than any has: what was not meant as one is not worth the search
-	nearest, least := []string(nil), max(2, len(eventType)/3) // two slips of the hand, or a third of a long word
+	eventType = eventType[:min(len(eventType), 100)] // no name is longer: a text that was never meant as one is not worth the search
+	var nearest []string
+	least := max(2, len(eventType)/3) // two slips of the hand, or a third of a long word
 	for _, name := range slices.Sorted(maps.Keys(catalog)) {
-		switch far := distance(strings.ToLower(eventType), name); {
+		switch far := levenshtein.ComputeDistance(strings.ToLower(eventType), name); {
 		case far < least:
 			nearest, least = []string{name}, far
 		case far == least:
@@ -82,25 +108,4 @@ func Unknown(eventType string) string {
 		return fmt.Sprintf("%q is no type of event; one is account.locked", eventType)
 	}
 	return fmt.Sprintf("%q is no type of event; near it: %s", eventType, strings.Join(nearest, ", "))
-}
-
-// distance counts the bytes to insert, remove or replace that make b of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

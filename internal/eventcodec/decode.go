@@ -218,7 +218,7 @@ func plain(b []byte) ([]byte, bool) {
 
 var metadataForm = formOf(reflect.TypeFor[domain.Metadata](), domain.SealedMetadata, metaPrefix)
 
-func (f *Event) decode(instead string) (any, error) {
+func (f *Event) decode(instead string) (domain.Event, error) {
 	if f.entry == nil || f.Schema > f.entry.schema {
 		return nil, fmt.Errorf("%w: %q, version %d", domain.ErrUnknownEvent, f.Type, f.Schema)
 	}
@@ -226,7 +226,7 @@ func (f *Event) decode(instead string) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("eventcodec: decode %s of %s %s: %w", f.Type, f.Stream.Category, f.Stream.ID, err)
 	}
-	return v, nil
+	return v.(domain.Event), nil
 }
 
 func (f *Event) metadata(instead string) (domain.Metadata, error) {

@@ -124,14 +124,14 @@ type Event struct {
 	dataKey, metaKey *vault.Key // nil: none, or none needed
 
 	once    sync.Once
-	payload any
+	payload domain.Event
 	err     error
 }
 
 // Payload returns the event's domain type ("account.locked" is an account.Locked), opened and decoded once. The personal
 // fields of an erased subject are zero values (but see [Codec.ReadablePage]). Errors: [domain.ErrUnknownEvent] for a type or schema version that this
 // program does not know, [vault.ErrTampered], [vault.ErrNoKey].
-func (f *Event) Payload() (any, error) {
+func (f *Event) Payload() (domain.Event, error) {
 	f.once.Do(func() { f.payload, f.err = f.decode(f.instead) })
 	return f.payload, f.err
 }

@@ -39,7 +39,7 @@ func TestSummaries(t *testing.T) {
 		"sign-in refused: account not activated":                account.LoginRefused{Reason: account.RefusedNotActivated},
 		"locked until 2026-03-01 10:00:00 UTC: wrong passwords": account.Locked{Reason: account.LockedByFailures, Until: until},
 		"unlocked by an administrator":                          account.Unlocked{Cause: account.UnlockedByAdministrator},
-		"unlocked by time":                                      account.Unlocked{Cause: account.UnlockedByTimer},
+		"unlocked by timer":                                     account.Unlocked{Cause: account.UnlockedByTimer},
 		"session ended: expired":                                account.LoggedOut{Reason: account.LoggedOutExpired},
 		"role granted: auditor":                                 account.RoleGranted{Role: "auditor"},
 	} {
@@ -49,9 +49,9 @@ func TestSummaries(t *testing.T) {
 	for want, e := range map[string]customer.Event{
 		`phone changed from "+1" to "+2", city set to "Oslo"`: customer.Edited{Phone: &domain.Change{From: "+1", To: "+2"}, Attributes: map[string]domain.Change{"city": {To: "Oslo"}}},
 		`website "x.example" cleared`:                         customer.Edited{Website: &domain.Change{From: "x.example"}},
-		"given to " + one + ", was " + other + "'s":           customer.Reassigned{From: uuid.MustParse(other), To: uuid.MustParse(one)},
-		"given to " + one:                                     customer.Reassigned{To: uuid.MustParse(one)},
-		"left without an owner; it was " + one:                customer.Reassigned{From: uuid.MustParse(one)},
+		"reassigned from " + other + " to " + one:             customer.Reassigned{From: uuid.MustParse(other), To: uuid.MustParse(one)},
+		"assigned to " + one:                                  customer.Reassigned{To: uuid.MustParse(one)},
+		"no longer assigned to " + one:                        customer.Reassigned{From: uuid.MustParse(one)},
 		"registered Acme (import crm-sales)":                  customer.Registered{Name: "Acme", Source: "crm-sales"},
 	} {
 		check("customer", encode(t, b, customer.EventTypes, s, e, domain.Metadata{}), want)
@@ -71,7 +71,7 @@ func TestSummaries(t *testing.T) {
 		"report ours (version 2) defined, based on sales")
 	s.Category = erasure.Category
 	for want, e := range map[string]erasure.Event{
-		"erasure of customer " + one + " asked for: moved away": erasure.Requested{Category: "customer", Subject: uuid.MustParse(one), Reason: "moved away"},
+		"erasure of customer " + one + " requested: moved away": erasure.Requested{Category: "customer", Subject: uuid.MustParse(one), Reason: "moved away"},
 		"erasure of account " + one + " approved":               erasure.Approved{Category: "account", Subject: uuid.MustParse(one)},
 		"erasure approved":                           erasure.Approved{},
 		"erasure of account " + one + " refused: no": erasure.Refused{Category: "account", Subject: uuid.MustParse(one), Reason: "no"},
@@ -81,9 +81,9 @@ func TestSummaries(t *testing.T) {
 	}
 	s.Category = audit.Category
 	for want, e := range map[string]audit.Event{
-		"report signins: source opened exported, of day=2026-03-01": audit.ReportRead{Act: audit.Exported, Report: "signins", Personal: []string{"source"}, Of: []string{"day=2026-03-01"}},
-		"report ours (version 2): events behind it shown":           audit.ReportRead{Act: audit.Replayed, Report: "ours", Definition: 2},
-		"events exported, after=0, to=7, personal fields open":      audit.LogExported{Of: []string{"after=0", "to=7"}, Personal: true},
+		"report signins: personal fields (source) exported, with day=2026-03-01": audit.ReportRead{Act: audit.Exported, Report: "signins", Personal: []string{"source"}, Of: []string{"day=2026-03-01"}},
+		"report ours (version 2): events behind it shown":                        audit.ReportRead{Act: audit.Replayed, Report: "ours", Definition: 2},
+		"events exported, personal fields open, with after=0, to=7":              audit.LogExported{Of: []string{"after=0", "to=7"}, Personal: true},
 	} {
 		check("audit", encode(t, b, audit.EventTypes, s, e, domain.Metadata{}), want)
 	}
@@ -102,11 +102,11 @@ func TestAnAccountInASummaryIsNamed(t *testing.T) {
 		}
 	}
 	s := eventlog.Stream{Organization: org, Category: customer.Category, ID: acme}
-	check(encode[customer.Event](t, b, customer.EventTypes, s, customer.Reassigned{From: bob, To: ada}, domain.Metadata{}), fmt.Sprintf("given to %s (ada), was %s's", ada, bob))
+	check(encode[customer.Event](t, b, customer.EventTypes, s, customer.Reassigned{From: bob, To: ada}, domain.Metadata{}), fmt.Sprintf("reassigned from %s to %s (ada)", bob, ada))
 	check(encode[customer.Event](t, b, customer.EventTypes, s, customer.Registered{Name: ada.String()}, domain.Metadata{}), "registered "+ada.String())
 	s.Category = audit.Category
-	check(encode[audit.Event](t, b, audit.EventTypes, s, audit.Read{Act: audit.Replayed, Kind: "account", Subject: ada}, domain.Metadata{}), fmt.Sprintf("life of account %s (ada) replayed", ada))
-	check(encode[audit.Event](t, b, audit.EventTypes, s, audit.Read{Act: audit.Replayed, Kind: "customer", Subject: acme}, domain.Metadata{}), fmt.Sprintf("life of customer %s replayed", acme))
+	check(encode[audit.Event](t, b, audit.EventTypes, s, audit.Read{Act: audit.Replayed, Kind: "account", Subject: ada}, domain.Metadata{}), fmt.Sprintf("timeline of account %s (ada) shown", ada))
+	check(encode[audit.Event](t, b, audit.EventTypes, s, audit.Read{Act: audit.Replayed, Kind: "customer", Subject: acme}, domain.Metadata{}), fmt.Sprintf("timeline of customer %s shown", acme))
 }
 
 func TestWhatIsNoTypeOfEvent(t *testing.T) {

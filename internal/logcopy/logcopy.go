@@ -113,7 +113,7 @@ func (r *Result) take(ctx context.Context, source eventlog.Log, target eventlog.
 			return err
 		}
 		if len(page) == 0 {
-			return fmt.Errorf("the source ends at %s, and said that it goes on to %s", r.Last, until)
+			return fmt.Errorf("the source ends at %s, and said that it ends at %s", r.Last, until)
 		}
 		if err := target.Import(ctx, page); err != nil {
 			if errors.Is(err, eventlog.ErrConflict) {

@@ -81,9 +81,9 @@ type Record struct {
 
 // folded are the types of the events that say who may see others.
 var folded = func() []string {
-	types := append([]string{
-		"customer.registered", "customer.reassigned", "opportunity.opened", "opportunity.reassigned", "reservation.claimed",
-	}, members.Events...)
+	types := append(eventcodec.Types(
+		customer.Registered{}, customer.Reassigned{}, opportunity.Opened{}, opportunity.Reassigned{}, reservation.Claimed{},
+	), members.Events...)
 	for _, k := range declared.Kinds {
 		for name, e := range k.Events().All() {
 			switch e.(type) {

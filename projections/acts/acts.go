@@ -7,6 +7,7 @@ package acts
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,16 +78,10 @@ func keys(f *eventcodec.Event, rows *engine.Rows) error {
 }
 
 // folded are the types whose payload matters.
-var folded = func() map[string]bool {
-	all := map[string]bool{
-		"account.logged_in": true, "account.login_failed": true, "account.login_refused": true, "account.locked": true, "account.unlocked": true,
-		"source.login_failed": true, "source.muted": true,
-	}
-	for _, name := range report.TreeEvents {
-		all[name] = true
-	}
-	return all
-}()
+var folded = append(eventcodec.Types(
+	account.LoggedIn{}, account.LoginFailed{}, account.LoginRefused{}, account.Locked{}, account.Unlocked{},
+	source.LoginFailed{}, source.Muted{},
+), report.TreeEvents...)
 
 func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	actor, err := f.Actor()
@@ -94,7 +89,7 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		return err
 	}
 	act := Act{Organization: f.Stream.Organization, Position: f.Position, Type: f.Type, At: f.OccurredAt, Actor: actor}
-	if folded[f.Type] {
+	if slices.Contains(folded, f.Type) {
 		payload, err := f.Payload()
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ func sources(ctx context.Context, db engine.DB, codec *eventcodec.Codec, conditi
 		return nil, nil, err
 	}
 	if len(events) > maxOpened {
-		return nil, nil, domain.Invalid{"filter": fmt.Sprintf("sources are told of at most %d attempts at once: narrow it by from and to", maxOpened)}
+		return nil, nil, domain.Invalid{"filter": fmt.Sprintf("sources are shown for at most %d attempts at once: narrow it by from and to", maxOpened)}
 	}
 	page, err := codec.Page(ctx, events)
 	if err != nil {

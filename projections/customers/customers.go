@@ -35,7 +35,9 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{table, team},
-	Events: append([]string{"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored", domain.ErasedType}, members.Events...),
+	Events: append(eventcodec.Types(
+		customer.Registered{}, customer.Edited{}, customer.Reassigned{}, customer.Archived{}, customer.Restored{}, customer.Erased{},
+	), members.Events...),
 	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)

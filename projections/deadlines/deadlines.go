@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
@@ -25,7 +24,7 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{locks, sessions},
-	Events: []string{"account.locked", "account.unlocked", "account.logged_in", "account.logged_out", domain.ErasedType},
+	Events: eventcodec.Types(account.Locked{}, account.Unlocked{}, account.LoggedIn{}, account.LoggedOut{}, account.Erased{}),
 	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		payload, err := f.Payload()
 		switch e := payload.(type) {

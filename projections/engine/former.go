@@ -97,7 +97,7 @@ func (e *Engine) dropFormer(ctx context.Context, m *ReadModel) error {
 		if err != nil {
 			return err
 		}
-		e.config.Logger.Info("dropped a former version of a read model that nobody serves any more", "model", s.Name, "version", version)
+		e.config.Logger.Info("dropped a previous version of a read model that nobody serves any more", "model", s.Name, "version", version)
 	}
 	return nil
 }

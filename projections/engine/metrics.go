@@ -40,8 +40,8 @@ func newMetrics() *metrics {
 		}, []string{"model"}),
 		position: gauge("position", "Position in the log up to which a read model has folded."),
 		behind:   gauge("behind", "Events that a read model has not folded yet."),
-		failed:   gauge("failed", "1 if a read model cannot go on: log, vault and read model do not belong together."),
-		parked:   gauge("parked", "Events set aside: those that cannot be folded, and the later ones of their streams."),
+		failed:   gauge("failed", "1 if a read model has stopped: log, vault and read model do not belong together."),
+		parked:   gauge("parked", "Parked events: those that cannot be folded, and the later ones of their streams."),
 		runs:     gauge("runs_here", "1 if this process folds the read model, 0 if another does or nobody."),
 	}
 }

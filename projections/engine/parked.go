@@ -3,18 +3,18 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 )
 
 // ErrNotParked reports that a read model has no event parked at a position, or that it only waits behind another one.
-var ErrNotParked = errors.New("projections: no event is parked there")
+var ErrNotParked = domain.Refuse(domain.CodeNotFound, "nothing is parked there")
 
 // Parked is an event that a read model could not fold.
 type Parked struct {

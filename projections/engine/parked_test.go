@@ -91,7 +91,7 @@ func TestAnEventThatCannotBeFoldedParksItsStreamAlone(t *testing.T) {
 		t.Error(h.logged())
 	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-		# HELP annal_projection_parked Events set aside: those that cannot be folded, and the later ones of their streams.
+		# HELP annal_projection_parked Parked events: those that cannot be folded, and the later ones of their streams.
 		# TYPE annal_projection_parked gauge
 		annal_projection_parked{model="ledger"} 3
 		annal_projection_parked{model="portfolios"} 0

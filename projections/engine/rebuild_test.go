@@ -123,7 +123,7 @@ func TestReadersDoNotNoticeARebuild(t *testing.T) {
 			}
 		}
 	})
-	for range 5 {
+	for n := 0; n < 5 || n < 100 && reads.Load() < 20; n++ { // however fast the machine is
 		if done, err := e.Rebuild(t.Context(), "ledger", engine.RebuildOptions{Verify: true}); err != nil || done.Different != 0 {
 			t.Errorf("%+v %v", done, err)
 		}

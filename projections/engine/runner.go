@@ -87,7 +87,7 @@ func (r *runner) enter(ctx context.Context) (*checkpoint, error) {
 		return nil, err
 	}
 	if at.log != identity { // the log has moved house; what was folded from the old one serves until this one's is there
-		e.config.Logger.Warn("read model is folded anew: it was folded from another log", "model", r.model.Name, "was", at.log, "is", identity)
+		e.config.Logger.Warn("read model is rebuilt: it was folded from another log", "model", r.model.Name, "was", at.log, "is", identity)
 		_, err := e.rebuild(ctx, r.model, RebuildOptions{})
 		if errors.Is(err, ErrRebuilding) {
 			err = nil
@@ -137,7 +137,7 @@ func (r *runner) settle(ctx context.Context, at checkpoint) error {
 func (r *runner) stop(ctx context.Context, reason error) error {
 	if was := r.progress.fail(reason); was == nil || was.Error() != reason.Error() {
 		r.engine.metrics.failures.WithLabelValues(r.model.Name).Inc()
-		r.engine.config.Logger.Error("read model cannot go on", "model", r.model.Name, "error", reason.Error())
+		r.engine.config.Logger.Error("read model has stopped", "model", r.model.Name, "error", reason.Error())
 	}
 	_, err := r.engine.pool.Exec(ctx, "update projections.checkpoints set failed = position, error = $4 where name = $1 and version = $2 and epoch = $3",
 		r.model.Name, r.model.Version, r.epoch.Load(), reason.Error())

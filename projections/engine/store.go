@@ -87,7 +87,7 @@ func (s *tableStore[K, R]) touch(key K) *entry[R] {
 func (s *tableStore[K, R]) at(key K) *entry[R] {
 	e := s.recent[key]
 	if e == nil || e.asked {
-		panic(fmt.Sprintf("the fold looks at a row of %s that its Keys did not ask for: %v", s.table, key))
+		panic(fmt.Sprintf("the fold reads a row of %s that its Keys did not ask for: %v", s.table, key))
 	}
 	return e
 }

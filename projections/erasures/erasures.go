@@ -15,6 +15,7 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/erasure"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
@@ -35,7 +36,7 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{requests, subjects},
-	Events: []string{"erasure.requested", "erasure.approved", "erasure.refused", "erasure.done", domain.ErasedType},
+	Events: eventcodec.Types(erasure.Requested{}, erasure.Approved{}, erasure.Refused{}, erasure.Done{}, customer.Erased{}),
 	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == erasure.Category {
 			requests.Touch(rows, f.Stream.ID)
@@ -110,6 +111,8 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	case account.Erased:
 		put(f, rows, domain.Erased(e))
 	case customer.Erased:
+		put(f, rows, domain.Erased(e))
+	case record.Erased:
 		put(f, rows, domain.Erased(e))
 	}
 	return nil

@@ -30,7 +30,7 @@ func New(schema engine.Schema) *Table {
 }
 
 // Events are the types of the events that [Fold] takes.
-var Events = []string{"account.invited", "account.moved_to_team"}
+var Events = eventcodec.Types(account.Invited{}, account.MovedToTeam{})
 
 // Keys asks for the row of an event among [Events].
 func Keys(t *Table, f *eventcodec.Event, rows *engine.Rows) {

@@ -31,10 +31,10 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{table, team},
-	Events: append([]string{
-		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened",
-		"opportunity.reassigned", "opportunity.edited",
-	}, members.Events...),
+	Events: append(eventcodec.Types(
+		opportunity.Opened{}, opportunity.Engaged{}, opportunity.Won{}, opportunity.Lost{}, opportunity.Reopened{},
+		opportunity.Reassigned{}, opportunity.Edited{},
+	), members.Events...),
 	Keys: func(f *eventcodec.Event, rows *engine.Rows) error {
 		if f.Stream.Category == account.Category {
 			members.Keys(team, f, rows)

@@ -154,10 +154,13 @@ var sqlTypes = map[record.Type]string{
 	record.Bool: "boolean", record.Ref: "uuid",
 }
 
-// columnName returns the column of a field. Its prefix keeps it apart from words of SQL and from the columns of every record.
+// Prefix begins the columns of fields. It keeps them apart from words of SQL and from the columns that every record has.
+const Prefix = "f_"
+
+// columnName returns the column of a field.
 func columnName(field string) string {
 	var b strings.Builder
-	b.WriteString("f_")
+	b.WriteString(Prefix)
 	for _, r := range field {
 		if unicode.IsUpper(r) {
 			b.WriteByte('_')
@@ -169,6 +172,23 @@ func columnName(field string) string {
 
 // Model returns the read model of the kind.
 func (k *Kind) Model() engine.ReadModel { return k.model }
+
+// Column is a column of the table that holds a field, or a part of one: Money has two.
+type Column struct {
+	Field      *record.Field
+	Name, Type string
+}
+
+// Columns lists the columns of the kind's fields in the order of its declaration, for those who read the table with SQL.
+func (k *Kind) Columns() (columns []Column) {
+	for _, f := range k.fields {
+		columns = append(columns, Column{f.Field, f.column, f.sql})
+		if f.Type == record.Money {
+			columns = append(columns, Column{f.Field, f.column + "_currency", "text"})
+		}
+	}
+	return columns
+}
 
 // field returns a field of the kind by its name, nil if there is none.
 func (k *Kind) field(name string) *field {

@@ -3,13 +3,13 @@ package retention
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/retention"
@@ -49,7 +49,7 @@ func Running(ctx context.Context, db engine.DB) ([]Rule, error) {
 }
 
 // ErrParked reports that nobody knows who is due: an opportunity could not be folded, and may be with anybody.
-var ErrParked = errors.New("retention: events of an opportunity are parked")
+var ErrParked = domain.Refuse(domain.CodeUnavailable, "events of an opportunity could not be read and are parked: nobody knows who is due before an administrator has mended them")
 
 // Left is somebody whose days are over and whom a rule leaves out.
 type Left struct {

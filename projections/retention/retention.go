@@ -35,12 +35,14 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{rules, counts, deals},
-	Events: []string{
-		"retention.proposed", "retention.approved", "retention.applied", "retention.ended", "erasure.requested", domain.ErasedType,
-		"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored",
-		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened", "opportunity.reassigned", "opportunity.edited",
-		"account.deactivated", "account.reactivated",
-	},
+	Events: eventcodec.Types(
+		retention.Proposed{}, retention.Approved{}, retention.Applied{}, retention.Ended{},
+		erasure.Requested{},
+		customer.Registered{}, customer.Edited{}, customer.Reassigned{}, customer.Archived{}, customer.Restored{}, customer.Erased{},
+		opportunity.Opened{}, opportunity.Engaged{}, opportunity.Won{}, opportunity.Lost{}, opportunity.Reopened{},
+		opportunity.Reassigned{}, opportunity.Edited{},
+		account.Deactivated{}, account.Reactivated{}, account.Erased{},
+	),
 	Keys: keys,
 	Fold: fold,
 }

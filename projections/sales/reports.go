@@ -101,7 +101,7 @@ const left = "h.days * 86400 - t.worked - extract(epoch from {now} - t.since)" /
 
 // What has become of opportunities that came so far, of the same product if any of it were closed, tells of the open ones.
 var forecast = &report.Report{
-	Name: "forecast", About: "What open opportunities may bring, judged by how closed ones of the same product went on from the same stage.", Model: schema.Name,
+	Name: "forecast", About: "What open opportunities may bring, judged by what became of closed ones of the same product in the same stage.", Model: schema.Name,
 	From: deals.String(), Where: "t.closed_at is null", At: "t.opened_at", Visible: visible,
 	Joins: append([]report.Join{{
 		Name: "history", Learned: learned,
@@ -132,7 +132,7 @@ var forecast = &report.Report{
 }
 
 var ageing = &report.Report{
-	Name: "ageing", About: "For how long nobody has touched customers, neither by an act on them nor on an opportunity with them.", Model: schema.Name,
+	Name: "ageing", About: "How long ago customers were touched last, by an action on them or on an opportunity with them.", Model: schema.Name,
 	From: clients.String(), Where: "not t.archived", At: "t.touched_at", Visible: visible, Joins: tree.Joins("t.owner"),
 	Dimensions: byRecord(report.Column{
 		Name: "age", Kind: report.Text, About: "days without a touch: 000-029, 030-089, 090-179, 180-364, 365+, or the word never",

@@ -15,6 +15,7 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/touch"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
@@ -35,10 +36,11 @@ var (
 var Model = engine.ReadModel{
 	Schema: schema,
 	Tables: []engine.Relation{deals, clients, tree.Teams, tree.Members},
-	Events: append([]string{
-		"opportunity.opened", "opportunity.engaged", "opportunity.won", "opportunity.lost", "opportunity.reopened", "opportunity.reassigned", "opportunity.edited",
-		"customer.registered", "customer.edited", "customer.reassigned", "customer.archived", "customer.restored",
-	}, report.TreeEvents...),
+	Events: append(eventcodec.Types(
+		opportunity.Opened{}, opportunity.Engaged{}, opportunity.Won{}, opportunity.Lost{}, opportunity.Reopened{},
+		opportunity.Reassigned{}, opportunity.Edited{},
+		customer.Registered{}, customer.Edited{}, customer.Reassigned{}, customer.Archived{}, customer.Restored{},
+	), report.TreeEvents...),
 	Keys: keys,
 	Fold: fold,
 }
@@ -64,8 +66,7 @@ type Deal struct {
 	Closed    eventlog.Position `db:"closed,null"`
 }
 
-// Client is a customer and when somebody had to do with it last: by an act on it or on an opportunity with it, at the time that
-// the act says. What an import says of a customer is no act; what it says of opportunities is.
+// Client is a customer and when somebody last had to do with it: see package touch.
 type Client struct {
 	ID           uuid.UUID         `db:"id,key"`
 	Organization uuid.UUID         `db:"organization"`
@@ -131,7 +132,6 @@ func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
 	if !exists {
 		return
 	}
-	act := true // on the customer, too
 	switch e := event.(type) {
 	case opportunity.Engaged: // again: at another time
 		deal.Stage, deal.EngagedAt, deal.Since, deal.Worked, deal.Engaged = opportunity.Engaging, e.At, e.At, 0, f.Position
@@ -143,7 +143,7 @@ func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
 		deal.Stage, deal.Month, deal.Value = opportunity.Engaging, "", ""
 		deal.ClosedAt, deal.Since, deal.Closed = time.Time{}, e.At, 0
 	case opportunity.Reassigned:
-		deal.Owner, act = e.To, e.Source == ""
+		deal.Owner = e.To
 	case opportunity.Edited:
 		if e.Product != nil {
 			deal.Product = e.Product.To
@@ -154,11 +154,10 @@ func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
 		if e.Value != nil {
 			deal.Value = domain.Decimal(e.Value.To)
 		}
-		act = e.Source == ""
 	}
 	deals.Put(rows, deal)
-	if act && deal.Customer != uuid.Nil {
-		touch(f, rows, deal.Customer, func(*Client) {})
+	if touch.By(event) && deal.Customer != uuid.Nil {
+		touched(f, rows, deal.Customer)
 	}
 }
 
@@ -171,41 +170,35 @@ func (d *Deal) close(stage opportunity.Stage, value domain.Decimal, at time.Time
 }
 
 func foldClient(f *eventcodec.Event, rows *engine.Rows, event customer.Event) {
-	change := func(change func(*Client)) { clients.Update(rows, f.Stream.ID, change) }
-	act := func(source string, change func(*Client)) {
-		if source == "" {
-			touch(f, rows, f.Stream.ID, change)
-			return
-		}
-		clients.Update(rows, f.Stream.ID, change)
-	}
-	switch e := event.(type) {
-	case customer.Registered:
+	if e, ok := event.(customer.Registered); ok {
 		client, _ := clients.Get(rows, f.Stream.ID)
 		client.ID, client.Organization, client.Owner, client.Registered = f.Stream.ID, f.Stream.Organization, e.Owner, f.Position
 		clients.Put(rows, client)
-		act(e.Source, func(*Client) {})
-	case customer.Edited:
-		act(e.Source, func(*Client) {})
-	case customer.Reassigned:
-		act(e.Source, func(c *Client) { c.Owner = e.To })
-	case customer.Archived:
-		change(func(c *Client) { c.Archived = true })
-	case customer.Restored:
-		act("", func(c *Client) { c.Archived = false })
 	}
+	if touch.By(event) {
+		touched(f, rows, f.Stream.ID)
+	}
+	clients.Update(rows, f.Stream.ID, func(c *Client) {
+		switch e := event.(type) {
+		case customer.Reassigned:
+			c.Owner = e.To
+		case customer.Archived:
+			c.Archived = true
+		case customer.Restored:
+			c.Archived = false
+		}
+	})
 }
 
-// touch changes a client that somebody had to do with. Opportunities may tell of one before its own events are known: a report
-// of what had happened by a day takes no later registration.
-func touch(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID, change func(*Client)) {
+// touched notes that an event touches a client. Opportunities may tell of one before its own events are known: a report of what
+// had happened by a day takes no later registration.
+func touched(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID) {
 	client, exists := clients.Get(rows, id)
 	if !exists {
 		client = Client{ID: id, Organization: f.Stream.Organization}
 	}
-	if !f.OccurredAt.Before(client.TouchedAt) {
-		client.TouchedAt, client.Touched = f.OccurredAt, f.Position
-	}
-	change(&client)
+	before := touch.Mark{At: client.TouchedAt, Position: int64(client.Touched)}
+	last := touch.Last(before, touch.Mark{At: f.OccurredAt, Position: int64(f.Position)})
+	client.TouchedAt, client.Touched = last.At, eventlog.Position(last.Position)
 	clients.Put(rows, client)
 }

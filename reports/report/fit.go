@@ -31,7 +31,7 @@ func (c Column) unfit(values []string) string {
 		case v == "":
 		case c.Kind == Account || c.Kind == Customer:
 			if _, err = uuid.Parse(v); err != nil {
-				return fmt.Sprintf("is known by its id, and %q is none", v)
+				return fmt.Sprintf("is given by its id, and %q is not an id", v)
 			}
 		case c.Kind == Month:
 			if _, err = time.Parse("2006-01", v); err != nil {

@@ -30,7 +30,7 @@ func NewTree(schema engine.Schema) Tree {
 }
 
 // TreeEvents are the types of the events that [Tree.Fold] takes.
-var TreeEvents = append([]string{"organization.team_created", "organization.team_moved"}, members.Events...)
+var TreeEvents = append(eventcodec.Types(organization.TeamCreated{}, organization.TeamMoved{}), members.Events...)
 
 // Keys asks for the rows of an event, of whatever type.
 func (t Tree) Keys(f *eventcodec.Event, rows *engine.Rows) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/projections/engine"
 )
@@ -34,14 +35,14 @@ const (
 )
 
 var (
-	ErrNotFound = errors.New("results: there is no such result")
-	ErrRunning  = errors.New("results: a result of this name is being made")
-	ErrTaken    = errors.New("results: there is a result of this name")
-	ErrFull     = errors.New("results: the organization has as many results as it may")
-	ErrBusy     = errors.New("results: this process is making another result")
-	ErrTooMuch  = errors.New("results: the log is too long for a result")
-	ErrNotDone  = errors.New("results: the result is not done")
-	ErrOutdated = errors.New("results: another version of the read model has made this result")
+	ErrNotFound = domain.NoSuch()
+	ErrRunning  = domain.Refuse(domain.CodeConflict, "a result of this name is being made: wait for it, or drop it")
+	ErrTaken    = domain.Refuse(domain.CodeConflict, "there is a result of this name: drop it first, or take another")
+	ErrFull     = domain.Refuse(domain.CodeConflict, "there are as many named results as there may be: drop one first")
+	ErrBusy     = domain.Refuse(domain.CodeRateLimited, "another report is being rebuilt: try again when it is done")
+	ErrTooMuch  = domain.Refuse(domain.CodeTooComplex, "the log is too long for a named result: ask for an earlier position")
+	ErrNotDone  = domain.Refuse(domain.CodeConflict, "the result is not done")
+	ErrOutdated = domain.Refuse(domain.CodeConflict, "another version of the program has made this result: drop it and rebuild the report")
 	// ErrDropped reports that a result was dropped while it was folded.
 	ErrDropped = errors.New("results: the result was dropped")
 )

@@ -17,9 +17,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/annal-crm/annal/domain/declared"
+	"github.com/annal-crm/annal/domain/record"
 )
 
-// Kind is what a row becomes.
+// Kind is what a row becomes: one of these, or the category of a declared kind of record.
 type Kind string
 
 const (
@@ -90,6 +93,36 @@ type field struct {
 	date     bool
 }
 
+// order lists the kinds; none refers to a later one, but for a team's manager.
+var order = func() []Kind {
+	all := []Kind{Team, Account, Customer, Opportunity}
+	for _, k := range declared.Kinds {
+		all = append(all, Kind(k.Category))
+	}
+	return all
+}()
+
+// fieldsOf returns the fields that objects of a kind take, nil if there is no such kind.
+func fieldsOf(kind Kind) map[string]field {
+	k := declared.Kind(string(kind))
+	if k == nil {
+		return kinds[kind]
+	}
+	fields := map[string]field{"owner": {refers: Account}}
+	if k.Stages != nil {
+		fields["stage"] = field{}
+	}
+	for _, f := range k.Fields {
+		fields[f.Name] = field{required: f.Required, refers: Kind(f.Of), date: f.Type == record.Day || f.Type == record.Time}
+		if f.Type == record.Money {
+			fields[f.Name+currencySuffix] = field{} // where the column of the amount does not say it
+		}
+	}
+	return fields
+}
+
+const currencySuffix = "Currency"
+
 var kinds = map[Kind]map[string]field{
 	Team:    {"name": {required: true}, "parent": {refers: Team}, "manager": {refers: Account}},
 	Account: {"loginName": {required: true}, "displayName": {required: true}, "email": {}, "team": {refers: Team}, "roles": {}},
@@ -132,10 +165,10 @@ func (m *Mapping) check() error {
 	}
 	for _, o := range m.Objects {
 		at := func(format string, args ...any) { wrong("object %s: "+format, append([]any{o.Name}, args...)...) }
-		fields, known := kinds[o.Kind]
+		fields := fieldsOf(o.Kind)
 		switch {
-		case !known:
-			at("kind must be team, account, customer or opportunity")
+		case fields == nil:
+			at("kind must be one of %v", order)
 			continue
 		case o.File == "" || strings.ContainsAny(o.File, `/\`):
 			at("file must name a file of the directory")

@@ -14,8 +14,10 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/record"
 )
 
 // Plan is what some files would bring: every row read, checked and resolved. Nothing has been written yet.
@@ -32,7 +34,7 @@ type step struct {
 	id     uuid.UUID
 	object *Object
 	line   int // of the first row that says it
-	row    any // organization.TeamRow, account.Invited, customer.Registered or opportunity.Row
+	row    any // organization.TeamRow, account.Invited, customer.Registered, opportunity.Row or record.Row
 }
 
 func (s *step) bad(reason string) BadRow { return BadRow{s.object.File, s.line, reason} }
@@ -57,6 +59,14 @@ func (s *step) refs() map[string]uuid.UUID {
 		return map[string]uuid.UUID{"owner": row.Owner}
 	case opportunity.Row:
 		return map[string]uuid.UUID{"owner": row.Owner, "customer": row.Customer}
+	case record.Row:
+		refs := map[string]uuid.UUID{"owner": row.Owner}
+		for _, f := range declared.Kind(string(s.object.Kind)).Fields {
+			if f.Type == record.Ref {
+				refs[f.Name] = domain.ParseRef(row.Values[f.Name])
+			}
+		}
+		return refs
 	}
 	return nil
 }
@@ -88,7 +98,7 @@ func Read(m *Mapping, dir string, organization uuid.UUID) (*Plan, error) {
 	for i := range m.Objects { // every id first: objects refer to each other in any order
 		r.identify(&m.Objects[i])
 	}
-	for _, kind := range []Kind{Team, Account, Customer, Opportunity} {
+	for _, kind := range order {
 		for i := range m.Objects {
 			if o := &m.Objects[i]; o.Kind == kind {
 				for _, row := range r.tables[o.File].rows {

@@ -16,6 +16,7 @@ import (
 	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/internal/vault"
 )
 
@@ -87,7 +88,6 @@ func (p *Plan) Run(ctx context.Context, c *commands.Commands, as *commands.Princ
 		return Summary{}, fmt.Errorf("importer: the plan is for organization %s, the principal of %s", p.organization, as.Organization)
 	}
 	r := run{plan: p, commands: c, as: as, cfg: cfg, counts: make(map[Kind]*Count)}
-	order := []Kind{Team, Account, Customer, Opportunity} // no kind refers to a later one, but for a team's manager
 	var err error
 	for _, kind := range order {
 		r.counts[kind] = &Count{Kind: kind}
@@ -137,7 +137,7 @@ func (r *run) one(ctx context.Context, s *step) error {
 	erased := false
 	switch {
 	case refused:
-	case errors.Is(err, customer.ErrErased), errors.Is(err, account.ErrErased), errors.Is(err, vault.ErrErased):
+	case errors.Is(err, customer.ErrErased), errors.Is(err, account.ErrErased), errors.Is(err, record.ErrErased), errors.Is(err, vault.ErrErased):
 		erased = true
 	case errors.Is(err, organization.ErrCycle), errors.Is(err, organization.ErrUnknownTeam): // people have rebuilt the tree since
 		bad, refused = domain.Invalid{"parent": "cannot be: " + err.Error()}, true
@@ -178,6 +178,8 @@ func (r *run) command(ctx context.Context, s *step) (commands.Imported, error) {
 		return r.commands.ImportCustomer(ctx, r.as, cmd, s.id, row)
 	case opportunity.Row:
 		return r.commands.ImportOpportunity(ctx, r.as, cmd, s.id, row)
+	case record.Row:
+		return r.commands.ImportRecord(ctx, r.as, cmd, s.id, string(s.object.Kind), row)
 	}
 	panic(fmt.Sprintf("importer: no command for %T", s.row))
 }

@@ -14,8 +14,10 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/customer"
+	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
+	"github.com/annal-crm/annal/domain/record"
 )
 
 // content makes of a row what the commands take, and notes what the mapping and the rules of the object say is wrong with it.
@@ -42,7 +44,7 @@ func (r *reader) content(o *Object, id uuid.UUID, cells map[string]string, bad d
 		_, err := customer.Import(customer.State{}, row)
 		v.note(err)
 		return row
-	default: // ParseMapping knows no other
+	case Opportunity:
 		row := opportunity.Row{
 			Reference: v.text("reference"), Product: v.text("product"), Customer: v.ref("customer"), Owner: v.ref("owner"),
 			Stage: opportunity.Stage(v.text("stage")), EngagedAt: v.date("engagedAt"), ClosedAt: v.date("closedAt"),
@@ -51,6 +53,49 @@ func (r *reader) content(o *Object, id uuid.UUID, cells map[string]string, bad d
 		v.note(row.Check())
 		return row
 	}
+	return v.record(declared.Kind(string(o.Kind))) // ParseMapping knows no other
+}
+
+// record takes the row of a declared kind. Fields that the mapping does not name stay as they are.
+func (v values) record(k *record.Kind) record.Row {
+	row := record.Row{Values: make(record.Values), Owner: v.ref("owner"), Stage: v.text("stage"), Source: v.r.source}
+	for _, f := range k.Fields {
+		if _, named := v.o.Fields[f.Name]; !named {
+			continue
+		}
+		value := ""
+		switch f.Type {
+		case record.Ref:
+			value = domain.Ref(v.ref(f.Name))
+		case record.Day, record.Time:
+			layout := time.DateOnly
+			if f.Type == record.Time {
+				layout = time.RFC3339Nano
+			}
+			if at := v.date(f.Name); !at.IsZero() {
+				value = at.Format(layout)
+			}
+		case record.Money:
+			if value = v.text(f.Name); value != "" {
+				value = strings.TrimSpace(value + " " + v.text(f.Name+currencySuffix))
+			}
+		default:
+			value = v.text(f.Name)
+		}
+		row.Values[f.Name] = value
+	}
+
+	_, err := k.Import(record.State{}, row)
+	if bad, ok := errors.AsType[domain.Invalid](err); ok {
+		for _, f := range k.Fields { // a mapping names a reference without the Id of the API
+			if reason, wrong := bad[f.Input()]; wrong {
+				delete(bad, f.Input())
+				bad[f.Name] = reason
+			}
+		}
+	}
+	v.note(err)
+	return row
 }
 
 // values takes the fields of one row.

@@ -12,13 +12,13 @@ import (
 
 var (
 	// ErrNoLogin reports a role that is not there, or cannot sign in.
-	ErrNoLogin = errors.New("bi: there is no such login in Postgres")
+	ErrNoLogin = errors.New("sqlviews: there is no such login in Postgres")
 	// ErrTooMighty reports a login that sees more than the views, whatever is granted here.
-	ErrTooMighty = errors.New("bi: this login sees more than the views show")
+	ErrTooMighty = errors.New("sqlviews: this login sees more than the views show")
 	// ErrNoReader reports that the role [Reader] is not there, and could not be made.
-	ErrNoReader = errors.New("bi: the role " + Reader + " is not there, and the owner of the database may not make it")
+	ErrNoReader = errors.New("sqlviews: the role " + Reader + " is not there, and the owner of the database may not make it")
 	// ErrNotGranted reports a login that has nothing to take away.
-	ErrNotGranted = errors.New("bi: this login has no such grant")
+	ErrNotGranted = errors.New("sqlviews: this login has no such grant")
 )
 
 // Membership says that a login sees the rows of an organization.
@@ -59,7 +59,7 @@ func Grant(ctx context.Context, owner *pgx.Conn, login string, organization uuid
 			return ErrNoReader
 		}
 		if _, err := tx.Exec(ctx, "grant "+Reader+" to "+name); err != nil {
-			return fmt.Errorf("bi: the owner of the database may not give the role %s: %w", Reader, err)
+			return fmt.Errorf("sqlviews: the owner of the database may not give the role %s: %w", Reader, err)
 		}
 		if _, err = tx.Exec(ctx, `insert into bi.members (login, organization, by) values ($1, $2, $3) on conflict do nothing`, login, organization, by); err != nil {
 			return err

@@ -1,4 +1,4 @@
-// Package bi lets analysts read with SQL and tools of their own: documented views in the schema bi, over the read models, in
+// Package sqlviews lets analysts read with SQL and tools of their own: documented views in the schema bi, over the read models, in
 // which personal fields are masked and a login sees the rows of its organizations only.
 //
 // A view reads through tables of its own in the schema bi_read, which have no rows, none but the columns that it may show, and row-level
@@ -71,20 +71,48 @@ var schema string
 // lock is the advisory lock under which the schema and its views are made; any number that others do not use.
 const lock = 0x616e6e616c6269 // "annalbi"
 
-// Migrate makes the schemas, as the owner of the database; serving is the role that owns the read models, "" if the owner does. It is safe
-// to call again and from several processes at once.
-func Migrate(ctx context.Context, owner *pgx.Conn, serving string) error {
+// unsound are the views that a restore has left without their owners or grants, and so without the wall, which Postgres does not ask of
+// the owner of a table; or with grants to a [Reader] that [Show] would not give. $1 says whether there are the roles, $2 is the serving role.
+const unsound = `select c.relname::text from pg_catalog.pg_class c where c.relnamespace = 'bi'::regnamespace and c.relkind = 'v' and case when $1::boolean then
+		c.relowner <> '` + Owner + `'::regrole or not has_table_privilege('` + Owner + `', 'bi.members', 'select')
+		or not has_schema_privilege('` + Owner + `', 'bi_read', 'usage') or not has_schema_privilege('` + Reader + `', 'bi', 'usage') or not has_table_privilege('` + Reader + `', c.oid, 'select')
+		or exists (select from pg_catalog.pg_class p where p.relnamespace = 'bi_read'::regnamespace and p.relkind = 'r'
+			and (not has_table_privilege('` + Owner + `', p.oid, 'select') or $2 <> '' and pg_get_userbyid(p.relowner) <> $2))
+	else exists (select from aclexplode(c.relacl) a join pg_catalog.pg_roles r on r.oid = a.grantee where r.rolname = '` + Reader + `') end`
+
+// Migrate makes the schemas, as the owner of the database; serving is the role that owns the read models, "" if the owner does, readable says
+// whether there are the roles [Reader] and [Owner]. Views that a restore has left unsound nobody may read until [Show] has made them again. It is
+// safe to call again and from several processes at once.
+func Migrate(ctx context.Context, owner *pgx.Conn, serving string, readable bool) error {
 	err := locked(ctx, owner, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, schema); err != nil || serving == "" {
+		if _, err := tx.Exec(ctx, schema); err != nil {
 			return err
+		}
+		rows, err := tx.Query(ctx, unsound, readable, serving)
+		if err != nil {
+			return err
+		}
+		views, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, view := range views {
+			// The role may be missing: then nobody can read the view.
+			if _, err := tx.Exec(ctx, `do $$ begin revoke all on bi.`+pgx.Identifier{view}.Sanitize()+` from `+Reader+`; exception when undefined_object then null; end $$;
+				delete from bi.shown where name = `+quote(view)); err != nil {
+				return err
+			}
+		}
+		if serving == "" {
+			return nil
 		}
 		// What passages are in is theirs, too: a restore by an owner who is no superuser would fail otherwise. What serves looks at bi.members
 		// for the views of an older program.
-		_, err := tx.Exec(ctx, `grant usage on schema bi to `+serving+`; grant select on bi.members to `+serving+`; alter schema bi_read owner to `+serving)
+		_, err = tx.Exec(ctx, `grant usage on schema bi to `+serving+`; grant select on bi.members to `+serving+`; alter schema bi_read owner to `+serving)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("bi: migrate: %w", err)
+		return fmt.Errorf("sqlviews: migrate: %w", err)
 	}
 	return nil
 }
@@ -118,7 +146,7 @@ func Show(ctx context.Context, owner *pgx.Conn, serving string, readable bool) (
 			all, err = false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("bi: the view %s: %w", v.Name, err)
+			return false, fmt.Errorf("sqlviews: the view %s: %w", v.Name, err)
 		}
 	}
 	return all, nil

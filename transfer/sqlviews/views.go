@@ -1,6 +1,9 @@
 package sqlviews
 
 import (
+	"strings"
+
+	"github.com/annal-crm/annal/domain/declared"
 	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/acts"
@@ -8,6 +11,7 @@ import (
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/erasures"
 	"github.com/annal-crm/annal/projections/opportunities"
+	"github.com/annal-crm/annal/projections/records"
 	"github.com/annal-crm/annal/projections/sales"
 )
 
@@ -29,7 +33,7 @@ func Views() []View {
 	value := Column{Name: "value", Type: "numeric", About: "of a won one, in the organization's currency"}
 	product := Column{Name: "product", Type: "text", About: "what it is about"}
 	customer := Column{Name: "customer", Type: "uuid", About: "see bi.customers; null: none named"}
-	return []View{
+	views := []View{
 		{
 			Name: "customers", About: "Customers, one a row. Phone and e-mail are left out.",
 			sources: []source{
@@ -85,7 +89,7 @@ func Views() []View {
 			},
 		},
 		{
-			Name: "contacts", About: "When somebody had to do with a customer last, by an act on it or on an opportunity with it.",
+			Name: "contacts", About: "When a customer was touched last, by an action on it or on an opportunity with it.",
 			sources: []source{from(sales.Model, "clients", "id, organization, owner, archived, touched_at")}, from: "t",
 			Columns: []Column{
 				{"customer", "uuid", "see bi.customers", "t.id"}, organization, account("owner", "who looks after it"), {Name: "archived", Type: "boolean", About: "out of use"},
@@ -112,4 +116,37 @@ func Views() []View {
 			},
 		},
 	}
+	for _, k := range declared.Kinds {
+		views = append(views, recordView(records.Of(k.Category)))
+	}
+	return views
+}
+
+// recordView is the view of the records of a declared kind, with all its fields that are not personal.
+func recordView(k *records.Kind) View {
+	own := []Column{
+		{"id", "uuid", "of the " + k.Category, ""}, {"organization", "uuid", "yours", ""}, {"owner", "uuid", "whose it is; see bi.accounts", ""},
+		{"archived", "boolean", "out of use", ""}, {"created_at", "timestamptz", "when it was created", ""},
+		{"updated_at", "timestamptz", "when something about it changed last", ""}, {"position", "bigint", "of the last event in the row", ""},
+	}
+	if k.Stages != nil {
+		own = append(own, Column{"stage", "text", "where it has come to", ""})
+	}
+	s := source{name: "t", model: k.Model().Schema, table: k.Model().Name}
+	for _, c := range own {
+		s.columns += c.Name + ", "
+	}
+	for _, c := range k.Columns() {
+		if c.Field.Personal {
+			continue
+		}
+		s.columns += c.Name + ", "
+		about := c.Field.About
+		if about == "" {
+			about = c.Field.Name + "; null: none"
+		}
+		own = append(own, Column{strings.TrimPrefix(c.Name, records.Prefix), c.Type, about, "t." + c.Name})
+	}
+	s.columns = strings.TrimSuffix(s.columns, ", ")
+	return View{Name: k.Model().Name, About: k.About, sources: []source{s}, from: "t", Columns: own}
 }

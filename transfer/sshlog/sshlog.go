@@ -1,4 +1,4 @@
-// Package authlog reads the log of an OpenSSH server and imports its attempts to sign in.
+// Package sshlog reads the log of an OpenSSH server and imports its attempts to sign in.
 //
 // It knows the lines "Failed password for …" and "Accepted password for …", also as
 // syslog sums them up ("message repeated 5 times: [ … ]"), and passes over all
@@ -31,7 +31,7 @@ const (
 )
 
 // ErrNone reports a file without any attempt in it.
-var ErrNone = errors.New("authlog: no line of sshd about a password in it")
+var ErrNone = errors.New("sshlog: no line of sshd about a password in it")
 
 var (
 	prefix   = regexp.MustCompile(`^([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d) (\S+) (sshd(?:-session)?\[\d+\]): (.*)$`)

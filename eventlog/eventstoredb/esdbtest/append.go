@@ -3,9 +3,7 @@ package esdbtest
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -13,20 +11,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
-
-	rpc "google.golang.org/genproto/googleapis/rpc/status"
 )
 
-// proposed is what appends and batch appends have in common.
-type proposed interface {
-	GetId() *shared.UUID
-	GetMetadata() map[string]string
-	GetCustomMetadata() []byte
-	GetData() []byte
-}
-
-func (n *node) propose(p proposed, size *int) (proposal, error) {
+func (n *node) propose(p *streams.AppendReq_ProposedMessage, size *int) (proposal, error) {
 	e := proposal{
 		id: eventID(p.GetId()), eventType: p.GetMetadata()["type"], contentType: p.GetMetadata()["content-type"],
 		data: p.GetData(), metadata: p.GetCustomMetadata(),
@@ -136,78 +123,6 @@ func wrong(expected int64, answer appended) *streams.AppendResp {
 		w.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedRevision{ExpectedRevision: uint64(expected)}
 	}
 	return &streams.AppendResp{Result: &streams.AppendResp_WrongExpectedVersion_{WrongExpectedVersion: w}}
-}
-
-// BatchAppend implements Streams: appends in the order of their final messages, each answered by its correlation id.
-func (n *node) BatchAppend(stream streams.Streams_BatchAppendServer) error {
-	if _, err := n.led(stream); err != nil {
-		return err
-	}
-	type batch struct {
-		options *streams.BatchAppendReq_Options
-		events  []proposal
-		size    int
-	}
-	batches := make(map[uuid.UUID]*batch)
-	for {
-		message, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		id := eventID(message.GetCorrelationId())
-		b := batches[id]
-		if b == nil {
-			b = &batch{options: message.GetOptions()}
-			batches[id] = b
-		}
-		for _, p := range message.GetProposedMessages() {
-			event, err := n.propose(p, &b.size)
-			if err != nil {
-				return err
-			}
-			b.events = append(b.events, event)
-		}
-		if !message.GetIsFinal() {
-			continue
-		}
-		delete(batches, id)
-		answer := &streams.BatchAppendResp{CorrelationId: message.GetCorrelationId(), StreamIdentifier: b.options.GetStreamIdentifier()}
-		var expected int64
-		switch of := b.options.GetExpectedStreamPosition().(type) {
-		case *streams.BatchAppendReq_Options_StreamPosition:
-			expected = int64(of.StreamPosition)
-			answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamPosition{StreamPosition: of.StreamPosition}
-		case *streams.BatchAppendReq_Options_NoStream:
-			expected = expectNoStream
-			answer.ExpectedStreamPosition = &streams.BatchAppendResp_NoStream{NoStream: &emptypb.Empty{}}
-		case *streams.BatchAppendReq_Options_Any:
-			expected = expectAny
-			answer.ExpectedStreamPosition = &streams.BatchAppendResp_Any{Any: &emptypb.Empty{}}
-		case *streams.BatchAppendReq_Options_StreamExists:
-			expected = expectStreamExists
-			answer.ExpectedStreamPosition = &streams.BatchAppendResp_StreamExists{StreamExists: &emptypb.Empty{}}
-		default:
-			return status.Error(codes.InvalidArgument, "a batch begins with a stream and what is expected of it")
-		}
-		if done := n.cluster.store.append(string(b.options.GetStreamIdentifier().GetStreamName()), expected, b.events); done.wrong {
-			answer.Result = &streams.BatchAppendResp_Error{Error: &rpc.Status{
-				Code: int32(codes.FailedPrecondition), Message: fmt.Sprintf("WrongExpectedVersion, actual version: %s", strconv.FormatInt(done.revision, 10)),
-			}}
-		} else {
-			answer.Result = &streams.BatchAppendResp_Success_{Success: &streams.BatchAppendResp_Success{
-				CurrentRevisionOption: &streams.BatchAppendResp_Success_CurrentRevision{CurrentRevision: uint64(done.revision)},
-				PositionOption: &streams.BatchAppendResp_Success_Position{Position: &shared.AllStreamPosition{
-					CommitPosition: done.position, PreparePosition: done.position,
-				}},
-			}}
-		}
-		if err := stream.Send(answer); err != nil {
-			return err
-		}
-	}
 }
 
 func eventID(id *shared.UUID) (u uuid.UUID) {

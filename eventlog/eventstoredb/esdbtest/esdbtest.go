@@ -1,30 +1,23 @@
 // Package esdbtest is a double of EventStoreDB in the process, for tests and benchmarks.
 //
-// It speaks the server's gRPC interface through the stubs that the client library is built on: Streams (Append and
-// BatchAppend with every expectation, Read of streams and of $all both ways, with filters, and catch-up subscriptions with
-// checkpoint and caught-up messages), ServerFeatures, and Gossip with a leader and followers. Appends are idempotent by
-// event id just as the server's are. It can fail in the server's ways: see [Cluster] and [Fault].
+// It speaks the server's gRPC interface through the stubs that the client library is built on: Streams (Append with
+// every expectation, Read of streams and of $all both ways, with filters, and catch-up subscriptions with checkpoint and
+// caught-up messages), ServerFeatures, and Gossip with a leader and followers. Appends are idempotent by event id just as
+// the server's are. It can fail in the server's ways: see [Cluster] and [Fault].
 //
-// What it does not do: anything on a disk (data last as long as the Cluster, also through [Cluster.Restart]); replication (all
-// nodes have one store: no write is lost with its leader, and a follower lags as far as Config says); elections that take time; deletion,
-// tombstones, stream metadata ($maxAge, $acl) and scavenging; links and their resolution; explicit transactions; persistent
+// What it does not do: BatchAppend, which the client library never calls; anything on a disk (data last as long as the
+// Cluster, also through [Cluster.Restart]); replication (all nodes have one store: no write is lost with its leader, and a
+// follower lags as far as Config says); elections that take time; deletion, tombstones, stream metadata ($maxAge, $acl) and scavenging; links and their resolution; explicit transactions; persistent
 // subscriptions, projections, users but one; FellBehind messages; limits but MaxAppendSize. Positions are made up, with
 // gaps like a log file's, and it is strict where the server is vague: a position that is no event's is always refused.
 package esdbtest
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -78,11 +71,7 @@ func New(config Config) (*Cluster, error) {
 	c := &Cluster{config: config, store: newStore()}
 	var certificate *tls.Certificate
 	if config.TLS {
-		made, authority, err := certify()
-		if err != nil {
-			return nil, err
-		}
-		certificate, c.authority = made, authority
+		certificate, c.authority = certify()
 	}
 	for i := range config.Nodes {
 		n := &node{cluster: c, index: i, instance: uuid.New(), certificate: certificate}
@@ -224,24 +213,10 @@ func (c *Cluster) Put(stream, eventType string, data, metadata []byte) {
 // Len returns how many events there are in all streams.
 func (c *Cluster) Len() int { return c.store.len() }
 
-// certify makes a certificate for the loopback, and the one of its authority.
-func certify() (*tls.Certificate, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "esdbtest"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	var authority bytes.Buffer
-	if err := pem.Encode(&authority, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
-		return nil, nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, authority.Bytes(), nil
+// certify returns a certificate for the loopback, and that of its authority: those of net/http/httptest.
+func certify() (*tls.Certificate, []byte) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return &server.TLS.Certificates[0], authority
 }

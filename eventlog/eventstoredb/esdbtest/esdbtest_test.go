@@ -10,12 +10,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/annal-crm/annal/eventlog/eventstoredb/esdbtest"
 )
@@ -207,50 +202,6 @@ func TestSubscriptionsCatchUpAndGoOn(t *testing.T) {
 			strings.HasPrefix(text, "a") == (name == "by stream's prefix") {
 			t.Errorf("%s, with %d events: %s", name, before, text)
 		}
-	}
-}
-
-func TestBatchAppend(t *testing.T) {
-	cluster, _ := start(t, esdbtest.Config{})
-	address, _, _ := strings.Cut(strings.TrimPrefix(cluster.URL(), "esdb://"), "?")
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	stream, err := streams.NewStreamsClient(conn).BatchAppend(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := func(id uuid.UUID) *shared.UUID {
-		return &shared.UUID{Value: &shared.UUID_String_{String_: id.String()}}
-	}
-	for i, want := range []bool{true, false} {
-		correlation := uuid.New()
-		for part := range 2 {
-			request := &streams.BatchAppendReq{CorrelationId: text(correlation), IsFinal: part == 1, ProposedMessages: []*streams.BatchAppendReq_ProposedMessage{{
-				Id: text(uuid.New()), Metadata: map[string]string{"type": "a", "content-type": "application/json"}, Data: []byte(`{}`),
-			}}}
-			if part == 0 {
-				request.Options = &streams.BatchAppendReq_Options{
-					StreamIdentifier:       &shared.StreamIdentifier{StreamName: []byte("s")},
-					ExpectedStreamPosition: &streams.BatchAppendReq_Options_NoStream{NoStream: &emptypb.Empty{}},
-				}
-			}
-			if err := stream.Send(request); err != nil {
-				t.Fatal(err)
-			}
-		}
-		answer, err := stream.Recv()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if answer.GetCorrelationId().GetString_() != correlation.String() || (answer.GetSuccess() != nil) != want || want && answer.GetSuccess().GetCurrentRevision() != 1 {
-			t.Fatalf("batch %d: %v", i, answer)
-		}
-	}
-	if cluster.Len() != 2 {
-		t.Fatalf("%d events", cluster.Len())
 	}
 }
 

@@ -33,8 +33,8 @@ type node struct {
 	address     string // fixed by the first start
 
 	mu       sync.Mutex
-	server   *grpc.Server // nil while stopped
-	conns    map[net.Conn]struct{}
+	server   *grpc.Server  // nil while stopped
+	conns    []net.Conn    // all since the start, also those that have ended
 	demoted  chan struct{} // closed and replaced when the node stops leading
 	stopping sync.WaitGroup
 }
@@ -81,7 +81,7 @@ func (n *node) start(address string) error {
 	if n.address == "" {
 		n.address = listener.Addr().String()
 	}
-	n.server, n.conns, n.demoted = server, make(map[net.Conn]struct{}), make(chan struct{})
+	n.server, n.conns, n.demoted = server, nil, make(chan struct{})
 	n.stopping.Go(func() { _ = server.Serve(tracked{listener, n}) })
 	return nil
 }
@@ -115,28 +115,15 @@ func (t tracked) Accept() (net.Conn, error) {
 	if err == nil {
 		t.node.mu.Lock()
 		defer t.node.mu.Unlock()
-		t.node.conns[conn] = struct{}{}
-		conn = untracked{conn, t.node}
+		t.node.conns = append(t.node.conns, conn)
 	}
 	return conn, err
-}
-
-type untracked struct {
-	net.Conn
-	node *node
-}
-
-func (u untracked) Close() error {
-	u.node.mu.Lock()
-	delete(u.node.conns, u.Conn)
-	u.node.mu.Unlock()
-	return u.Conn.Close()
 }
 
 func (n *node) drop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for conn := range n.conns {
+	for _, conn := range n.conns {
 		_ = conn.Close()
 	}
 }
@@ -227,7 +214,7 @@ func (g gossiper) Read(ctx context.Context, _ *shared.Empty) (*gossip.ClusterInf
 func (n *node) GetSupportedMethods(ctx context.Context, _ *shared.Empty) (*serverfeatures.SupportedMethods, error) {
 	n.wait(ctx)
 	features := &serverfeatures.SupportedMethods{EventStoreServerVersion: n.cluster.config.Version}
-	for _, method := range []string{"append", "batchappend", "read"} {
+	for _, method := range []string{"append", "read"} {
 		features.Methods = append(features.Methods, &serverfeatures.SupportedMethod{MethodName: method, ServiceName: "event_store.client.streams.streams"})
 	}
 	return features, nil

@@ -1,6 +1,7 @@
 package esdbtest
 
 import (
+	"cmp"
 	"math"
 	"regexp"
 	"slices"
@@ -88,15 +89,7 @@ func (n *node) source(options *streams.ReadReq_Options) (src source, err error) 
 				if at == math.MaxUint64 {
 					return len(events), nil
 				}
-				i, found := slices.BinarySearchFunc(events, at, func(r *record, p uint64) int {
-					switch {
-					case r.position < p:
-						return -1
-					case r.position > p:
-						return 1
-					}
-					return 0
-				})
+				i, found := slices.BinarySearchFunc(events, at, func(r *record, p uint64) int { return cmp.Compare(r.position, p) })
 				if !found {
 					return 0, status.Error(codes.InvalidArgument, "Trying to read from an invalid position.")
 				}

@@ -70,12 +70,12 @@ func New(t testing.TB, models ...engine.ReadModel) *World {
 // Event is an event of the domain that is to be recorded.
 type Event struct {
 	Stream  eventlog.Stream
-	Payload any
+	Payload domain.Event
 	Meta    domain.Metadata
 }
 
 // Record appends an event to its stream and returns it as the log has it.
-func (w *World) Record(s eventlog.Stream, payload any) eventlog.Event {
+func (w *World) Record(s eventlog.Stream, payload domain.Event) eventlog.Event {
 	w.t.Helper()
 	return w.RecordAll(Event{Stream: s, Payload: payload})[0]
 }

@@ -4,15 +4,15 @@
 package where
 
 import (
-	"errors"
 	"fmt"
+	"github.com/annal-crm/annal/domain"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // ErrHidden reports a filter on personal data by a viewer who may not see it: what is hidden could be found out by asking.
-var ErrHidden = errors.New("projections: this field is hidden from the viewer")
+var ErrHidden = domain.Refuse(domain.CodeInvalid, "this asks for personal data, which are hidden from you")
 
 // Clause is a conjunction of conditions with their parameters. The zero value is true.
 type Clause struct {
