@@ -122,7 +122,8 @@ func grant(ctx context.Context, owner *pgx.Conn) error {
 	}
 	for _, schema := range []string{"vault", "auth", "projections"} {
 		if _, err := owner.Exec(ctx, `grant usage on schema `+schema+` to `+serving+`;
-			grant select, insert, update, delete on all tables in schema `+schema+` to `+serving); err != nil {
+			grant select, insert, update, delete on all tables in schema `+schema+` to `+serving+`;
+			revoke insert, update, delete on `+schema+`.migrations from `+serving); err != nil {
 			return err
 		}
 	}

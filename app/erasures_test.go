@@ -239,7 +239,7 @@ func TestNothingOfAnErasedPersonIsLeft(t *testing.T) {
 	o.settle()
 
 	// Beside what is served: a former version, a result, an event that is parked and whose error quotes it, statistics.
-	result := must(o.Engine.FoldResult(ctx, "customers", "result_kept", engine.ResultOptions{}))
+	result := must(o.Engine.Results("kept", engine.ResultLimits{AtOnce: 1}).Make(ctx, "customers", engine.ResultOptions{}))
 	for _, statement := range []string{
 		"create schema accounts_v1; create table accounts_v1.accounts as select id, organization, login_name, display_name, email from accounts_v2.accounts",
 		"analyze accounts_v2.accounts; analyze customers_v2.customers; analyze accounts_v1.accounts",
@@ -283,7 +283,7 @@ func TestNothingOfAnErasedPersonIsLeft(t *testing.T) {
 	if row := must(customers.Get(ctx, result.DB(), everybody, []uuid.UUID{cust}))[cust]; row.ID != cust || row.Name != "erased" {
 		t.Errorf("of the result: %+v", row)
 	}
-	for _, table := range []string{"customers_v2.customers", "accounts_v2.accounts", "accounts_v1.accounts", "result_kept.customers", "vault.keys", "vault.credentials", "projections.parked"} {
+	for _, table := range []string{"customers_v2.customers", "accounts_v2.accounts", "accounts_v1.accounts", result.Schema + ".customers", "vault.keys", "vault.credentials", "projections.parked"} {
 		var vacuumed bool // how many dead rows are left is told too late by those who made them
 		if err := o.Pool.QueryRow(ctx, "select last_vacuum is not null from pg_stat_all_tables where relid = $1::text::regclass", table).Scan(&vacuumed); err != nil || !vacuumed {
 			t.Errorf("dead rows of %s are left: %v", table, err)

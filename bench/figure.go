@@ -54,18 +54,12 @@ func (b *bench) round(figures []*Figure) {
 		if f.calls[0] != nil {
 			f.inTurn(2 * b.span)
 		}
-		f.side(f.ours, &f.Ours)
-		f.side(f.floor, &f.Floor)
+		f.Ours.measure(f.ours)
+		f.Floor.measure(f.floor)
 		if f.twice {
-			f.side(f.floor, &f.Floor)
-			f.side(f.ours, &f.Ours)
+			f.Floor.measure(f.floor)
+			f.Ours.measure(f.ours)
 		}
-	}
-}
-
-func (*Figure) side(measure func() float64, values *series) {
-	if measure != nil {
-		values.add(measure())
 	}
 }
 
@@ -136,6 +130,13 @@ func (f *Figure) Ratio() string {
 type series []float64
 
 func (s *series) add(v float64) { *s = append(*s, v) }
+
+// measure adds what a function measures, if there is one.
+func (s *series) measure(once func() float64) {
+	if once != nil {
+		s.add(once())
+	}
+}
 
 func (s series) median() float64 {
 	if len(s) == 0 {

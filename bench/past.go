@@ -35,7 +35,7 @@ func thePast(ctx context.Context, b *bench) {
 	viewer := engine.Viewer{Organization: commands.Home, Account: w.administrator, Scope: organization.All, Personal: true}
 
 	state := func() error {
-		history, err := reader.Facts(ctx, one.stream, eventlog.AsOf{Position: instants[rand.IntN(len(instants))]})
+		history, err := reader.Events(ctx, one.stream, eventlog.AsOf{Position: instants[rand.IntN(len(instants))]})
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func analysts(ctx context.Context, b *bench) {
 			Note:  "Folded into tables of its own beside the live ones, with their indexes. The history is of customers, by one actor: `sales` folds a row for each customer, `acts` a row for each event.",
 			floor: w.reading(ctx),
 			ours: func() float64 {
-				result := must(w.Engine.FoldResult(ctx, model, engine.ResultPrefix+"bench", engine.ResultOptions{}))
+				result := must(w.Engine.Results("bench", engine.ResultLimits{AtOnce: 1}).Make(ctx, model, engine.ResultOptions{}))
 				check(result.Drop(ctx))
 				return float64(result.Events) / result.Took.Seconds()
 			},

@@ -13,8 +13,8 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
+	"github.com/annal-crm/annal/history/asof"
 	"github.com/annal-crm/annal/projections/accounts"
-	"github.com/annal-crm/annal/projections/engine"
 )
 
 func (q query) Viewer(ctx context.Context) (*model.Viewer, error) {
@@ -37,55 +37,32 @@ func (r *resolver) self(p *commands.Principal) *model.Viewer {
 
 func (r *resolver) ownAccount(p *commands.Principal) *model.Account {
 	s := p.AccountState()
-	return accountObject(accounts.Account{
+	return r.accountOf(p)(accounts.Account{
 		ID: p.Account, LoginName: s.LoginName, DisplayName: s.DisplayName, Email: s.Email, Team: s.Team, Roles: s.Roles,
 		Activated: s.Credential != uuid.Nil, Deactivated: s.Deactivated, LockedUntil: s.LockedUntil, ActivationUntil: s.Activation.ExpiresAt,
-	}, r.teams(p))
+	}, time.Now())
 }
 
-func (r *resolver) oneAccount(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Account, error) {
-	found, err := accounts.Get(ctx, r.DB, v, []uuid.UUID{id})
-	if row, ok := found[id]; ok && err == nil {
-		return accountObject(row, r.teams(p)), nil
+// accountOf returns what makes objects of the accounts of one page. A lock that has run out by an instant is not shown.
+func (r *resolver) accountOf(p *commands.Principal) objectOf[accounts.Account, model.Account] {
+	teams := r.teams(p)
+	return func(a accounts.Account, now time.Time) *model.Account {
+		object := &model.Account{
+			ID: a.ID, LoginName: a.LoginName, DisplayName: a.DisplayName, Email: model.Text(a.Email), Status: model.Enum(a.Status(now)),
+			Roles: append([]string{}, a.Roles...), Team: teams.get(a.Team), Erased: a.Erased,
+		}
+		if now.Before(a.LockedUntil) {
+			object.LockedUntil = &a.LockedUntil
+		}
+		return object
 	}
-	return nil, err
 }
 
-func accountObject(a accounts.Account, teams *teams) *model.Account {
-	return accountObjectAt(a, teams, time.Now())
-}
-
-// accountObjectAt is the account as it stands at an instant: a lock that has run out by then is none.
-func accountObjectAt(a accounts.Account, teams *teams, now time.Time) *model.Account {
-	object := &model.Account{
-		ID: a.ID, LoginName: a.LoginName, DisplayName: a.DisplayName, Email: model.Text(a.Email), Status: model.Enum(a.Status(now)),
-		Roles: a.Roles, Team: teams.get(a.Team), Erased: a.Erased,
-	}
-	if object.Roles == nil {
-		object.Roles = []string{}
-	}
-	if now.Before(a.LockedUntil) {
-		object.LockedUntil = &a.LockedUntil
-	}
-	return object
-}
-
-// people returns a batch of the accounts that records name: who may see a record may see whose it is.
+// people returns a batch of the accounts that records name: who may see a record may see whose it is. Without a right to look at
+// accounts that leaves their names.
 func (r *resolver) people(p *commands.Principal) *model.Batch[model.Account] {
-	return model.NewBatch(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*model.Account, error) {
-		v, err := viewer(p, organization.ViewAccounts)
-		if err != nil { // no right to look at accounts leaves their names
-			v = engine.Viewer{Organization: p.Organization, Account: p.Account, Personal: personal(p)}
-		}
-		found, err := accounts.Named(ctx, r.DB, v, ids)
-		if err != nil {
-			return nil, err
-		}
-		teams, objects := r.teams(p), make(map[uuid.UUID]*model.Account, len(found))
-		for id, a := range found {
-			objects[id] = accountObject(a, teams)
-		}
-		return objects, nil
+	return edges(func() objectOf[accounts.Account, model.Account] { return r.accountOf(p) }, func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]accounts.Account, error) {
+		return accounts.Named(ctx, r.DB, p.Sees(organization.ViewAccounts), ids)
 	})
 }
 
@@ -97,56 +74,30 @@ func (q query) Account(ctx context.Context, id *uuid.UUID, loginName *string, as
 	if err != nil {
 		return nil, err
 	}
-	if id != nil && asOf == nil {
-		return q.oneAccount(ctx, p, v, *id)
+	if id == nil {
+		a, found, err := accounts.ByLoginName(ctx, q.DB, v, *loginName)
+		if err != nil || !found {
+			return nil, err
+		}
+		id = &a.ID
 	}
-	if id != nil {
-		return q.pastAccount(ctx, p, v, *id, asOf)
-	}
-	a, found, err := accounts.ByLoginName(ctx, q.DB, v, *loginName)
-	if err != nil || !found {
-		return nil, err
-	}
-	if asOf != nil {
-		return q.pastAccount(ctx, p, v, a.ID, asOf)
-	}
-	return accountObject(a, q.teams(p)), nil
+	return one(ctx, q.resolver, asof.Accounts, v, *id, asOf, q.accountOf(p))
 }
 
 func (q query) Accounts(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.AccountFilter, asOf *generated.AsOf, at *eventlog.Position) (*model.AccountConnection, error) {
-	request, err := paging(first, after, last, before)
-	if err != nil {
-		return nil, err
-	}
-	p, v, err := q.read(ctx, organization.ViewAccounts, at, accounts.Model.Name)
-	if err != nil {
-		return nil, err
-	}
-	var f accounts.Filter
-	if filter != nil {
-		f = accounts.Filter{LoginName: filter.LoginName, DisplayName: filter.DisplayName, Status: accounts.Status(value(filter.Status)), Team: value(filter.Team)}
-	}
-	db, now, err := q.listOf(ctx, accounts.Model.Name, v, asOf)
-	if err != nil {
-		return nil, err
-	}
-	f.Now = now
-	page, err := accounts.List(ctx, db, v, f, request)
-	teams := q.teams(p)
-	return listed(page, err, func(a accounts.Account) *model.Account { return accountObjectAt(a, teams, now) },
-		func(ctx context.Context) (int, error) { return accounts.Count(ctx, db, v, f) })
+	return many(ctx, q, accounts.Model.Name, organization.ViewAccounts, list{first, last, after, before, asOf, at}, func(now time.Time) accounts.Filter {
+		if filter == nil {
+			return accounts.Filter{Now: now}
+		}
+		return accounts.Filter{LoginName: filter.LoginName, DisplayName: filter.DisplayName, Status: accounts.Status(value(filter.Status)), Team: value(filter.Team), Now: now}
+	}, accounts.List, accounts.Count, q.accountOf)
 }
 
-// account answers a command on an account with what that is now.
-func (m mutation) account(ctx context.Context, p *commands.Principal, done commands.Result, err error) (*generated.AccountPayload, error) {
+// onAccount carries a command on an account out.
+func onAccount[C any](ctx context.Context, m mutation, command func(context.Context, *commands.Principal, C) (commands.Result, error), in C) (*generated.AccountPayload, error) {
+	a, receipt, err := onRecord(ctx, m, nil, command, in, accounts.Model.Name, asof.Accounts, m.accountOf)
 	if err != nil {
 		return nil, err
 	}
-	a, err := shown(ctx, m.resolver, done.Receipt, []string{accounts.Model.Name}, func() (*model.Account, error) {
-		return m.oneAccount(ctx, p, everything(p), done.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &generated.AccountPayload{Account: a, Receipt: receipt(done.Receipt)}, nil
+	return &generated.AccountPayload{Account: a, Receipt: receipt}, nil
 }

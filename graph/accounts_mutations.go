@@ -51,14 +51,9 @@ func loggedOut(ended int, done commands.Result, err error) (*generated.LogOutPay
 }
 
 func (m mutation) ChangePassword(ctx context.Context, in generated.ChangePasswordInput) (*generated.AccountPayload, error) {
-	p, err := callerOf(ctx).now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	done, err := m.Commands.ChangePassword(ctx, p, commands.ChangePassword{
+	return onAccount(ctx, m, m.Commands.ChangePassword, commands.ChangePassword{
 		Command: command(in.CommandID, nil), CurrentPassword: in.CurrentPassword, NewPassword: in.NewPassword,
 	})
-	return m.account(ctx, p, done, err)
 }
 
 // ActivateAccount needs no session: the token says whose account it is. It is answered with that account as its owner sees it.
@@ -80,15 +75,10 @@ func (m mutation) ActivateAccount(ctx context.Context, in generated.ActivateAcco
 }
 
 func (m mutation) InviteAccount(ctx context.Context, in generated.InviteAccountInput) (*generated.AccountPayload, error) {
-	p, err := callerOf(ctx).now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	done, err := m.Commands.Invite(ctx, p, commands.Invite{
+	return onAccount(ctx, m, m.Commands.Invite, commands.Invite{
 		Command: command(in.CommandID, in.Reason), LoginName: in.LoginName, DisplayName: in.DisplayName, Email: value(in.Email),
 		Team: value(in.TeamID), Roles: in.Roles,
 	})
-	return m.account(ctx, p, done, err)
 }
 
 func (m mutation) IssueActivation(ctx context.Context, in generated.IssueActivationInput) (*generated.IssueActivationPayload, error) {
@@ -103,48 +93,26 @@ func (m mutation) IssueActivation(ctx context.Context, in generated.IssueActivat
 	return &generated.IssueActivationPayload{Token: done.Token, ExpiresAt: done.ExpiresAt, Receipt: receipt(done.Receipt)}, nil
 }
 
-// onAccount is the way of a mutation that is about one account and shows it.
-func (m mutation) onAccount(ctx context.Context, act func(*commands.Principal) (commands.Result, error)) (*generated.AccountPayload, error) {
-	p, err := callerOf(ctx).now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	done, err := act(p)
-	return m.account(ctx, p, done, err)
-}
-
 func (m mutation) UnlockAccount(ctx context.Context, in generated.UnlockAccountInput) (*generated.AccountPayload, error) {
-	return m.onAccount(ctx, func(p *commands.Principal) (commands.Result, error) {
-		return m.Commands.Unlock(ctx, p, commands.OnAccount{Command: command(in.CommandID, &in.Reason), AccountID: in.AccountID})
-	})
+	return onAccount(ctx, m, m.Commands.Unlock, commands.OnAccount{Command: command(in.CommandID, &in.Reason), AccountID: in.AccountID})
 }
 
 func (m mutation) GrantRole(ctx context.Context, in generated.RoleInput) (*generated.AccountPayload, error) {
-	return m.onAccount(ctx, func(p *commands.Principal) (commands.Result, error) {
-		return m.Commands.GrantRole(ctx, p, commands.Role{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID, Role: in.Role})
-	})
+	return onAccount(ctx, m, m.Commands.GrantRole, commands.Role{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID, Role: in.Role})
 }
 
 func (m mutation) RevokeRole(ctx context.Context, in generated.RoleInput) (*generated.AccountPayload, error) {
-	return m.onAccount(ctx, func(p *commands.Principal) (commands.Result, error) {
-		return m.Commands.RevokeRole(ctx, p, commands.Role{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID, Role: in.Role})
-	})
+	return onAccount(ctx, m, m.Commands.RevokeRole, commands.Role{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID, Role: in.Role})
 }
 
 func (m mutation) MoveToTeam(ctx context.Context, in generated.MoveToTeamInput) (*generated.AccountPayload, error) {
-	return m.onAccount(ctx, func(p *commands.Principal) (commands.Result, error) {
-		return m.Commands.MoveToTeam(ctx, p, commands.MoveToTeam{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID, Team: value(in.TeamID)})
-	})
+	return onAccount(ctx, m, m.Commands.MoveToTeam, commands.MoveToTeam{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID, Team: value(in.TeamID)})
 }
 
 func (m mutation) DeactivateAccount(ctx context.Context, in generated.AccountInput) (*generated.AccountPayload, error) {
-	return m.onAccount(ctx, func(p *commands.Principal) (commands.Result, error) {
-		return m.Commands.Deactivate(ctx, p, commands.OnAccount{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID})
-	})
+	return onAccount(ctx, m, m.Commands.Deactivate, commands.OnAccount{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID})
 }
 
 func (m mutation) ReactivateAccount(ctx context.Context, in generated.AccountInput) (*generated.AccountPayload, error) {
-	return m.onAccount(ctx, func(p *commands.Principal) (commands.Result, error) {
-		return m.Commands.Reactivate(ctx, p, commands.OnAccount{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID})
-	})
+	return onAccount(ctx, m, m.Commands.Reactivate, commands.OnAccount{Command: command(in.CommandID, in.Reason), AccountID: in.AccountID})
 }

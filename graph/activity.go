@@ -3,8 +3,6 @@ package graph
 import (
 	"context"
 
-	"github.com/google/uuid"
-
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
@@ -33,22 +31,17 @@ func (q query) Activity(ctx context.Context, first *int, after *string, last *in
 	if err != nil {
 		return nil, err
 	}
-	if err := q.lookAtActs(ctx, p, f); err != nil {
+	if err := q.access.RecordList(ctx, p, f); err != nil {
 		return nil, err
 	}
 	v, sight := onlooker(p)
 	page, err := activity.List(ctx, q.DB, q.Codec, v, sight, f, request)
-	people := q.people(p)
-	return listed(page, err, func(a activity.Activity) *model.Activity { return activityObject(a, people) },
-		func(ctx context.Context) (int, error) { return activity.Count(ctx, q.DB, v, sight, f) })
+	return listed(page, err, q.activityOf(p), func(ctx context.Context) (int, error) { return activity.Count(ctx, q.DB, v, sight, f) })
 }
 
 // onlooker is how the principal may look at activity: everybody at that of what they may see.
 func onlooker(p *commands.Principal) (engine.Viewer, activity.Sight) {
-	v := engine.Viewer{
-		Organization: p.Organization, Account: p.Account, Scope: p.Scope(organization.ViewActivity), Teams: p.Teams(), Personal: personal(p),
-	}
-	return v, activity.SightOf(p.Scope)
+	return p.Sees(organization.ViewActivity), activity.SightOf(p.Scope)
 }
 
 func activityFilter(f *generated.ActivityFilter) (activity.Filter, error) {
@@ -68,23 +61,27 @@ func knownTypes(types []string) error {
 	return nil
 }
 
-func activityObject(a activity.Activity, people *model.Batch[model.Account]) *model.Activity {
-	people.Want(a.Actor)
-	for _, id := range a.Named {
-		people.Want(id)
-	}
-	return &model.Activity{
-		Position: a.Position, Type: a.Type, OccurredAt: a.OccurredAt, RecordedAt: a.RecordedAt,
-		IP: model.Text(a.Meta.IP), Device: model.Text(a.Meta.Device), Reason: model.Text(a.Meta.Reason),
-		Line: a.Naming, Data: a.View.Data, ActorID: a.Actor, Accounts: people,
-		Session: given(a.Meta.Session), Request: given(a.Meta.Correlation),
+// activityOf returns what makes objects of the events of one page.
+func (r *resolver) activityOf(p *commands.Principal) func(activity.Activity) *model.Activity {
+	people := r.people(p)
+	return func(a activity.Activity) *model.Activity {
+		people.Want(a.Actor)
+		for _, id := range a.Named {
+			people.Want(id)
+		}
+		return &model.Activity{
+			Position: a.Position, Type: a.Type, OccurredAt: a.OccurredAt, RecordedAt: a.RecordedAt,
+			IP: model.Text(a.Meta.IP), Device: model.Text(a.Meta.Device), Reason: model.Text(a.Meta.Reason),
+			Line: a.Naming, Data: a.View.Data, ActorID: a.Actor, Accounts: people,
+			Session: given(a.Meta.Session), Request: given(a.Meta.Correlation),
+		}
 	}
 }
 
-// given is nil for the zero id.
-func given(id uuid.UUID) *uuid.UUID {
-	if id == uuid.Nil {
+// given is nil for what is zero: no id, no instant, no number.
+func given[T comparable](v T) *T {
+	if v == *new(T) {
 		return nil
 	}
-	return &id
+	return &v
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
-	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/transparency"
 )
 
@@ -138,16 +137,12 @@ func (q query) AuditBundle(ctx context.Context, customerID, accountID, opportuni
 	if err != nil {
 		return nil, err
 	}
-	var streams []eventlog.Stream
-	for category, id := range map[string]*uuid.UUID{customer.Category: customerID, account.Category: accountID, opportunity.Category: opportunityID} {
-		if id != nil {
-			streams = append(streams, eventlog.Stream{Organization: p.Organization, Category: category, ID: *id})
-		}
+	category, id, err := oneOf(invalid("customer", "or account or opportunity must be given, and one only"),
+		map[string]*uuid.UUID{customer.Category: customerID, account.Category: accountID, opportunity.Category: opportunityID})
+	if err != nil {
+		return nil, err
 	}
-	if len(streams) != 1 {
-		return nil, invalid("customer", "or account or opportunity must be given, and one only")
-	}
-	of := streams[0]
+	of := eventlog.Stream{Organization: p.Organization, Category: category, ID: id}
 	out := new(bounded)
 	made, err := q.Audit.Bundle(ctx, out, transparency.Scope{Stream: of})
 	if err != nil {
@@ -162,24 +157,4 @@ func (q query) AuditBundle(ctx context.Context, customerID, accountID, opportuni
 // problemFor is what went wrong with the evidence itself, in words for who asked.
 func problemFor(err error) string {
 	return strings.TrimPrefix(err.Error(), "transparency: ")
-}
-
-func verificationObject(v verificationState) *generated.Verification {
-	o := &generated.Verification{ID: v.id, Status: model.Enum(v.status), Progress: v.progress, StartedAt: v.started}
-	if v.ended.IsZero() {
-		return o
-	}
-	o.EndedAt = &v.ended
-	if v.problem != "" {
-		o.Problem = &v.problem
-	}
-	if v.status == verificationFailed {
-		return o
-	}
-	size, signed := int(v.verdict.Size), int(v.verdict.Signed)
-	o.Ok, o.Size, o.Signed = &v.verdict.OK, &size, &signed
-	if v.verdict.Position > 0 {
-		o.Position = &v.verdict.Position
-	}
-	return o
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/projections/engine"
 )
 
 // caller is who an operation comes from: a token, if any, and a place. Whose token it is, is looked up when it is first needed.
@@ -75,27 +73,7 @@ func (c *caller) authenticate(ctx context.Context) (*commands.Principal, error) 
 	return c.commands.Authenticate(ctx, c.token, c.origin)
 }
 
-// viewer is how the principal may look at the records that a permission is about. None at all is FORBIDDEN.
-func viewer(p *commands.Principal, permission organization.Permission) (engine.Viewer, error) {
-	scope := p.Scope(permission)
-	if scope == organization.None {
-		return engine.Viewer{}, commands.ErrForbidden
-	}
-	return engine.Viewer{
-		Organization: p.Organization, Account: p.Account, Scope: scope, Teams: p.Teams(),
-		Personal: personal(p),
-	}, nil
-}
-
-func personal(p *commands.Principal) bool {
-	return p.Scope(organization.ViewPersonal) != organization.None
-}
-
-// everything is how the principal sees what it has just changed: commands have judged that it may, and what it gave away
-// would be out of its scope by now.
-func everything(p *commands.Principal) engine.Viewer {
-	return engine.Viewer{Organization: p.Organization, Account: p.Account, Scope: organization.All, Personal: personal(p)}
-}
+func personal(p *commands.Principal) bool { return p.Sees("").Personal }
 
 // bearer takes the token out of an Authorization header. A header of another kind is no token, and opens nothing.
 func bearer(header string) string {

@@ -40,6 +40,7 @@ var table = []struct {
 	{transparency.ErrChanged, domain.CodeConflict, "this is not as it was recorded: verify the log"},
 	{transparency.ErrCheckpoint, domain.CodeInvalid, "not a checkpoint of this log by this key"},
 	{transparency.ErrUnavailable, domain.CodeUnavailable, "the tree over the log cannot be reached: try again in a moment"},
+	{transparency.ErrVerifying, domain.CodeConflict, "the log is being verified already; one verification at a time"},
 	{engine.ErrBehind, domain.CodeUnavailable, "not folded up to that position yet: try again in a moment"},
 	{eventlog.ErrUnavailable, domain.CodeUnavailable, "the log cannot be reached: try again in a moment"},
 	{vault.ErrUnavailable, domain.CodeUnavailable, "the vault cannot be reached: try again in a moment"},

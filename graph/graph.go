@@ -29,6 +29,7 @@ import (
 	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/reports"
 	"github.com/annal-crm/annal/reports/results"
 	"github.com/annal-crm/annal/transparency"
 )
@@ -74,10 +75,17 @@ func New(d Dependencies, c Config) *Handler {
 	}}
 	h.sockets.init = h.connect
 
+	recent, lists := commands.NewAccessRecords(), asof.NewLists(d.Engine, d.DB)
 	resolver := &resolver{
-		Dependencies: d, config: c, lists: asof.NewShelf(d.Engine, d.Log), looks: newLooks(), background: going,
-		past: asof.Reader{Log: d.Log, Codec: d.Codec}, lives: timeline.Pages{Log: d.Log, Codec: d.Codec, DB: d.DB, Engine: d.Engine},
-		kept: results.New(d.Engine, d.Log, d.DB, results.Config{}),
+		Dependencies: d, config: c, background: going, lists: lists,
+		access:    timeline.Access{Commands: d.Commands, Log: d.Log, DB: d.DB, Recent: recent},
+		timelines: timeline.Pages{Log: d.Log, Codec: d.Codec, DB: d.DB, Engine: d.Engine},
+		history:   asof.Reader{Log: d.Log, Codec: d.Codec, DB: d.DB},
+		catalogue: reports.Catalogue{
+			Commands: d.Commands, Log: d.Log, Engine: d.Engine, DB: d.DB, Codec: d.Codec,
+			Results: results.New(d.Engine, d.DB, results.Config{}), Lists: lists, Recent: recent,
+		},
+		checks: transparency.NewVerifications(d.Audit),
 	}
 	schema := generated.NewExecutableSchema(generated.Config{Resolvers: resolver})
 	h.errors = presenter{d.Logger, schema.Schema()}

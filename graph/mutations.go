@@ -20,16 +20,11 @@ func command(id *uuid.UUID, reason *string) commands.Command {
 	return commands.Command{ID: value(id), Reason: value(reason)}
 }
 
-// expecting is command for an object that must be at a version, if one is given.
-func expecting(id *uuid.UUID, reason *string, version *int) (commands.Command, error) {
+// expecting is command for an object that must be at a version, if one is given; [onRecord] judges that.
+func expecting(id *uuid.UUID, reason *string, version *int) commands.Command {
 	c := command(id, reason)
-	if version != nil {
-		if *version < 1 {
-			return c, invalid("expectedVersion", "must be at least 1")
-		}
-		c.ExpectedVersion = eventlog.Version(*version)
-	}
-	return c, nil
+	c.ExpectedVersion = eventlog.Version(value(version))
+	return c
 }
 
 // value is what p points to, or nothing.

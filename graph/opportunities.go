@@ -13,7 +13,7 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections/engine"
+	"github.com/annal-crm/annal/history/asof"
 	"github.com/annal-crm/annal/projections/opportunities"
 )
 
@@ -22,43 +22,18 @@ func (q query) Opportunity(ctx context.Context, id uuid.UUID, asOf *generated.As
 	if err != nil {
 		return nil, err
 	}
-	if asOf != nil {
-		return q.pastOpportunity(ctx, p, v, id, asOf)
-	}
-	return q.oneOpportunity(ctx, p, v, id)
-}
-
-func (r *resolver) oneOpportunity(ctx context.Context, p *commands.Principal, v engine.Viewer, id uuid.UUID) (*model.Opportunity, error) {
-	found, err := opportunities.Get(ctx, r.DB, v, []uuid.UUID{id})
-	if row, ok := found[id]; ok && err == nil {
-		return opportunityObject(row, r.page(p, opportunity.Category)), nil
-	}
-	return nil, err
+	return one(ctx, q.resolver, asof.Opportunities, v, id, asOf, q.opportunityOf(p))
 }
 
 func (q query) Opportunities(ctx context.Context, first *int, after *string, last *int, before *string, filter *generated.OpportunityFilter, asOf *generated.AsOf, at *eventlog.Position) (*model.OpportunityConnection, error) {
-	request, err := paging(first, after, last, before)
-	if err != nil {
-		return nil, err
-	}
-	p, v, err := q.read(ctx, organization.ViewOpportunity, at, opportunities.Model.Name)
-	if err != nil {
-		return nil, err
-	}
-	var f opportunities.Filter
-	if filter != nil {
-		f = opportunities.Filter{
-			Stages: stages(filter.Stage), Owner: value(filter.Owner), Customer: value(filter.Customer), Reference: filter.Reference, Product: filter.Product,
+	return many(ctx, q, opportunities.Model.Name, organization.ViewOpportunity, list{first, last, after, before, asOf, at}, func(time.Time) (f opportunities.Filter) {
+		if filter != nil {
+			f = opportunities.Filter{
+				Stages: stages(filter.Stage), Owner: value(filter.Owner), Customer: value(filter.Customer), Reference: filter.Reference, Product: filter.Product,
+			}
 		}
-	}
-	db, _, err := q.listOf(ctx, opportunities.Model.Name, v, asOf)
-	if err != nil {
-		return nil, err
-	}
-	page, err := opportunities.List(ctx, db, v, f, request)
-	shared := q.page(p, opportunity.Category)
-	return listed(page, err, func(o opportunities.Opportunity) *model.Opportunity { return opportunityObject(o, shared) },
-		func(ctx context.Context) (int, error) { return opportunities.Count(ctx, db, v, f) })
+		return f
+	}, opportunities.List, opportunities.Count, q.opportunityOf)
 }
 
 // stages returns what a filter lets pass; nil: everything.
@@ -78,41 +53,27 @@ func stages(f *generated.OpportunityStageFilter) (pass []opportunity.Stage) {
 	return pass
 }
 
-func opportunityObject(o opportunities.Opportunity, page *model.Page) *model.Opportunity {
-	page.Add(o.ID, o.Owner)
-	page.Want(customer.Category, o.Customer)
-	object := &model.Opportunity{
-		RecordFields: model.RecordFields{
-			ID: o.ID, Version: int(o.Version), Stage: model.Enum(o.Stage), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
-			OwnerID: o.Owner, Page: page,
-		},
-		Reference: o.Reference, Product: model.Text(o.Product), CustomerID: o.Customer,
-		OpenedAt: o.OpenedAt, EngagedAt: instant(o.EngagedAt), ClosedAt: instant(o.ClosedAt),
+// opportunityOf returns what makes objects of the opportunities of one page.
+func (r *resolver) opportunityOf(p *commands.Principal) objectOf[opportunities.Opportunity, model.Opportunity] {
+	page := r.page(p, opportunity.Category)
+	return func(o opportunities.Opportunity, _ time.Time) *model.Opportunity {
+		page.Add(o.ID, o.Owner)
+		page.Want(customer.Category, o.Customer)
+		return &model.Opportunity{
+			RecordFields: model.RecordFields{
+				ID: o.ID, Version: int(o.Version), Stage: model.Enum(o.Stage), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OwnerID: o.Owner, Page: page,
+			},
+			Reference: o.Reference, Product: model.Text(o.Product), Value: given(o.Value), CustomerID: o.Customer,
+			OpenedAt: o.OpenedAt, EngagedAt: given(o.EngagedAt), ClosedAt: given(o.ClosedAt),
+		}
 	}
-	if o.Value != "" {
-		object.Value = &o.Value
-	}
-	return object
 }
 
-// instant is nil for the zero time.
-func instant(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// opportunity answers a command on an opportunity with what that is now.
-func (m mutation) opportunity(ctx context.Context, p *commands.Principal, done commands.Result, err error) (*generated.OpportunityPayload, error) {
+// onOpportunity carries a command on an opportunity out.
+func onOpportunity[C any](ctx context.Context, m mutation, version *int, command func(context.Context, *commands.Principal, C) (commands.Result, error), in C) (*generated.OpportunityPayload, error) {
+	o, receipt, err := onRecord(ctx, m, version, command, in, opportunities.Model.Name, asof.Opportunities, m.opportunityOf)
 	if err != nil {
 		return nil, err
 	}
-	o, err := shown(ctx, m.resolver, done.Receipt, []string{opportunities.Model.Name}, func() (*model.Opportunity, error) {
-		return m.oneOpportunity(ctx, p, everything(p), done.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &generated.OpportunityPayload{Opportunity: o, Receipt: receipt(done.Receipt)}, nil
+	return &generated.OpportunityPayload{Opportunity: o, Receipt: receipt}, nil
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/engine/where"
-	"github.com/annal-crm/annal/reports/results"
+	"github.com/annal-crm/annal/reports"
+	"github.com/annal-crm/annal/transparency"
 )
 
 // resolver resolves the roots of the schema; the fields below them are methods of package model.
 type resolver struct {
 	Dependencies
-	config Config
-	errors presenter
-	past   asof.Reader
-	lists  *asof.Shelf
-	lives  timeline.Pages
-	kept   *results.Results
-	looks  *looks
-
-	verifications verifications
-	background    context.Context // ends when the server goes down
+	config     Config
+	errors     presenter
+	access     timeline.Access
+	timelines  timeline.Pages
+	history    asof.Reader
+	lists      *asof.Lists
+	catalogue  reports.Catalogue
+	checks     *transparency.Verifications
+	background context.Context // ends when the server goes down
 }
 
 var _ generated.ResolverRoot = (*resolver)(nil)
@@ -51,7 +51,7 @@ func (r *resolver) read(ctx context.Context, permission organization.Permission,
 	if err != nil {
 		return nil, engine.Viewer{}, err
 	}
-	v, err := viewer(p, permission)
+	v, err := p.Viewer(permission)
 	if err != nil {
 		return nil, v, err
 	}
@@ -86,14 +86,20 @@ func listed[R, T any](page engine.Page[R], err error, object func(R) *T, count f
 		return nil, err
 	}
 	c := &model.Connection[T]{
-		Nodes: make([]*T, len(page.Rows)), Cursors: page.Cursors, Count: count,
+		Nodes: objects(page.Rows, object), Cursors: page.Cursors, Count: count,
 		PageInfo: &model.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: page.HasPrevious},
-	}
-	for i, row := range page.Rows {
-		c.Nodes[i] = object(row)
 	}
 	if n := len(page.Cursors); n > 0 {
 		c.PageInfo.StartCursor, c.PageInfo.EndCursor = model.Text(page.Cursors[0]), model.Text(page.Cursors[n-1])
 	}
 	return c, nil
+}
+
+// objects makes the objects of rows, all before one is read: until then their batches collect what they want.
+func objects[R, T any](rows []R, object func(R) *T) []*T {
+	all := make([]*T, len(rows))
+	for i, row := range rows {
+		all[i] = object(row)
+	}
+	return all
 }

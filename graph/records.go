@@ -2,149 +2,110 @@ package graph
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/domain"
-	"github.com/annal-crm/annal/domain/customer"
-	"github.com/annal-crm/annal/domain/declared"
-	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
-	declaration "github.com/annal-crm/annal/domain/record"
+	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections/customers"
+	"github.com/annal-crm/annal/history/asof"
+	"github.com/annal-crm/annal/projections/activity"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/projections/opportunities"
-	"github.com/annal-crm/annal/projections/records"
 )
 
-// recordKind is a kind of record as the graph reads it.
-type recordKind struct {
-	view, edit organization.Permission
-	model      string             // the read model
-	can        model.RecordRights // what can be done with such records at all
+// objectOf makes the object of a record as it is at an instant.
+type objectOf[R, T any] func(R, time.Time) *T
 
-	// get puts those of ids that a viewer may see on a page.
-	get func(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID, page *model.Page) (map[uuid.UUID]*model.Node, error)
-}
-
-// recordKinds holds every kind of record, by category.
-var recordKinds = allRecordKinds()
-
-func allRecordKinds() map[string]recordKind {
-	kinds := map[string]recordKind{
-		customer.Category: {
-			view: organization.ViewCustomers, edit: organization.EditCustomers, model: customers.Model.Name,
-			can: model.RecordRights{Edit: true, Reassign: true, Archive: true},
-			get: getting(customers.Get, func(c customers.Customer, page *model.Page) model.Node { return customerObject(c, page) }),
-		},
-		opportunity.Category: {
-			view: organization.ViewOpportunity, edit: organization.EditOpportunity, model: opportunities.Model.Name,
-			can: model.RecordRights{Edit: true, Reassign: true},
-			get: getting(opportunities.Get, func(o opportunities.Opportunity, page *model.Page) model.Node { return opportunityObject(o, page) }),
-		},
-	}
-	for _, k := range declared.Kinds {
-		rows := records.Of(k.Category)
-		kinds[k.Category] = recordKind{
-			view: organization.Permission(k.ViewPermission()), edit: organization.Permission(k.EditPermission()), model: rows.Model().Name,
-			can: model.RecordRights{Edit: true, Reassign: true, Archive: true},
-			get: getting(rows.Get, func(row records.Row, page *model.Page) model.Node { return recordObject(k, row, page) }),
+// one shows a record as it is, or as of a past; nil if it was not there, or is not for the viewer.
+func one[R, T any](ctx context.Context, r *resolver, kind asof.Kind[R], v engine.Viewer, id uuid.UUID, in *generated.AsOf, object objectOf[R, T]) (*T, error) {
+	if in == nil {
+		row, there, err := kind.Now(ctx, r.DB, v, id)
+		if err != nil || !there {
+			return nil, err
 		}
+		return object(row, time.Now()), nil
 	}
-	return kinds
-}
-
-// getting makes nodes of the rows that a read model has of ids.
-func getting[R any](
-	get func(context.Context, engine.DB, engine.Viewer, []uuid.UUID) (map[uuid.UUID]R, error), object func(R, *model.Page) model.Node,
-) func(context.Context, engine.DB, engine.Viewer, []uuid.UUID, *model.Page) (map[uuid.UUID]*model.Node, error) {
-	return func(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID, page *model.Page) (map[uuid.UUID]*model.Node, error) {
-		found, err := get(ctx, db, v, ids)
-		nodes := make(map[uuid.UUID]*model.Node, len(found))
-		for id, row := range found {
-			node := object(row, page)
-			nodes[id] = &node
-		}
-		return nodes, err
-	}
-}
-
-// recordObject shows a row of a declared kind, on the page that it shares with others.
-func recordObject(k *declaration.Kind, row records.Row, page *model.Page) model.Node {
-	page.Add(row.ID, row.Owner)
-	for i := range k.Fields {
-		if f := &k.Fields[i]; f.Type == declaration.Ref {
-			page.Want(f.Of, domain.ParseRef(row.Values[i]))
-		}
-	}
-	return recordObjects[k.Category](model.RecordFields{
-		ID: row.ID, Version: int(row.Version), Archived: row.Archived, Erased: row.Erased, Stage: model.Enum(row.Stage),
-		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, OwnerID: row.Owner, Values: row.Values, Page: page,
-	})
-}
-
-// page returns an empty page of records of a category, as the principal sees them.
-func (r *resolver) page(p *commands.Principal, category string) *model.Page {
-	return model.NewPage(recordSource{r, p}, category, recordKinds[category].can, r.people(p))
-}
-
-// nodes returns those records of a category that a viewer may see.
-func (r *resolver) nodes(ctx context.Context, p *commands.Principal, v engine.Viewer, category string, ids []uuid.UUID) (map[uuid.UUID]*model.Node, error) {
-	return recordKinds[category].get(ctx, r.DB, v, ids, r.page(p, category))
-}
-
-// recordSource loads what records lead to, as the principal may see it. It implements [model.RecordSource].
-type recordSource struct {
-	*resolver
-	principal *commands.Principal
-}
-
-// Nodes implements [model.RecordSource]. Without the permission there are none.
-func (s recordSource) Nodes(ctx context.Context, category string, ids []uuid.UUID) (map[uuid.UUID]*model.Node, error) {
-	v, err := viewer(s.principal, recordKinds[category].view)
-	if err != nil {
-		return nil, nil
-	}
-	return s.nodes(ctx, s.principal, v, category, ids)
-}
-
-// Editable implements [model.RecordSource]: a principal may change the records that lie in the scope of the permission to edit.
-func (s recordSource) Editable(ctx context.Context, category string, ids []uuid.UUID) (map[uuid.UUID]*bool, error) {
-	v, err := viewer(s.principal, recordKinds[category].edit)
-	if err != nil {
-		return nil, nil
-	}
-	editable, yes := make(map[uuid.UUID]*bool, len(ids)), true
-	if v.Scope == organization.All {
-		for _, id := range ids {
-			editable[id] = &yes
-		}
-		return editable, nil
-	}
-
-	found, err := s.nodes(ctx, s.principal, v, category, ids)
-	for id := range found {
-		editable[id] = &yes
-	}
-	return editable, err
-}
-
-// Node looks for a record in the kinds that the viewer may see: ids do not say what they are of.
-func (q query) Node(ctx context.Context, id uuid.UUID) (model.Node, error) {
-	p, err := callerOf(ctx).who(ctx)
+	at, err := r.asOf(ctx, "asOf", in)
 	if err != nil {
 		return nil, err
 	}
-	for category := range recordKinds {
-		found, err := recordSource{q.resolver, p}.Nodes(ctx, category, []uuid.UUID{id})
+	row, there, err := kind.AsOf(ctx, r.history, v, id, *at)
+	if err != nil || !there {
+		return nil, err
+	}
+	moment, err := activity.Moment(ctx, r.DB, v.Organization, *at)
+	if err != nil {
+		return nil, err
+	}
+	return object(row, moment), nil
+}
+
+// list is what a query for a list of records may say besides its filter.
+type list struct {
+	first, last   *int
+	after, before *string
+	asOf          *generated.AsOf
+	at            *eventlog.Position
+}
+
+// many shows a page of records, as they are or as of a past. What a filter lets pass may depend on the instant that it is about.
+func many[R, F, T any](ctx context.Context, q query, readModel string, view organization.Permission, in list, filter func(now time.Time) F,
+	find func(context.Context, engine.DB, engine.Viewer, F, engine.PageRequest) (engine.Page[R], error),
+	count func(context.Context, engine.DB, engine.Viewer, F) (int, error),
+	objects func(*commands.Principal) objectOf[R, T],
+) (*model.Connection[T], error) {
+	request, err := paging(in.first, in.after, in.last, in.before)
+	if err != nil {
+		return nil, err
+	}
+	p, v, err := q.read(ctx, view, in.at, readModel)
+	if err != nil {
+		return nil, err
+	}
+	db, now, err := q.listOf(ctx, readModel, v, in.asOf)
+	if err != nil {
+		return nil, err
+	}
+	f, object := filter(now), objects(p)
+	page, err := find(ctx, db, v, f, request)
+	return listed(page, err, func(row R) *T { return object(row, now) }, func(ctx context.Context) (int, error) { return count(ctx, db, v, f) })
+}
+
+// edges returns a batch of the records that others name.
+func edges[R, T any](object func() objectOf[R, T], find func(context.Context, []uuid.UUID) (map[uuid.UUID]R, error)) *model.Batch[T] {
+	return model.NewBatch(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*T, error) {
+		found, err := find(ctx, ids)
 		if err != nil {
 			return nil, err
 		}
-		if node := found[id]; node != nil {
-			return *node, nil
+		show, objects := object(), make(map[uuid.UUID]*T, len(found))
+		for id, row := range found {
+			objects[id] = show(row, time.Now())
 		}
+		return objects, nil
+	})
+}
+
+// onRecord carries a command on a record out, and shows what that is now.
+func onRecord[C, R, T any](ctx context.Context, m mutation, version *int, command func(context.Context, *commands.Principal, C) (commands.Result, error), in C,
+	readModel string, kind asof.Kind[R], objects func(*commands.Principal) objectOf[R, T],
+) (*T, *model.Receipt, error) {
+	if version != nil && *version < 1 {
+		return nil, nil, invalid("expectedVersion", "must be at least 1")
 	}
-	return nil, nil
+	p, err := callerOf(ctx).now(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	done, err := command(ctx, p, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	object, err := shown(ctx, m.resolver, done.Receipt, []string{readModel}, func() (*T, error) {
+		return one(ctx, m.resolver, kind, p.Everything(), done.ID, nil, objects(p))
+	})
+	return object, receipt(done.Receipt), err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/annal-crm/annal/domain"
-	declaration "github.com/annal-crm/annal/domain/record"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/graph/model"
 	"github.com/annal-crm/annal/projections/records"
 )
@@ -18,7 +18,7 @@ import (
 const maxFilterValues = 1000
 
 // recordQuery reads the arguments of a list by the declaration of its kind. The validator has held them to the schema.
-func recordQuery(k *declaration.Kind, filter model.Input, orderBy []model.Input) (records.Query, error) {
+func recordQuery(k *record.Kind, filter model.Input, orderBy []model.Input) (records.Query, error) {
 	r := filterReader{kind: k, bad: domain.Invalid{}, values: maxFilterValues}
 	q := records.Query{Filter: r.filter("filter", filter)}
 	for i, by := range orderBy {
@@ -32,20 +32,20 @@ func recordQuery(k *declaration.Kind, filter model.Input, orderBy []model.Input)
 
 // filterReader reads filters, and notes in bad what is wrong with which argument.
 type filterReader struct {
-	kind   *declaration.Kind
+	kind   *record.Kind
 	bad    domain.Invalid
 	values int // how many may still come
 }
 
 // commonFields are those that every record has.
-var commonFields = []declaration.Field{
-	{Name: records.Owner, Type: declaration.Ref},
-	{Name: records.Stage, Type: declaration.Choice},
-	{Name: records.CreatedAt, Type: declaration.Time},
-	{Name: records.UpdatedAt, Type: declaration.Time},
+var commonFields = []record.Field{
+	{Name: records.Owner, Type: record.Ref},
+	{Name: records.Stage, Type: record.Choice},
+	{Name: records.CreatedAt, Type: record.Time},
+	{Name: records.UpdatedAt, Type: record.Time},
 }
 
-func (r *filterReader) field(name string) *declaration.Field {
+func (r *filterReader) field(name string) *record.Field {
 	for i := range commonFields {
 		if commonFields[i].Name == name {
 			return &commonFields[i]
@@ -89,7 +89,7 @@ func (r *filterReader) filters(path string, v any) []records.Filter {
 	return filters
 }
 
-func (r *filterReader) test(path string, f *declaration.Field, in map[string]any) records.Test {
+func (r *filterReader) test(path string, f *record.Field, in map[string]any) records.Test {
 	t := records.Test{Field: f.Name}
 	for name, v := range in {
 		at := path + "." + name
@@ -124,18 +124,18 @@ func (r *filterReader) test(path string, f *declaration.Field, in map[string]any
 }
 
 // value reads what a field is compared with; of money that is an amount.
-func (r *filterReader) value(path string, f *declaration.Field, v any) *string {
+func (r *filterReader) value(path string, f *record.Field, v any) *string {
 	r.values--
 	text, err := stored(f, v)
 	if err == nil {
 		switch f.Type {
-		case declaration.Ref:
+		case record.Ref:
 			_, err = model.UnmarshalID(v)
-		case declaration.Time:
+		case record.Time:
 			_, err = model.UnmarshalTime(v)
-		case declaration.Decimal, declaration.Money:
+		case record.Decimal, record.Money:
 			_, err = model.UnmarshalDecimal(v)
-		case declaration.Day:
+		case record.Day:
 			_, err = time.Parse(time.DateOnly, text)
 		}
 	}

@@ -22,7 +22,7 @@ func (q query) Contract(ctx context.Context, id uuid.UUID, asOf *generated.AsOf,
 }
 
 func (q query) Contracts(ctx context.Context, first *int, after *string, last *int, before *string, filter model.Input, orderBy []model.Input, search *string, asOf *generated.AsOf, at *eventlog.Position) (*model.ContractConnection, error) {
-	return listRecords[model.Contract](ctx, q, "contract", listArguments{first, after, last, before, filter, orderBy, search, asOf, at})
+	return listRecords[model.Contract](ctx, q, "contract", listArguments{list{first, last, after, before, asOf, at}, filter, orderBy, search})
 }
 
 func (m mutation) CreateContract(ctx context.Context, in model.Input) (*generated.ContractPayload, error) {

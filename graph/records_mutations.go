@@ -10,7 +10,7 @@ import (
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/declared"
-	declaration "github.com/annal-crm/annal/domain/record"
+	"github.com/annal-crm/annal/domain/record"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
@@ -103,7 +103,7 @@ func (m mutation) changed(ctx context.Context, r inputReader, do func(*commands.
 	}
 
 	node, err := shown(ctx, m.resolver, done.Receipt, []string{recordKinds[done.Kind].model}, func() (*model.Node, error) {
-		found, err := m.nodes(ctx, p, everything(p), done.Kind, []uuid.UUID{done.ID})
+		found, err := m.nodes(ctx, p, p.Everything(), done.Kind, []uuid.UUID{done.ID})
 		return found[done.ID], err
 	})
 	if err != nil {
@@ -163,8 +163,8 @@ func (r inputReader) text(name string) (s string) {
 }
 
 // values are the fields of a kind that are there, in their stored form; null is an empty one. The rules of the kind judge them.
-func (r inputReader) values(category string) declaration.Values {
-	values := declaration.Values{}
+func (r inputReader) values(category string) record.Values {
+	values := record.Values{}
 	k := declared.Kind(category)
 	for i := range k.Fields {
 		f := &k.Fields[i]
@@ -182,21 +182,21 @@ func (r inputReader) values(category string) declaration.Values {
 }
 
 // stored writes a value of an input as the rules take it.
-func stored(f *declaration.Field, v any) (string, error) {
+func stored(f *record.Field, v any) (string, error) {
 	switch f.Type {
-	case declaration.Money:
+	case record.Money:
 		if money, ok := v.(map[string]any); ok {
 			return fmt.Sprint(money["amount"], " ", money["currency"]), nil
 		}
-	case declaration.Integer:
+	case record.Integer:
 		if n, ok := number(v); ok {
 			return fmt.Sprint(n), nil
 		}
-	case declaration.Bool:
+	case record.Bool:
 		if is, ok := v.(bool); ok {
 			return fmt.Sprint(is), nil
 		}
-	case declaration.Choice:
+	case record.Choice:
 		s, err := optionalText(v)
 		return strings.ToLower(s), err
 	}

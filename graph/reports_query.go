@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,13 +13,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
-	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
 	"github.com/annal-crm/annal/graph/model"
-	"github.com/annal-crm/annal/projections/activity"
-	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/reports"
 	"github.com/annal-crm/annal/reports/report"
 )
@@ -31,23 +29,13 @@ func (q query) Reports(ctx context.Context) (all []*model.ReportDefinition, err 
 	for _, r := range reports.Reports {
 		all = append(all, reportObject(r))
 	}
-	own, err := q.Commands.Reports(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range own.Names() {
-		a, err := q.report(ctx, p, name, nil)
-		if _, unfit := errors.AsType[domain.Invalid](err); unfit { // reportDefinitions has it
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	own, err := q.catalogue.Own(ctx, p)
+	for _, a := range own {
 		o := reportObject(a.Report)
 		o.BasedOn, o.Definition = &a.Base, &a.Version
 		all = append(all, o)
 	}
-	return all, nil
+	return all, err
 }
 
 func reportObject(r *report.Report) *model.ReportDefinition {
@@ -67,7 +55,10 @@ func (q query) Report(ctx context.Context, name string, definition *int, groupBy
 	if err != nil {
 		return nil, err
 	}
-	ask := report.Query{By: groupBy, Measures: measures, Order: orderBy, Limit: cmp.Or(request.First, defaultPage)}
+	ask := reports.Question{
+		Query:  report.Query{By: groupBy, Measures: measures, Order: orderBy, Limit: cmp.Or(request.First, defaultPage)},
+		Report: name, Definition: definition, Result: result, After: value(at),
+	}
 	if ask.Filter, err = reportFilter(filter); err != nil {
 		return nil, err
 	}
@@ -78,67 +69,101 @@ func (q query) Report(ctx context.Context, name string, definition *int, groupBy
 	if err != nil {
 		return nil, err
 	}
-	var r asked
-	var db engine.DB
-	of := pastWords(in)
-	if result == nil {
-		if r, err = q.report(ctx, p, name, definition); err != nil {
-			return nil, err
-		}
-	} else if in != nil {
+	if result != nil && in != nil {
 		return nil, invalid("result", "is of the past that it was made of; asOf cannot be given together with it")
-	} else {
-		of = []string{"result=" + result.String()}
-		if r, err = q.reportOfResult(ctx, p, name, definition, *result); err != nil {
-			return nil, err
-		}
 	}
-	p, v, err := q.read(ctx, organization.ViewReports, at, r.Model)
+	if ask.AsOf, err = q.asOf(ctx, "asOf", in); err != nil {
+		return nil, err
+	}
+	table, err := q.catalogue.Ask(ctx, p, ask)
 	if err != nil {
 		return nil, err
 	}
-	if result == nil {
-		db, ask.Now, err = q.live(ctx, r, v, in)
-	} else {
-		db, ask.Now, err = q.resultOf(ctx, r.Model, "result", v, *result)
-	}
-	if err != nil {
-		return nil, err
-	}
-	look := lookedInto(r, ask, of)
-	if len(look.Personal) > 0 && v.Personal {
-		if err := q.lookInto(ctx, p, look, ask); err != nil {
-			return nil, err
-		}
-	}
-	table, err := r.Query(ctx, db, q.Codec, v, ask)
-	if err != nil {
-		return nil, err
-	}
-
-	people, clients := q.people(p), q.clients(p)
-	page := &model.ReportConnection{Columns: columns(table.Columns), Nodes: make([]*model.ReportRow, len(table.Rows)), PageInfo: &model.PageInfo{
-		HasNextPage: table.More, HasPreviousPage: ask.Offset > 0,
-	}}
-	if n := len(table.Rows); n > 0 {
-		page.PageInfo.StartCursor, page.PageInfo.EndCursor = rowCursor(ask.Offset+1), rowCursor(ask.Offset+n)
-	}
-	for i, row := range table.Rows {
+	page := &model.ReportConnection{Columns: columns(table.Columns), PageInfo: rowsInfo(ask.Offset, len(table.Rows), table.More)}
+	group := q.groupOf(p)
+	for _, row := range table.Rows {
 		values, err := table.Object(row)
 		if err != nil {
 			return nil, err
 		}
-		object := &model.ReportRow{Values: values, Accounts: people, Customers: clients}
-		object.AccountID, object.CustomerID = firstOf(table, row, report.Account), firstOf(table, row, report.Customer)
-		people.Want(object.AccountID)
-		clients.Want(object.CustomerID)
-		one := table.Pick(ask, row)
-		behind := &behind{q, p, func(ctx context.Context) error { return q.lookInto(ctx, p, look, ask) }, func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) {
-			return r.Events(ctx, db, q.Codec, v, one, after, limit)
-		}, func(ctx context.Context) (int, error) { return r.CountEvents(ctx, db, q.Codec, v, one) }}
-		object.Behind, page.Nodes[i] = behind.page, object
+		page.Nodes = append(page.Nodes, &model.ReportRow{Values: values, Group: group(table.Columns, row, table.Behind(row))})
 	}
 	return page, nil
+}
+
+func (q query) CompareResults(ctx context.Context, a uuid.UUID, b *uuid.UUID, name *string, definition *int, groupBy, measures []string, filter *generated.ReportFilter, first *int, after *string, at *eventlog.Position) (*model.ResultDifferenceConnection, error) {
+	request, err := paging(first, after, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	ask := reports.Comparison{Query: report.Query{By: groupBy, Measures: measures}, A: a, B: b, Report: value(name), Definition: definition, After: value(at)}
+	if ask.Filter, err = reportFilter(filter); err != nil {
+		return nil, err
+	}
+	offset, err := rowAfter(request.After)
+	if err != nil {
+		return nil, err
+	}
+	p, err := callerOf(ctx).who(ctx)
+	if err != nil {
+		return nil, err
+	}
+	differences, err := q.catalogue.Compare(ctx, p, ask)
+	if err != nil {
+		return nil, err
+	}
+	all := differences.All
+	from := min(offset, len(all))
+	shown := all[from:min(from+cmp.Or(request.First, defaultPage), len(all))]
+	page := &model.ResultDifferenceConnection{
+		Columns: columns(differences.Columns), Different: len(all), PageInfo: rowsInfo(from, len(shown), from+len(shown) < len(all)),
+	}
+	dimensions, measured := differences.Columns[:differences.By], differences.Columns[differences.By:]
+	group := q.groupOf(p)
+	for _, d := range shown {
+		row := d.Row()
+		var failed error
+		part := func(columns []report.Column, values []any) json.RawMessage {
+			b, err := (&report.Table{Columns: columns}).Object(values)
+			failed = errors.Join(failed, err)
+			return b
+		}
+		object := &model.ResultDifference{Differs: d.Columns, Named: part(dimensions, row[:len(dimensions)]), Group: group(dimensions, row, differences.Behind(d))}
+		if d.A != nil {
+			object.A = part(measured, d.A[len(dimensions):])
+		}
+		if d.B != nil {
+			object.B = part(measured, d.B[len(dimensions):])
+		}
+		if failed != nil {
+			return nil, failed
+		}
+		page.Nodes = append(page.Nodes, object)
+	}
+	return page, nil
+}
+
+// groupOf returns what makes the edges of the groups of one page.
+func (q query) groupOf(p *commands.Principal) func([]report.Column, []any, reports.Evidence) model.Group {
+	people, clients := q.people(p), q.clients(p)
+	return func(columns []report.Column, row []any, evidence reports.Evidence) model.Group {
+		g := model.Group{AccountID: firstOf(columns, row, report.Account), CustomerID: firstOf(columns, row, report.Customer), Accounts: people, Customers: clients}
+		people.Want(g.AccountID)
+		clients.Want(g.CustomerID)
+		g.Behind = func(ctx context.Context, first *int, after *string) (*model.ActivityConnection, error) {
+			request, err := paging(first, after, nil, nil)
+			if err != nil {
+				return nil, err
+			}
+			page, end, err := evidence.Page(ctx, request.First, request.After)
+			c, err := listed(page, err, q.activityOf(p), evidence.Count)
+			if err == nil && page.HasNext { // also past those that the viewer may not see
+				c.PageInfo.EndCursor = model.Text(end)
+			}
+			return c, err
+		}
+		return g
+	}
 }
 
 func reportFilter(in *generated.ReportFilter) (f report.Filter, err error) {
@@ -156,14 +181,23 @@ func reportFilter(in *generated.ReportFilter) (f report.Filter, err error) {
 }
 
 // firstOf returns the id in the first column of a kind.
-func firstOf(t *report.Table, row []any, kind report.Kind) uuid.UUID {
-	for i, c := range t.Columns {
+func firstOf(columns []report.Column, row []any, kind report.Kind) uuid.UUID {
+	for i, c := range columns {
 		if c.Kind == kind {
 			id, _ := row[i].(uuid.UUID)
 			return id
 		}
 	}
 	return uuid.Nil
+}
+
+// rowsInfo says where n rows behind others stand.
+func rowsInfo(before, n int, more bool) *model.PageInfo {
+	info := &model.PageInfo{HasNextPage: more, HasPreviousPage: before > 0}
+	if n > 0 {
+		info.StartCursor, info.EndCursor = rowCursor(before+1), rowCursor(before+n)
+	}
+	return info
 }
 
 // A cursor is the number of a row: groups have no other place of their own.
@@ -184,54 +218,4 @@ func rowAfter(cursor string) (int, error) {
 		return 0, invalid("after", "is not a cursor of this list")
 	}
 	return int(n), nil
-}
-
-// behind leads from a row of a report to the events.
-type behind struct {
-	query
-	principal *commands.Principal
-	record    func(context.Context) error                                                                // before anything is shown
-	positions func(ctx context.Context, after eventlog.Position, limit int) ([]eventlog.Position, error) // in log order
-	count     func(context.Context) (int, error)
-}
-
-func (b *behind) page(ctx context.Context, first *int, after *string) (*model.ActivityConnection, error) {
-	request, err := paging(first, after, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	var from eventlog.Position
-	if request.After != "" {
-		if from, err = activity.ParseCursor(request.After); err != nil {
-			return nil, invalid("after", "is not a cursor of this list")
-		}
-	}
-	if err := b.record(ctx); err != nil {
-		return nil, err
-	}
-	size := cmp.Or(request.First, defaultPage)
-	positions, err := b.positions(ctx, from, size+1)
-	if err != nil {
-		return nil, err
-	}
-	more := len(positions) > size
-	positions = positions[:min(len(positions), size)]
-	v, sight := onlooker(b.principal)
-	f, people := activity.Filter{Positions: positions}, b.people(b.principal)
-	var page engine.Page[activity.Activity]
-	if len(positions) > 0 {
-		last := positions[len(positions)-1]
-		if err := b.Engine.Wait(ctx, last, activity.Model.Name); err != nil {
-			return nil, err
-		}
-		if page, err = activity.List(ctx, b.DB, b.Codec, v, sight, f, engine.PageRequest{First: size}); err != nil {
-			return nil, err
-		}
-	}
-	page.HasNext, page.HasPrevious = more, from > 0
-	c, err := listed(page, nil, func(a activity.Activity) *model.Activity { return activityObject(a, people) }, b.count)
-	if more { // also past those that the viewer may not see
-		c.PageInfo.EndCursor = model.Text(activity.Cursor(positions[len(positions)-1]))
-	}
-	return c, err
 }

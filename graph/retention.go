@@ -2,11 +2,13 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/annal-crm/annal/automations"
 	"github.com/annal-crm/annal/commands"
 	domainretention "github.com/annal-crm/annal/domain/retention"
 	"github.com/annal-crm/annal/eventlog"
@@ -18,11 +20,6 @@ import (
 
 func (r *resolver) retention() retention.Source {
 	return retention.Source{Log: r.Log, Engine: r.Engine, DB: r.DB}
-}
-
-// try asks whom a rule would erase.
-func (r *resolver) try(ctx context.Context, p *commands.Principal, rule domainretention.State, at time.Time) (retention.Question, error) {
-	return r.retention().Ask(ctx, p.Organization, rule, at, p.ManagingRoles())
 }
 
 func (q query) RetentionRules(ctx context.Context, first *int, after *string, last *int, before *string, at *eventlog.Position) (*model.RetentionRuleConnection, error) {
@@ -68,21 +65,12 @@ func (r *resolver) rules(p *commands.Principal) func(retention.Rule) *model.Rete
 			ProposedAt: rule.ProposedAt, Ending: model.Text(rule.End),
 			ProposedByID: rule.ProposedBy, ApprovedByID: rule.ApprovedBy, EndedByID: rule.EndedBy, Accounts: people, Erasures: asked,
 			CountWaiting: func(ctx context.Context) (int, error) {
-				if rule.Status != domainretention.StatusApproved {
-					return 0, nil
-				}
-				question, err := r.try(ctx, p, rule.State(), r.Commands.Now())
-				if err != nil {
-					return 0, err
-				}
-				return question.Count(ctx)
+				return automations.Waiting(ctx, r.Commands, r.retention(), p, rule)
 			},
+			EndedAt: given(rule.EndedAt),
 		}
 		if !rule.ApprovedAt.IsZero() {
 			object.ApprovedAt, object.Due = &rule.ApprovedAt, &rule.Due
-		}
-		if !rule.EndedAt.IsZero() {
-			object.EndedAt = &rule.EndedAt
 		}
 		return object
 	}
@@ -106,28 +94,18 @@ func (q query) RetentionDryRun(ctx context.Context, ruleID *uuid.UUID, trial *ge
 			return nil, err
 		}
 		rule.Basis, rule.Days = checked.Basis, checked.Days
-	} else if rule, err = q.ruleOf(ctx, p, *ruleID); err != nil {
-		return nil, err
 	}
-	moment := q.Commands.Now()
-	if at != nil {
-		if at.Before(moment.Add(-time.Minute)) || at.After(moment.AddDate(0, 0, domainretention.MaxDays)) {
-			return nil, invalid("at", "must be now or later, and within 100 years")
-		}
-		moment = *at
+	question, due, err := automations.DryRun(ctx, q.Commands, q.retention(), p, value(ruleID), rule, value(at))
+	if errors.Is(err, automations.ErrDryRunTime) {
+		err = invalid("at", "must be now or later, and within 100 years")
 	}
-	question, err := q.try(ctx, p, rule, moment)
-	if err != nil {
-		return nil, err
-	}
-	due, err := question.Count(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := q.Commands.TryRetention(ctx, p, commands.Command{}, question.String(due)); err != nil {
 		return nil, err
 	}
-	run := &model.RetentionDryRun{At: moment, Position: question.Head, Due: due, Kept: []*model.RetentionKept{}}
+	run := &model.RetentionDryRun{At: question.At, Position: question.Head, Due: due, Kept: []*model.RetentionKept{}}
 	for _, k := range question.Kept {
 		run.Kept = append(run.Kept, &model.RetentionKept{AccountID: k.ID, Why: model.Enum(k.Why)})
 	}
@@ -138,26 +116,10 @@ func (q query) RetentionDryRun(ctx context.Context, ruleID *uuid.UUID, trial *ge
 		}
 		page, err := question.Due(ctx, request)
 		return listed(page, err, func(c retention.Count) *model.RetentionSubject {
-			return &model.RetentionSubject{Kind: c.Basis.Of(), ID: c.ID, Since: c.Since, Position: c.Position, DueAt: rule.DueAt(c.Since, c.Recorded)}
+			return &model.RetentionSubject{Kind: c.Basis.Of(), ID: c.ID, Since: c.Since, Position: c.Position, DueAt: question.Rule.DueAt(c.Since, c.Recorded)}
 		}, func(context.Context) (int, error) { return due, nil })
 	}
 	return run, nil
-}
-
-// ruleOf returns a rule of the principal's organization, however new it is.
-func (r *resolver) ruleOf(ctx context.Context, p *commands.Principal, id uuid.UUID) (domainretention.State, error) {
-	head, err := r.Log.Head(ctx)
-	if err == nil {
-		err = r.Engine.Wait(ctx, head, retention.Model.Name)
-	}
-	if err != nil {
-		return domainretention.State{}, err
-	}
-	rule, found, err := retention.Get(ctx, r.DB, p.Organization, id)
-	if err == nil && !found {
-		err = commands.ErrNotFound
-	}
-	return rule.State(), err
 }
 
 func (m mutation) ProposeRetentionRule(ctx context.Context, in generated.ProposeRetentionRuleInput) (*generated.RetentionRulePayload, error) {
@@ -175,11 +137,8 @@ func (m mutation) ApproveRetentionRule(ctx context.Context, in generated.Approve
 	return m.onRule(ctx, func(p *commands.Principal) (commands.Result, error) {
 		return m.Commands.ApproveRetention(ctx, p, commands.ApproveRetention{
 			Command: command(in.CommandID, nil), RuleID: in.RuleID, Shown: in.Due, Due: func(ctx context.Context, rule domainretention.State) (int, error) {
-				question, err := m.try(ctx, p, rule, m.Commands.Now())
-				if err != nil {
-					return 0, err
-				}
-				return question.Count(ctx)
+				_, due, err := automations.DryRun(ctx, m.Commands, m.retention(), p, uuid.Nil, rule, time.Time{})
+				return due, err
 			},
 		})
 	})

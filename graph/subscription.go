@@ -37,7 +37,7 @@ func (s subscription) Activity(ctx context.Context, filter *generated.ActivityFi
 	if err != nil {
 		return nil, err
 	}
-	if err := s.lookAtActs(ctx, p, of); err != nil {
+	if err := s.access.RecordList(ctx, p, of); err != nil {
 		return nil, err
 	}
 	head, err := s.Log.Head(ctx)
@@ -45,13 +45,63 @@ func (s subscription) Activity(ctx context.Context, filter *generated.ActivityFi
 		return nil, err
 	}
 	f := follower{subscription: s, filter: of, events: make(chan *model.Activity), seen: head, cursor: activity.Cursor(head)}
+	return follow(ctx, s, f.events, f.run)
+}
+
+// follow runs what sends to a subscription, and tells it why that has ended.
+func follow[T any](ctx context.Context, s subscription, to chan T, run func(context.Context) error) (<-chan T, error) {
 	go func() {
-		defer close(f.events)
-		if err := f.run(ctx); err != nil && ctx.Err() == nil {
+		defer close(to)
+		if err := run(ctx); err != nil && ctx.Err() == nil {
 			transport.AddSubscriptionError(ctx, s.errors.present(ctx, err))
 		}
 	}()
-	return f.events, nil
+	return to, nil
+}
+
+// statePace is the time between two looks at what is watched.
+const statePace = 200 * time.Millisecond
+
+// watch sends a state whenever its progress has moved, until it has ended or the session has. read checks the session's rights.
+func watch[S, T any](ctx context.Context, s subscription, read func(*commands.Principal) (state S, progress float64, ended bool, err error), object func(*commands.Principal, S) T) (<-chan T, error) {
+	p, err := callerOf(ctx).now(ctx)
+	if err == nil {
+		_, _, _, err = read(p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	states, checked, sent := make(chan T), time.Now(), -1.0
+	return follow(ctx, s, states, func(ctx context.Context) error {
+		for {
+			if time.Since(checked) >= s.config.Recheck {
+				if p, err = callerOf(ctx).now(ctx); err != nil {
+					return err
+				}
+				checked = time.Now()
+			}
+			state, progress, ended, err := read(p)
+			if err != nil {
+				return err
+			}
+			if ended || progress > sent {
+				sent = progress
+				select {
+				case states <- object(p, state):
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			if ended {
+				return nil
+			}
+			select {
+			case <-time.After(statePace):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
 }
 
 // follower is one subscription under way.
@@ -120,10 +170,7 @@ func (f *follower) deliver(ctx context.Context, p *commands.Principal, until tim
 	if err != nil {
 		return false, err
 	}
-	people, events := f.people(p), make([]*model.Activity, len(page.Rows))
-	for i, a := range page.Rows { // all of them first: the batch must be complete before one is read
-		events[i] = activityObject(a, people)
-	}
+	events := objects(page.Rows, f.activityOf(p))
 	for i, a := range events {
 		select {
 		case f.events <- a:

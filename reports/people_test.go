@@ -88,7 +88,7 @@ func TestPeople(t *testing.T) {
 		{eventlog.AsOf{HappenedBy: day(9)}, []string{"1 3"}},
 		{eventlog.AsOf{KnownAt: day(0)}, []string{"0 0"}},
 	} {
-		result, err := w.Engine.FoldResult(t.Context(), "acts", "result_test", engine.ResultOptions{AsOf: c.asOf, Organization: w.org})
+		result, err := w.Engine.Results("test", engine.ResultLimits{AtOnce: 1}).Make(t.Context(), "acts", engine.ResultOptions{AsOf: c.asOf, Organization: w.org})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-// Package catalogue lists all reports there are, for those who offer them, and makes reports of definitions.
+// Package reports lists all reports there are, for those who offer them, and makes reports of definitions.
 package reports
 
 import (
@@ -11,14 +11,13 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/reporting"
 	"github.com/annal-crm/annal/internal/eventcodec"
-	"github.com/annal-crm/annal/projections/acts"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/projections/sales"
 	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/reports/results"
 )
 
 // Reports are all built-in reports, in the order in which they are listed.
-var Reports = slices.Concat(sales.Reports, acts.Reports)
+var Reports = []*report.Report{closed, funnel, forecast, ageing, actions, signins}
 
 // ErrBuiltIn reports a name that a built-in report has.
 var ErrBuiltIn = domain.Refuse(domain.CodeConflict, "a built-in report has this name: take another")
@@ -43,9 +42,9 @@ func unknown(name string, own reporting.State) error {
 // Asked is a report that somebody asks for: a built-in one, or one of the organization's own.
 type Asked struct {
 	*report.Report
-	Base    string           // its built-in report
-	Version int              // of its definition; 0: it is built in
-	Folded  reporting.Events // the events that it is folded from
+	Base    string       // its built-in report
+	Version int          // of its definition; 0: it is built in
+	Part    results.Part // of the log that it is folded from
 }
 
 // Find returns a report by its name, in the version of its definition, or the newest (nil); own, which tells of the organization's own, is
@@ -85,7 +84,7 @@ func Under(name string, version int, d reporting.Definition) (Asked, error) {
 	if err != nil { // another program took it
 		return Asked{}, domain.Invalid{"definition": fmt.Sprintf("version %d of %s does not fit this program: %v", version, name, err)}
 	}
-	return Asked{own, d.Base, version, d.Events}, nil
+	return Asked{own, d.Base, version, results.Part(d.Events)}, nil
 }
 
 // Own returns the report that a definition makes. What does not fit is a [domain.Invalid] by its field.

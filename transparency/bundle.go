@@ -3,6 +3,7 @@ package transparency
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -115,21 +116,11 @@ func (t *Tree) scope(ctx context.Context, s Scope) func(func(eventlog.Event, err
 	}
 	return func(yield func(eventlog.Event, error) bool) {
 		_, after, err := t.find(ctx, s.From)
-		for err == nil {
-			var page []eventlog.Event
-			if page, err = t.log.ReadAll(ctx, after, 1000); len(page) == 0 {
-				break
-			}
-			for _, e := range page {
-				if s.To != 0 && e.Position > s.To || !yield(e, nil) {
-					return
-				}
-				after = e.Position
-			}
-		}
 		if err != nil {
 			yield(eventlog.Event{}, err)
+			return
 		}
+		eventlog.Events(eventlog.Pages(ctx, t.log, after, cmp.Or(s.To, eventlog.End), eventlog.PageSize))(yield)
 	}
 }
 

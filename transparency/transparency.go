@@ -1,16 +1,8 @@
-// Package transparency lets anybody check that the log is what it was, without
-// trusting who runs the database: a Merkle tree (RFC 6962) over the bytes of
-// every event, in log order, with signed checkpoints of its root.
-//
-// A [Tree] is grown behind the log by a [Runner], kept in Postgres as tiles that
-// are added to and never rewritten, and signed with a key from outside the
-// database. [Tree.Prove] shows that an event is in it, [Tree.Verify] that the
-// log still is what was signed. docs/audit.md says what follows from it.
 package transparency
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"sync"
@@ -22,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/migrations"
 )
 
 var (
@@ -100,43 +93,13 @@ func (t *Tree) Ready() error {
 	return nil
 }
 
-// The versions of the schema, and a relation that each has and the one before has not.
-var (
-	//go:embed schema.sql
-	first string
-	//go:embed handover.sql
-	handovers string
-
-	versions = []struct{ relation, statements string }{{"trees", first}, {"handovers", handovers}}
-)
-
-// lock is the advisory lock under which the schema is made; any number that others do not use.
-const lock = 0x616e6e616c74 // "annalt"
+//go:embed migrations
+var files embed.FS
 
 // Migrate makes the tree's schema, or brings it up to date, as the owner of the database. It is safe to call again and
 // from several processes at once.
 func Migrate(ctx context.Context, owner *pgx.Conn) error {
-	err := pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(lock)); err != nil {
-			return err
-		}
-		for _, v := range versions {
-			var there bool
-			if err := tx.QueryRow(ctx, `select to_regclass('transparency.' || $1) is not null`, v.relation).Scan(&there); err != nil {
-				return err
-			}
-			if !there {
-				if _, err := tx.Exec(ctx, v.statements); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("transparency: migrate: %w", err)
-	}
-	return nil
+	return migrations.Set{Schema: "transparency", Files: files}.Apply(ctx, owner)
 }
 
 // Grant gives a role what growing and signing need: it may add, and neither delete nor switch off the triggers that would
@@ -144,7 +107,7 @@ func Migrate(ctx context.Context, owner *pgx.Conn) error {
 func Grant(ctx context.Context, owner *pgx.Conn, role string) error {
 	name := pgx.Identifier{role}.Sanitize()
 	_, err := owner.Exec(ctx, `grant usage on schema transparency to `+name+`;
-		grant select, insert, update on all tables in schema transparency to `+name)
+		grant select, insert, update on transparency.trees, transparency.tiles, transparency.checkpoints, transparency.handovers to `+name)
 	if err != nil {
 		return fmt.Errorf("transparency: grant to %s: %w", name, err)
 	}

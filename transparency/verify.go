@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/tlog"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/annal-crm/annal/eventlog"
 )
@@ -217,54 +217,38 @@ type hashed struct {
 
 // read reads up to the head; reading, hashing and comparing go on at the same time.
 func (v *verification) read(ctx context.Context, head eventlog.Position, progress func(float64)) error {
-	group, ctx := errgroup.WithContext(ctx)
-	pages, leaves := make(chan []eventlog.Event, 1), make(chan hashed, 1)
-	group.Go(func() error {
-		defer close(pages)
-		for after := eventlog.Position(0); after < head; {
-			page, err := v.tree.log.ReadAll(ctx, after, growPage)
-			if err != nil || len(page) == 0 {
-				return err
-			}
-			after = page[len(page)-1].Position
-			select {
-			case pages <- page:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
-	group.Go(func() error {
-		defer close(leaves)
-		var h hasher
-		index := uint64(0)
-		for page := range pages {
-			l := hashed{make([]eventlog.Position, len(page)), make([]tlog.Hash, len(page))}
-			for i := range page {
-				l.positions[i], l.hashes[i] = page[i].Position, h.hash(index, &page[i])
-				index++
-			}
-			select {
-			case leaves <- l:
-			case <-ctx.Done():
-				return ctx.Err()
+	read := func(ctx context.Context) iter.Seq2[[]eventlog.Event, error] {
+		return eventlog.Pages(ctx, v.tree.log, 0, head, growPage)
+	}
+	hash := func(ctx context.Context) iter.Seq2[hashed, error] {
+		return func(yield func(hashed, error) bool) {
+			var h hasher
+			index := uint64(0)
+			for page, err := range eventlog.Ahead(ctx, 1, read) {
+				l := hashed{make([]eventlog.Position, len(page)), make([]tlog.Hash, len(page))}
+				for i := range page {
+					l.positions[i], l.hashes[i] = page[i].Position, h.hash(index, &page[i])
+					index++
+				}
+				if !yield(l, err) {
+					return
+				}
 			}
 		}
-		return nil
-	})
-	group.Go(func() error {
-		for page := range leaves {
-			if err := v.compare(ctx, page); err != nil {
-				return err
-			}
-			if progress != nil {
-				progress(float64(v.last) / float64(head))
-			}
+	}
+
+	for page, err := range eventlog.Ahead(ctx, 1, hash) {
+		if err == nil {
+			err = v.compare(ctx, page)
 		}
-		return nil
-	})
-	return group.Wait()
+		if err != nil {
+			return err
+		}
+		if progress != nil {
+			progress(float64(v.last) / float64(head))
+		}
+	}
+	return nil
 }
 
 func (v *verification) compare(ctx context.Context, page hashed) error {

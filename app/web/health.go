@@ -39,7 +39,7 @@ type readModel struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
 	Behind *int64 `json:"behind"` // events; null: the log cannot count them
-	Parked int    `json:"parked"` // events set aside, see projections.Parked; the read model serves without them
+	Parked int    `json:"parked"` // parked events, see [engine.Parked]; the read model serves without them
 }
 
 // ready says whether requests should be sent here, and if not why.

@@ -76,14 +76,7 @@ func (c auditKeysCmd) replace(ctx context.Context, i *app.Instance) error {
 		old.File = c.OldKey
 	}
 	h, first, err := i.Audit.Replace(ctx, transparency.Replacement{Reason: strings.TrimSpace(c.Reason), Old: old, Lost: c.Lost, Record: func(old, new string) error {
-		program, err := keeper(ctx, i.Commands, commands.Home)
-		if err == nil {
-			_, err = i.Commands.ReplaceKey(ctx, program, commands.Command{Reason: operator() + " at the command line: " + c.Reason}, audit.KeyReplaced{Old: old, New: new, Lost: c.Lost})
-		}
-		if err != nil {
-			return fmt.Errorf("this cannot be put on record: %w", err)
-		}
-		return nil
+		return recordedWhy(ctx, i, commands.Home, i.Commands.ReplaceKey, audit.KeyReplaced{Old: old, New: new, Lost: c.Lost}, ": "+c.Reason)
 	}})
 	if err != nil {
 		return err

@@ -29,15 +29,24 @@ func checked(ctx context.Context, i *app.Instance, organization uuid.UUID, kind 
 		fmt.Fprintln(os.Stderr, "read without the master key: that this was asked is not put on record")
 		return nil
 	}
+	return recorded(ctx, i, organization, i.Commands.Check, audit.Checked{Kind: kind, Of: of})
+}
+
+// recorded puts a wish on record as the program's own action, in the name of who runs it. What cannot be put on record is not done.
+func recorded[W any](ctx context.Context, i *app.Instance, organization uuid.UUID, record func(context.Context, *commands.Principal, commands.Command, W) (commands.Result, error), wish W) error {
+	return recordedWhy(ctx, i, organization, record, wish, "")
+}
+
+func recordedWhy[W any](ctx context.Context, i *app.Instance, organization uuid.UUID, record func(context.Context, *commands.Principal, commands.Command, W) (commands.Result, error), wish W, why string) error {
 	program, err := keeper(ctx, i.Commands, organization)
 	if err == nil {
-		_, err = i.Commands.Check(ctx, program, commands.Command{Reason: operator() + " at the command line"}, audit.Checked{Kind: kind, Of: of})
+		_, err = record(ctx, program, commands.Command{Reason: operator() + " at the command line" + why}, wish)
 	}
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "23505" { // the next position is taken
 		return errors.New("this cannot be put on record: the log does not end where it says; annal audit verify says more")
 	}
 	if err != nil {
-		return fmt.Errorf("this cannot be put on record: %w", err)
+		return fmt.Errorf("this cannot be put on record, so it is not done: %w", err)
 	}
 	return nil
 }

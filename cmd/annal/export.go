@@ -119,12 +119,5 @@ func (c exportEventsCmd) onRecord(ctx context.Context, i *app.Instance, head eve
 		}
 		wish.Events = after - later
 	}
-	program, err := keeper(ctx, i.Commands, of)
-	if err == nil {
-		_, err = i.Commands.ExportLog(ctx, program, commands.Command{Reason: operator() + " at the command line"}, wish)
-	}
-	if err != nil {
-		return fmt.Errorf("the export cannot be put on record, so nothing is written: %w", err)
-	}
-	return nil
+	return recorded(ctx, i, of, i.Commands.ExportLog, wish)
 }

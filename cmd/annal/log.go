@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/eventlog"
 )
 
 type logCmd struct {
@@ -32,7 +32,7 @@ func (c logStatsCmd) Run(ctx context.Context) error {
 	var events, streams, size int
 	var first, last string
 	types := make(map[string]int)
-	for e, err := range timeline.Events(ctx, i.Log) {
+	for e, err := range eventlog.Events(eventlog.Pages(ctx, i.Log, 0, eventlog.End, eventlog.PageSize)) {
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/audit"
@@ -79,16 +78,12 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		program, err := i.Commands.System(ctx, of.Organization)
-		if err != nil {
-			return err
-		}
-		look := audit.Read{Act: audit.Replayed, Kind: of.Category, Subject: of.ID, Filters: filter.Words()}
+		read := audit.Read{Act: audit.Replayed, Kind: of.Category, Subject: of.ID, Filters: filter.Words()}
 		if c.JSON || c.CSV {
-			look.Act, look.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
+			read.Act, read.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
 		}
-		if _, err := i.Commands.Look(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look); err != nil {
-			return fmt.Errorf("the read cannot be put on record, so nothing is shown: %w", err)
+		if err := recorded(ctx, i, of.Organization, i.Commands.Look, read); err != nil {
+			return err
 		}
 		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,8 +115,8 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return inFlags(err)
 	}
-	if personal := r.Personal(q); c.Events || len(personal) > 0 {
-		if err := c.onRecord(ctx, i, of, r, q, personal, behind); err != nil {
+	if c.Events || len(r.Personal(q)) > 0 {
+		if err := c.onRecord(ctx, i, of, r, q, behind); err != nil {
 			return err
 		}
 	}
@@ -150,25 +149,17 @@ func (c reportCmd) Run(ctx context.Context) (err error) {
 }
 
 // onRecord puts on record that people's actions are read, before anything of them is shown; numbers alone are not.
-func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, personal []string, behind int) error {
+func (c reportCmd) onRecord(ctx context.Context, i *app.Instance, of uuid.UUID, r reports.Asked, q report.Query, behind int) error {
 	at := eventlog.AsOf{KnownAt: c.KnownAt, HappenedBy: c.HappenedBy}
 	if c.Position != "" {
 		at.Position, _ = eventlog.ParsePosition(c.Position) // judged before
 	}
-	look := audit.ReportRead{
-		Act: audit.Replayed, Report: r.Name, Definition: r.Version, Personal: personal, Events: behind, Of: append(results.Part{}.Words(at), r.Words(q.Filter)...),
-	}
+	access := r.Access(q, results.Part{}.Words(at))
+	access.Events = behind
 	if c.Output != "" || c.Format != "table" {
-		look.Act, look.Format = audit.Exported, c.Format
+		access.Act, access.Format = audit.Exported, c.Format
 	}
-	program, err := keeper(ctx, i.Commands, of)
-	if err == nil {
-		_, err = i.Commands.ReadReport(ctx, program, commands.Command{Reason: operator() + " at the command line"}, look)
-	}
-	if err != nil {
-		return fmt.Errorf("the read cannot be put on record, so nothing is shown: %w", err)
-	}
-	return nil
+	return recorded(ctx, i, of, i.Commands.ReadReport, access)
 }
 
 // ownReports are the reports of an organization's own.
@@ -211,7 +202,7 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 		if len(newest) > 0 {
 			q.Now = newest[0].RecordedAt
 		}
-	case r.Folded.IsZero():
+	case r.Part.IsZero():
 		statuses, err := i.Engine.Statuses(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -222,15 +213,10 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 			}
 		}
 	}
-	if err := i.Engine.DropResults(ctx, reportResult, left); err != nil {
-		return nil, nil, err
-	}
 	bar := newProgress(r.Name)
-	name := fmt.Sprintf("%s%d_%s", reportResult, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
 	recorded, happened := results.Past(at)
-	part := results.Part(r.Folded)
-	result, err := i.Engine.FoldResult(ctx, r.Model, name, engine.ResultOptions{
-		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
+	result, err := i.Engine.Results("report", engine.ResultLimits{AtOnce: 1, Kept: 24 * time.Hour}).Make(ctx, r.Model, engine.ResultOptions{
+		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && r.Part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
 	bar.finish()
 	if err != nil {
@@ -240,16 +226,6 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 		fmt.Fprintf(os.Stderr, "annal: %d events cannot be folded and are missing in this report: annal parked list\n", result.Parked)
 	}
 	return result.DB(), func() error { return result.Drop(context.WithoutCancel(ctx)) }, nil
-}
-
-// reportResult begins the names of the results that are folded here, followed by when.
-const reportResult = engine.ResultPrefix + "report_"
-
-// left reports whether a result was left by a program that was killed: nobody asks one report for a day.
-func left(schema string) bool {
-	var began int64
-	_, err := fmt.Sscan(strings.SplitN(strings.TrimPrefix(schema, reportResult), "_", 2)[0], &began)
-	return err == nil && time.Since(time.Unix(began, 0)) > 24*time.Hour
 }
 
 // events writes what is behind the rows of a query, from the log.

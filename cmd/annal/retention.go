@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/app"
+	"github.com/annal-crm/annal/automations"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain"
 	domainretention "github.com/annal-crm/annal/domain/retention"
@@ -75,15 +76,9 @@ func (c erasureRulesCmd) Run(ctx context.Context) error {
 			return err
 		}
 		for _, r := range page.Rows {
-			waiting := 0
-			if r.Status == domainretention.StatusApproved {
-				question, err := i.RetentionSource().Ask(ctx, program.Organization, r.State(), i.Commands.Now(), program.ManagingRoles())
-				if err == nil {
-					waiting, err = question.Count(ctx)
-				}
-				if err != nil {
-					return err
-				}
+			waiting, err := automations.Waiting(ctx, i.Commands, i.RetentionSource(), program, r)
+			if err != nil {
+				return err
 			}
 			if c.JSON {
 				err = out.Encode(listedRule{
@@ -176,42 +171,24 @@ func (c erasureDryRunCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer i.Close()
-	at := i.Commands.Now()
-	if !c.At.IsZero() {
-		if c.At.Before(at.Add(-time.Minute)) || c.At.After(at.AddDate(0, 0, domainretention.MaxDays)) {
-			return errors.New("--at must be now or later, and within 100 years")
-		}
-		at = c.At
-	}
 	defer folding(ctx, i)()
+	id := uuid.Nil
 	if c.Rule != "" {
-		id, err := uuid.Parse(c.Rule)
-		if err != nil {
+		if id, err = uuid.Parse(c.Rule); err != nil {
 			return fmt.Errorf("%q is not an id; annal erasure rules lists them", c.Rule)
 		}
-		row, found, err := retention.Get(ctx, i.Pool, program.Organization, id)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return fmt.Errorf("there is no rule %s; annal erasure rules lists them", id)
-		}
-		rule = row.State()
 	}
-	question, err := i.RetentionSource().Ask(ctx, program.Organization, rule, at, program.ManagingRoles())
-	if err != nil {
+	question, due, err := automations.DryRun(ctx, i.Commands, i.RetentionSource(), program, id, rule, c.At)
+	switch {
+	case errors.Is(err, automations.ErrDryRunTime):
+		return errors.New("--at must be now or later, and within 100 years")
+	case errors.Is(err, commands.ErrNotFound):
+		return fmt.Errorf("there is no rule %s; annal erasure rules lists them", id)
+	case err != nil:
 		return err
 	}
-	due, err := question.Count(ctx)
-	if err != nil {
+	if err := recorded(ctx, i, program.Organization, i.Commands.TryRetention, question.String(due)); err != nil {
 		return err
-	}
-	keeper, err := keeper(ctx, i.Commands, program.Organization)
-	if err == nil {
-		_, err = i.Commands.TryRetention(ctx, keeper, commands.Command{Reason: operator() + " at the command line"}, question.String(due))
-	}
-	if err != nil {
-		return fmt.Errorf("this cannot be put on record: %w", err)
 	}
 	return c.tell(ctx, question, due)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/annal-crm/annal/app"
 	"github.com/annal-crm/annal/commands"
 	"github.com/annal-crm/annal/domain/organization"
-	"github.com/annal-crm/annal/history/timeline"
+	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/transfer/sqlviews"
 )
@@ -48,7 +48,7 @@ func (c sqlGrantCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		guarded, err := sqlviews.Grant(ctx, owner, c.Login, of, operator(), func() error { return onRecord(ctx, i, of, c.Login, i.Commands.GrantSQL) })
+		guarded, err := sqlviews.Grant(ctx, owner, c.Login, of, operator(), func() error { return recorded(ctx, i, of, i.Commands.GrantSQL, c.Login) })
 		if err != nil {
 			return err
 		}
@@ -70,20 +70,8 @@ func (c sqlRevokeCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		return sqlviews.Revoke(ctx, owner, c.Login, of, func(of uuid.UUID) error { return onRecord(ctx, i, of, c.Login, i.Commands.RevokeSQL) })
+		return sqlviews.Revoke(ctx, owner, c.Login, of, func(of uuid.UUID) error { return recorded(ctx, i, of, i.Commands.RevokeSQL, c.Login) })
 	})
-}
-
-// onRecord puts on record what is about to become of a login, with who at this machine does so.
-func onRecord(ctx context.Context, i *app.Instance, organization uuid.UUID, login string, record func(context.Context, *commands.Principal, commands.Command, string) (commands.Result, error)) error {
-	program, err := keeper(ctx, i.Commands, organization)
-	if err == nil {
-		_, err = record(ctx, program, commands.Command{Reason: operator() + " at the command line"}, login)
-	}
-	if err != nil {
-		return fmt.Errorf("this cannot be put on record: %w", err)
-	}
-	return nil
 }
 
 // Run lists.
@@ -127,7 +115,7 @@ func asOwner(ctx context.Context, p place, do func(*app.Instance, *pgx.Conn) err
 // organizationNames reads them all from the log, where alone they are.
 func organizationNames(ctx context.Context, i *app.Instance) (map[uuid.UUID]string, error) {
 	names := make(map[uuid.UUID]string)
-	for e, err := range timeline.Events(ctx, i.Log) {
+	for e, err := range eventlog.Events(eventlog.Pages(ctx, i.Log, 0, eventlog.End, eventlog.PageSize)) {
 		if err != nil {
 			return nil, err
 		}

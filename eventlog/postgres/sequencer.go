@@ -12,9 +12,27 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// How appends become durable: callers encode their events and queue; one goroutine takes all that is waiting, commits it in
-// one statement and answers. While one group is on its way to the disk the next one gathers, so the rate grows with the
-// number of callers. Two such goroutines were slower than one: they only wait for each other's lock.
+// Group commit. Callers encode their events and queue. One goroutine of each [Log], the sequencer, takes all appends that wait,
+// commits them in one statement, which is its own transaction, and answers. While one group is on its way to the disk the next
+// one gathers, so the rate grows with the number of callers. Two sequencers were slower than one: they only wait for each
+// other's lock.
+//
+// An append is in one of these states:
+//
+//	queued    It waits. If its context ends now it is not made: its caller has left.
+//	taken     It is part of a group. If its context ends now its fate is unknown to its caller, who may send it again.
+//	answered  Its caller has a receipt, a conflict or an error.
+//
+// A group takes at most one append to each stream; a second one waits for the next group. The statement takes the lock of the
+// row eventlog.head first, which orders the groups of all processes, and leaves out appends that do not follow their stream
+// (insert.go). The group then goes one of these ways:
+//
+//	committed  Each append has its receipt. Those that were left out look for their own events in the log: if they are there it
+//	           was a resend, which gets the first receipt, else a conflict.
+//	refused    Another process was faster at a stream, or an event cannot be stored. eventlog.append judges each append by itself.
+//	lost       The connection ended, and nobody knows whether before or after the commit. The sequencer judges the group on a
+//	           new connection: what it finds of itself it answers with the first receipt.
+//	failed     Postgres does not answer. Each caller is told that the log is unavailable.
 
 // A group is bounded so that nobody waits long behind somebody's bulk: at 40 000 events/s this is a tenth of a second.
 const (
@@ -38,7 +56,7 @@ type pending struct {
 const (
 	queued int32 = iota
 	taken
-	left // its caller went away
+	left // its caller has gone
 )
 
 func (p *pending) answer(r eventlog.Receipt, err error) {

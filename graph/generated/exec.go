@@ -13935,7 +13935,7 @@ func (ec *executionContext) fieldContext_ReportRow_events(ctx context.Context, f
 }
 
 func (ec *executionContext) _ResultDifference_group(ctx context.Context, field graphql.CollectedField, obj *model.ResultDifference) (ret graphql.Marshaler) {
-	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Group)
+	return ec.marshalNJSON2encodingᚋjsonᚐRawMessage(ctx, field.Selections, obj.Named)
 }
 func (ec *executionContext) fieldContext_ResultDifference_group(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ResultDifference", field, false, false, errors.New("field of type JSON does not have child fields"))

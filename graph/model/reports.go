@@ -48,7 +48,11 @@ type ReportConnection struct {
 // ReportRow is one group of a report.
 type ReportRow struct {
 	Values json.RawMessage
+	Group
+}
 
+// Group is what the groups of a report have in common.
+type Group struct {
 	AccountID, CustomerID uuid.UUID
 	Accounts              *Batch[Account]
 	Customers             *Batch[Customer]
@@ -56,16 +60,16 @@ type ReportRow struct {
 }
 
 // Account returns the account that the group is about.
-func (r *ReportRow) Account(ctx context.Context) (*Account, error) {
-	return r.Accounts.Get(ctx, r.AccountID)
+func (g *Group) Account(ctx context.Context) (*Account, error) {
+	return g.Accounts.Get(ctx, g.AccountID)
 }
 
 // Customer returns the customer that the group is about.
-func (r *ReportRow) Customer(ctx context.Context) (*Customer, error) {
-	return r.Customers.Get(ctx, r.CustomerID)
+func (g *Group) Customer(ctx context.Context) (*Customer, error) {
+	return g.Customers.Get(ctx, g.CustomerID)
 }
 
-// Events returns the events behind the group.
-func (r *ReportRow) Events(ctx context.Context, first *int, after *string) (*ActivityConnection, error) {
-	return r.Behind(ctx, first, after)
+// Events returns the events behind the group, or those that explain a difference.
+func (g *Group) Events(ctx context.Context, first *int, after *string) (*ActivityConnection, error) {
+	return g.Behind(ctx, first, after)
 }

@@ -43,26 +43,7 @@ type ResultDifferenceConnection struct {
 
 // ResultDifference is one group in which two results differ.
 type ResultDifference struct {
-	Group, A, B json.RawMessage
+	Named, A, B json.RawMessage
 	Differs     []string
-
-	AccountID, CustomerID uuid.UUID
-	Accounts              *Batch[Account]
-	Customers             *Batch[Customer]
-	Behind                func(ctx context.Context, first *int, after *string) (*ActivityConnection, error)
-}
-
-// Account returns the account that the group is about.
-func (d *ResultDifference) Account(ctx context.Context) (*Account, error) {
-	return d.Accounts.Get(ctx, d.AccountID)
-}
-
-// Customer returns the customer that the group is about.
-func (d *ResultDifference) Customer(ctx context.Context) (*Customer, error) {
-	return d.Customers.Get(ctx, d.CustomerID)
-}
-
-// Events returns the events that explain the difference.
-func (d *ResultDifference) Events(ctx context.Context, first *int, after *string) (*ActivityConnection, error) {
-	return d.Behind(ctx, first, after)
+	Group
 }

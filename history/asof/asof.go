@@ -1,9 +1,9 @@
-// Package past tells how one record was, as of an instant, a position or both: it reads the record's stream from the log, keeps
+// Package asof tells how one record was, as of an instant, a position or both: it reads the record's stream from the log, keeps
 // the events that belong to that past ([eventlog.AsOf]) and folds them with the read model's own fold, so that what was shown
 // then is shown again by the same code.
 //
-// [Reader.Facts] reads; [Explain] also tells of each field which event made it so; [Rights] tells what an account could do.
-// [Shelf] holds whole lists of a past for a short while. What belongs to an erased person reads "erased".
+// [Kind] names the records of which it can be told; [Reader.Provenance] tells of each field which event made it so, [Reader.Compare]
+// what differs between two pasts, [Reader.Rights] what an account could do. [Lists] keeps whole lists of a past for a short while. What belongs to an erased person reads "erased".
 package asof
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/annal-crm/annal/domain"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
+	"github.com/annal-crm/annal/projections/engine"
 )
 
 // ErrTooMuch reports a past that costs more to fold than one request may.
@@ -24,11 +25,12 @@ const longest = 100_000
 type Reader struct {
 	Log   eventlog.Log
 	Codec *eventcodec.Codec
+	DB    engine.DB // of the live read models: it says who may see a record
 }
 
-// Facts returns the events of a stream that belong to a past, in log order. More than can be folded in a second or so is
+// Events returns the events of a stream that belong to a past, in log order. More than can be folded in a second or so is
 // [ErrTooMuch].
-func (r Reader) Facts(ctx context.Context, s eventlog.Stream, at eventlog.AsOf) ([]*eventcodec.Event, error) {
+func (r Reader) Events(ctx context.Context, s eventlog.Stream, at eventlog.AsOf) ([]*eventcodec.Event, error) {
 	recorded := eventlog.AsOf{KnownAt: at.KnownAt, Position: at.Position}
 	var events []eventlog.Event
 	for e, err := range r.Log.ReadStream(ctx, s, 0) {

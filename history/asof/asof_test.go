@@ -1,6 +1,7 @@
 package asof
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -30,7 +31,7 @@ func to(from, to string) *domain.Change { return &domain.Change{From: from, To: 
 func TestKnownAndHappened(t *testing.T) {
 	w := querytest.New(t, customers.Model)
 	s := stream(customer.Category)
-	r := Reader{w.Log, w.Codec}
+	r := Reader{Log: w.Log, Codec: w.Codec}
 	began := w.Now
 	w.Record(s, customer.Registered{Name: "Acme", Attributes: map[string]string{"size": "s"}}) // occurs at began
 	w.Record(s, customer.Edited{Name: to("Acme", "Acme Ltd")})                                 // a minute later
@@ -56,7 +57,7 @@ func TestKnownAndHappened(t *testing.T) {
 		"known by the instant of recording":  {eventlog.AsOf{KnownAt: recorded[2].RecordedAt}, []eventlog.Version{1, 2, 3}},
 		"known before":                       {eventlog.AsOf{KnownAt: recorded[0].RecordedAt.Add(-time.Microsecond)}, nil},
 	} {
-		history, err := r.Facts(t.Context(), s, c.at)
+		history, err := r.Events(t.Context(), s, c.at)
 		var got []eventlog.Version
 		for _, f := range history {
 			got = append(got, f.Version)
@@ -66,7 +67,7 @@ func TestKnownAndHappened(t *testing.T) {
 		}
 	}
 
-	history, err := r.Facts(t.Context(), s, eventlog.AsOf{})
+	history, err := r.Events(t.Context(), s, eventlog.AsOf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestRightsOfThen(t *testing.T) {
 	w.Record(s, account.RoleGranted{Role: "b"})
 	taken := w.Record(house, organization.PermissionRemoved{Role: "b", Permission: organization.ViewCustomers})
 	w.Record(house, organization.PermissionAdded{Role: "a", Permission: organization.ViewCustomers, Scope: organization.All})
-	r := Reader{w.Log, w.Codec}
+	r := Reader{Log: w.Log, Codec: w.Codec}
 	for at, want := range map[eventlog.Position]struct {
 		scope organization.Scope
 		roles []string
@@ -125,24 +126,25 @@ func TestRightsOfThen(t *testing.T) {
 	}
 }
 
-func TestTheShelf(t *testing.T) {
+func TestTheLists(t *testing.T) {
 	w := querytest.New(t, customers.Model)
 	s := stream(customer.Category)
 	first := w.Record(s, customer.Registered{Name: "Acme"})
 	w.Record(s, customer.Archived{})
 	w.Record(eventlog.Stream{Organization: uuid.New(), Category: customer.Category, ID: uuid.New()}, customer.Registered{Name: "Elsewhere"})
-	shelf := NewShelf(w.Engine, w.Log)
+	lists := NewLists(w.Engine, w.Pool)
 	at := eventlog.AsOf{Position: first.Position}
 	viewer := engine.Viewer{Organization: org, Scope: organization.All, Personal: true}
 	schemas := func() (n int) {
 		t.Helper()
-		if err := w.Pool.QueryRow(t.Context(), "select count(*) from pg_namespace where starts_with(nspname, $1)", prefix).Scan(&n); err != nil {
+		if err := w.Pool.QueryRow(t.Context(), "select count(*) from pg_namespace where starts_with(nspname, 'result_past_')").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	for range 3 {
-		db, release, err := shelf.At(t.Context(), customers.Model.Name, org, at)
+		ctx, release := context.WithCancel(t.Context())
+		db, err := lists.Of(ctx, customers.Model.Name, org, at, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,30 +157,22 @@ func TestTheShelf(t *testing.T) {
 	if n := schemas(); n != 1 {
 		t.Errorf("%d folds for one list", n)
 	}
-	// What a process left behind that was killed goes with the next fold, what another one has just made does not.
-	for _, until := range []time.Time{time.Now().Add(-time.Hour), time.Now()} {
-		if _, err := w.Pool.Exec(t.Context(), "create schema "+schema("customers", until)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, release, err := shelf.At(t.Context(), customers.Model.Name, org, eventlog.AsOf{Position: first.Position + 1})
-	if err != nil {
+	if _, err := lists.Of(t.Context(), customers.Model.Name, org, eventlog.AsOf{Position: first.Position + 1}, "", nil); err != nil {
 		t.Fatal(err)
 	}
-	release()
-	if n := schemas(); n != 3 {
+	if n := schemas(); n != 2 {
 		t.Errorf("%d schemas", n)
 	}
 	for range atOnce {
-		shelf.folds <- struct{}{}
+		if _, err := lists.folds.Reserve(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, _, err := shelf.At(t.Context(), customers.Model.Name, org, eventlog.AsOf{KnownAt: time.Now()}); !errors.Is(err, ErrBusy) {
+	if _, err := lists.Of(t.Context(), customers.Model.Name, org, eventlog.AsOf{KnownAt: time.Now()}, "", nil); !errors.Is(err, ErrBusy) {
 		t.Error(err)
 	}
-	<-shelf.folds
-	if _, release, err := shelf.At(t.Context(), customers.Model.Name, org, eventlog.AsOf{KnownAt: time.Now()}); err != nil {
+	lists.folds.Release()
+	if _, err := lists.Of(t.Context(), customers.Model.Name, org, eventlog.AsOf{KnownAt: time.Now()}, "", nil); err != nil {
 		t.Error(err)
-	} else {
-		release()
 	}
 }

@@ -21,8 +21,8 @@ type Value struct {
 	JSON json.RawMessage // null: it has none
 }
 
-// Record is a record as of some past.
-type Record[R any] struct {
+// Known is a record as of some past.
+type Known[R any] struct {
 	Row    R
 	Exists bool
 	// Origins tell which event changed a field last. A field that never had a value is not among them.
@@ -31,8 +31,8 @@ type Record[R any] struct {
 
 // Explain folds the events of one record, one by one, with its read model's fold (customers.Of, say), and looks which fields each
 // of them changed.
-func Explain[R any](id uuid.UUID, history []*eventcodec.Event, fold func(uuid.UUID, []*eventcodec.Event, func(*eventcodec.Event, R)) (R, bool, error)) (Record[R], error) {
-	r := Record[R]{Origins: make(map[string]*eventcodec.Event)}
+func Explain[R any](id uuid.UUID, history []*eventcodec.Event, fold func(uuid.UUID, []*eventcodec.Event, func(*eventcodec.Event, R)) (R, bool, error)) (Known[R], error) {
+	r := Known[R]{Origins: make(map[string]*eventcodec.Event)}
 	var before R
 	var err error
 	r.Row, r.Exists, err = fold(id, history, func(f *eventcodec.Event, row R) {

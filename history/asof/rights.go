@@ -90,7 +90,7 @@ func (r Reader) Rights(ctx context.Context, org, id uuid.UUID, at eventlog.AsOf)
 // evolve shows the events of an aggregate's stream to its fold. One that this program does not know is an error: what it gave
 // or took cannot be told.
 func evolve[E any](ctx context.Context, r Reader, s eventlog.Stream, at eventlog.AsOf, next func(*eventcodec.Event, E)) error {
-	history, err := r.Facts(ctx, s, at)
+	history, err := r.Events(ctx, s, at)
 	if err != nil {
 		return err
 	}

@@ -233,16 +233,13 @@ func (w *walk) tail(ctx context.Context, from, head eventlog.Position) error {
 		w.member = true
 		break
 	}
-	for from < head {
-		events, err := w.Log.ReadAll(ctx, from, page)
-		if err != nil || len(events) == 0 {
+	for events, err := range eventlog.Pages(ctx, w.Log, from, head, eventlog.PageSize) {
+		if err != nil {
 			return err
 		}
+		from = events[len(events)-1].Position
 		mine := events[:0]
 		for _, e := range events {
-			if from = e.Position; e.Position > head {
-				break
-			}
 			if is, err := w.about(&e); err != nil {
 				return err
 			} else if is {
@@ -297,15 +294,11 @@ func (p Pages) events(ctx context.Context, rows []activity.Event) ([]eventlog.Ev
 func (p Pages) run(ctx context.Context, gapless bool, rows []activity.Event, into []eventlog.Event) error {
 	var read []eventlog.Event
 	if first, last := rows[0].Position, rows[len(rows)-1].Position; gapless {
-		for after := first - 1; after < last; { // a page of large events may be shorter than asked for
-			events, err := p.Log.ReadAll(ctx, after, int(last-after))
+		for events, err := range eventlog.Pages(ctx, p.Log, first-1, last, int(last-first)+1) {
 			if err != nil {
 				return err
 			}
-			if len(events) == 0 {
-				break
-			}
-			read, after = append(read, events...), events[len(events)-1].Position
+			read = append(read, events...)
 		}
 	} else {
 		for e, err := range p.Log.ReadStream(ctx, rows[0].Stored().Stream, rows[0].Version-1) {

@@ -34,53 +34,16 @@ var (
 	ErrAmbiguous = errors.New("timeline: several of this name")
 )
 
-const page = 2000 // events read at once; the log's readers measure no gain from more
-
 // Reader reads lives from one log.
 type Reader struct {
 	Log   eventlog.Log
 	Codec *eventcodec.Codec
 }
 
-// pages yields the events of a log, page after page.
-func pages(ctx context.Context, log eventlog.Log) iter.Seq2[[]eventlog.Event, error] {
-	return func(yield func([]eventlog.Event, error) bool) {
-		for after := eventlog.Position(0); ; {
-			events, err := log.ReadAll(ctx, after, page)
-			if err != nil || len(events) == 0 {
-				if err != nil {
-					yield(nil, err)
-				}
-				return
-			}
-			if after = events[len(events)-1].Position; !yield(events, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Events yields every event of a log, in order, as it is stored.
-func Events(ctx context.Context, log eventlog.Log) iter.Seq2[eventlog.Event, error] {
-	return func(yield func(eventlog.Event, error) bool) {
-		for events, err := range pages(ctx, log) {
-			if err != nil {
-				yield(eventlog.Event{}, err)
-				return
-			}
-			for _, e := range events {
-				if !yield(e, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // All yields every fact of the log, in order.
 func (r Reader) All(ctx context.Context) iter.Seq2[*eventcodec.Event, error] {
 	return func(yield func(*eventcodec.Event, error) bool) {
-		for events, err := range pages(ctx, r.Log) {
+		for events, err := range eventlog.Pages(ctx, r.Log, 0, eventlog.End, eventlog.PageSize) {
 			var known []*eventcodec.Event
 			if err == nil {
 				known, err = r.Codec.Page(ctx, events)

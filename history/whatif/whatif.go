@@ -22,7 +22,6 @@ import (
 	"github.com/annal-crm/annal/domain/account"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
-	"github.com/annal-crm/annal/history/timeline"
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
@@ -91,7 +90,7 @@ func Read(ctx context.Context, log eventlog.Log, codec *eventcodec.Codec, name s
 	h := &History{codec: codec, records: make(map[uuid.UUID]*record)}
 	wanted := uuid.Nil
 	var known []string
-	for e, err := range timeline.Events(ctx, log) {
+	for e, err := range eventlog.Events(eventlog.Pages(ctx, log, 0, eventlog.End, eventlog.PageSize)) {
 		if err != nil {
 			return nil, err
 		}

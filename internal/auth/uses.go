@@ -2,7 +2,7 @@ package auth
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"fmt"
 	"sync"
 	"time"
@@ -10,17 +10,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annal-crm/annal/internal/migrations"
 )
 
-//go:embed uses.sql
-var usesSQL string
+//go:embed migrations
+var files embed.FS
 
 // Migrate makes the table that [Uses] keeps. It may be run again and by several processes at once.
-func Migrate(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, usesSQL); err != nil { // several statements at once are one transaction
-		return fmt.Errorf("auth: migrate: %w", err)
-	}
-	return nil
+func Migrate(ctx context.Context, owner *pgx.Conn) error {
+	return migrations.Set{Schema: "auth", Files: files}.Apply(ctx, owner)
 }
 
 const (

@@ -6,61 +6,19 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"iter"
 	"time"
 
 	"github.com/annal-crm/annal/eventlog"
 )
 
-var pageSize = 2000 // events read, and written, at once; the log's readers measure no gain from more; tests have less
+var pageSize = eventlog.PageSize // events read, and written, at once; tests have less
 
-// reader reads a log from a position to its end, one page ahead of who asks.
-type reader struct {
-	pages chan []eventlog.Event // closed at the end, after err was set
-	err   error
-	rest  []eventlog.Event
-}
-
-// read begins to. Its second result ends it.
-func read(ctx context.Context, log eventlog.Log, after eventlog.Position) (*reader, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	r := &reader{pages: make(chan []eventlog.Event, 1)}
-	go func() {
-		defer close(r.pages)
-		for {
-			page, err := log.ReadAll(ctx, after, pageSize)
-			if err != nil || len(page) == 0 {
-				r.err = err
-				return
-			}
-			after = page[len(page)-1].Position
-			select {
-			case r.pages <- page:
-			case <-ctx.Done():
-				r.err = ctx.Err()
-				return
-			}
-		}
-	}()
-	return r, cancel
-}
-
-// page returns the next events, none at the end.
-func (r *reader) page() ([]eventlog.Event, error) {
-	page, more := <-r.pages
-	if !more {
-		return nil, r.err
-	}
-	return page, nil
-}
-
-func (r *reader) next() (e eventlog.Event, more bool, err error) {
-	if len(r.rest) == 0 {
-		if r.rest, err = r.page(); len(r.rest) == 0 {
-			return e, false, err
-		}
-	}
-	e, r.rest = r.rest[0], r.rest[1:]
-	return e, true, nil
+// pages yields the pages of a log from a position to its end. The next one is read while the loop works.
+func pages(ctx context.Context, log eventlog.Log, after eventlog.Position) iter.Seq2[[]eventlog.Event, error] {
+	return eventlog.Ahead(ctx, 1, func(ctx context.Context) iter.Seq2[[]eventlog.Event, error] {
+		return eventlog.Pages(ctx, log, after, eventlog.End, pageSize)
+	})
 }
 
 // different names the first part in which two events, but for their positions, are not the same; "" if they are.

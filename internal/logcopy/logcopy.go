@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/annal-crm/annal/eventlog"
@@ -105,15 +106,9 @@ func Copy(ctx context.Context, source eventlog.Log, target eventlog.Importer, pr
 
 // take copies what lies between Last and a position.
 func (r *Result) take(ctx context.Context, source eventlog.Log, target eventlog.Importer, until eventlog.Position, at func(eventlog.Position)) error {
-	events, stop := read(ctx, source, r.Last)
-	defer stop()
-	for r.Last < until {
-		page, err := events.page()
+	for page, err := range pages(ctx, source, r.Last) {
 		if err != nil {
 			return err
-		}
-		if len(page) == 0 {
-			return fmt.Errorf("the source ends at %s, and said that it ends at %s", r.Last, until)
 		}
 		if err := target.Import(ctx, page); err != nil {
 			if errors.Is(err, eventlog.ErrConflict) {
@@ -124,8 +119,11 @@ func (r *Result) take(ctx context.Context, source eventlog.Log, target eventlog.
 		r.Copied += len(page)
 		r.Last = page[len(page)-1].Position
 		at(r.Last)
+		if r.Last >= until {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("the source ends at %s, and said that it ends at %s", r.Last, until)
 }
 
 // report tells how far a phase is.
@@ -140,20 +138,17 @@ func report(progress func(string, float64), phase string, from, to eventlog.Posi
 // compare reads both logs side by side until the target's end and returns what they have in common. It is an error, a
 // [Difference], if the target has an event that the source has not, or not at that place, or not up to a position.
 func compare(ctx context.Context, source, target eventlog.Log, until eventlog.Position, at func(eventlog.Position)) (r Result, err error) {
-	theirs, stop := read(ctx, source, 0)
-	defer stop()
-	ours, stop := read(ctx, target, 0)
+	theirs, stop := iter.Pull2(eventlog.Events(pages(ctx, source, 0)))
 	defer stop()
 	sum := newDigest()
 	versions := make(map[eventlog.Stream]eventlog.Version)
 	var clock time.Time // the latest at which an event was recorded so far
-	for {
-		t, more, err := ours.next()
-		if err != nil || !more {
-			r.Streams, r.Hash = len(versions), sum.hash()
+	for t, err := range eventlog.Events(pages(ctx, target, 0)) {
+		if err != nil {
 			return r, err
 		}
-		s, more, err := theirs.next()
+
+		s, err, more := theirs()
 		switch {
 		case err != nil:
 			return r, err
@@ -183,4 +178,7 @@ func compare(ctx context.Context, source, target eventlog.Log, until eventlog.Po
 			at(r.Last)
 		}
 	}
+
+	r.Streams, r.Hash = len(versions), sum.hash()
+	return r, nil
 }

@@ -84,18 +84,13 @@ func history(n int) []eventlog.Event {
 
 func all(t *testing.T, log eventlog.Log) (events []eventlog.Event) {
 	t.Helper()
-	r, stop := read(t.Context(), log, 0)
-	defer stop()
-	for {
-		page, err := r.page()
+	for page, err := range pages(t.Context(), log, 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(page) == 0 {
-			return events
-		}
 		events = append(events, page...)
 	}
+	return events
 }
 
 // meddled is a target to which something happens at each page.

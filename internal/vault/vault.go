@@ -11,13 +11,15 @@ import (
 	"cmp"
 	"context"
 	"crypto/cipher"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annal-crm/annal/internal/migrations"
 )
 
 var (
@@ -79,25 +81,15 @@ func Open(ctx context.Context, pool *pgxpool.Pool, source KeySource, config Conf
 	}, made, nil
 }
 
-//go:embed schema.sql
-var schema string
+//go:embed migrations
+var files embed.FS
 
-// lock is the advisory lock under which the schema and the master key are made; any number that others do not use.
+// lock is the advisory lock under which the master key is made; any number that others do not use.
 const lock = 0x616e6e616c76 // "annalv"
 
 // Migrate makes the vault's schema, or brings it up to date. It is safe to call again and from several processes at once.
-func Migrate(ctx context.Context, conn *pgx.Conn) error {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(lock)); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, schema)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("vault: migrate: %w", err)
-	}
-	return nil
+func Migrate(ctx context.Context, owner *pgx.Conn) error {
+	return migrations.Set{Schema: "vault", Files: files}.Apply(ctx, owner)
 }
 
 // unavailable wraps an error of the database.

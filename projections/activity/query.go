@@ -86,7 +86,7 @@ func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter
 	} else if limit == 0 {
 		limit = engine.DefaultPage
 	}
-	c := f.clause(v, s)
+	c := f.clause(db, v, s)
 	for _, bound := range []struct{ cursor, condition string }{{request.After, "t.position > ?"}, {request.Before, "t.position < ?"}} {
 		if bound.cursor == "" {
 			continue
@@ -101,7 +101,7 @@ func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter
 	end := fmt.Sprintf("order by t.position %s limit %d", order, limit+1) // one too many, to learn whether there are more
 	ways, organization := f.ways(c), c.Arg(v.Organization)
 	for i, way := range ways {
-		ways[i] = fmt.Sprintf("(select t.position from %s t where %s and %s %s)", events, c.SQL(), way, end)
+		ways[i] = fmt.Sprintf("(select t.position from %s t where %s and %s %s)", events.In(db), c.SQL(), way, end)
 	}
 	rows, err := events.Find(ctx, db, fmt.Sprintf("t.organization = %s and t.position in (%s) %s", organization, strings.Join(ways, " union all "), end), c.Args()...)
 	if err != nil {
@@ -122,21 +122,21 @@ func Index(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter
 
 // Count returns how many events List has in all its pages.
 func Count(ctx context.Context, db engine.DB, v engine.Viewer, s Sight, f Filter) (n int, err error) {
-	c := f.clause(v, s)
+	c := f.clause(db, v, s)
 	ways := f.ways(c)
 	for i, way := range ways {
-		ways[i] = fmt.Sprintf("(select count(*) from %s t where %s and %s)", events, c.SQL(), way)
+		ways[i] = fmt.Sprintf("(select count(*) from %s t where %s and %s)", events.In(db), c.SQL(), way)
 	}
 	err = db.QueryRow(ctx, "select "+strings.Join(ways, " + "), c.Args()...).Scan(&n)
 	return n, err
 }
 
 // clause is all of the filter but what [Filter.ways] has.
-func (f Filter) clause(v engine.Viewer, s Sight) *where.Clause {
+func (f Filter) clause(db engine.DB, v engine.Viewer, s Sight) *where.Clause {
 	c := new(where.Clause)
 	c.And("t.organization = ?", v.Organization)
 	if v.Scope != organization.All {
-		c.And(visible(c, v, s))
+		c.And(visible(db, c, v, s))
 	}
 	if f.Customer != uuid.Nil {
 		c.And("t.stream = ? and t.category = ?", f.Customer, customer.Category)
@@ -188,11 +188,11 @@ func (f Filter) typesAreWays() bool {
 }
 
 // visible is the condition on what a viewer sees who does not see everything.
-func visible(c *where.Clause, v engine.Viewer, s Sight) string {
+func visible(db engine.DB, c *where.Clause, v engine.Viewer, s Sight) string {
 	me := c.Arg(v.Account)
 	conditions := []string{"t.actor = " + me, fmt.Sprintf("t.category = '%s' and t.stream = %s", account.Category, me)}
 	teamMembers := func() string {
-		return fmt.Sprintf("(select account from %s where team = any(%s))", team, c.Arg(v.Teams))
+		return fmt.Sprintf("(select account from %s where team = any(%s))", team.In(db), c.Arg(v.Teams))
 	}
 	for _, k := range kinds.All {
 		scope, streams := s[k.Category], ""
@@ -203,9 +203,9 @@ func visible(c *where.Clause, v engine.Viewer, s Sight) string {
 			conditions = append(conditions, fmt.Sprintf("t.category = '%s'", k.Category))
 			continue
 		case k.Owned && scope == organization.Team:
-			streams = fmt.Sprintf("(select id from %s where owner = %s or owner in %s)", records, me, teamMembers())
+			streams = fmt.Sprintf("(select id from %s where owner = %s or owner in %s)", records.In(db), me, teamMembers())
 		case k.Owned:
-			streams = fmt.Sprintf("(select id from %s where owner = %s)", records, me)
+			streams = fmt.Sprintf("(select id from %s where owner = %s)", records.In(db), me)
 		case scope == organization.Team: // an account
 			streams = teamMembers()
 		default:
@@ -282,4 +282,22 @@ func ParseCursor(cursor string) (eventlog.Position, error) {
 		return 0, engine.ErrCursor
 	}
 	return position, nil
+}
+
+// Moment returns the instant that a past is about, for what depends on the time of looking. That of a position is when the
+// newest event of the organization up to there was recorded.
+func Moment(ctx context.Context, db engine.DB, of uuid.UUID, at eventlog.AsOf) (time.Time, error) {
+	switch {
+	case !at.HappenedBy.IsZero():
+		return at.HappenedBy, nil
+	case !at.KnownAt.IsZero():
+		return at.KnownAt, nil
+	case at.Position == 0:
+		return time.Now(), nil
+	}
+	newest, err := Index(ctx, db, engine.Viewer{Organization: of, Scope: organization.All}, Sight{}, Filter{}, engine.PageRequest{Last: 1, Before: Cursor(at.Position + 1)})
+	if err != nil || len(newest.Rows) == 0 {
+		return time.Now(), err
+	}
+	return newest.Rows[0].RecordedAt, nil
 }

@@ -1,4 +1,4 @@
-// Package acts reports what people did, and how signing in went: a narrow row per act and per sign-in, failed ones of nobody
+// Package acts keeps what people did and how signing in went: a narrow row per action and per sign-in, failed ones of nobody
 // known included.
 //
 // No personal data is in clear: where a sign-in came from stays sealed as the log has it, and is opened when a report asks
@@ -18,23 +18,24 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
 	schema = engine.Schema{Name: "acts", Version: 1}
 
-	acts = engine.NewTable[Place, Act](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
+	// Acts and Tree are the tables of [Model], for those who ask them.
+	Acts = engine.NewTable[Place, Act](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
 		"(actor, at) where actor is not null",
 		"(organization, at) where outcome is not null",
 	}})
-	tree = report.NewTree(schema)
+	Tree = members.NewTree(schema)
 )
 
 // Model takes every event that somebody did, also of types that this program does not know, and every sign-in.
 var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []engine.Relation{acts, tree.Teams, tree.Members},
+	Tables: []engine.Relation{Acts, Tree.Teams, Tree.Members},
 	Keys:   keys,
 	Fold:   fold,
 }
@@ -72,7 +73,7 @@ const (
 
 func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	if f.Stream.Category == organization.Category || f.Stream.Category == account.Category {
-		return tree.Keys(f, rows)
+		return Tree.Keys(f, rows)
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func keys(f *eventcodec.Event, rows *engine.Rows) error {
 var folded = append(eventcodec.Types(
 	account.LoggedIn{}, account.LoginFailed{}, account.LoginRefused{}, account.Locked{}, account.Unlocked{},
 	source.LoginFailed{}, source.Muted{},
-), report.TreeEvents...)
+), members.TreeEvents...)
 
 func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	actor, err := f.Actor()
@@ -111,7 +112,7 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		case source.Muted:
 			act.Outcome, attempt = Muted, true
 		default:
-			tree.Fold(f, rows, payload)
+			Tree.Fold(f, rows, payload)
 		}
 		if act.Outcome != "" && f.Stream.Category == account.Category {
 			act.Account = f.Stream.ID
@@ -121,7 +122,7 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		}
 	}
 	if actor != uuid.Nil || act.Outcome != "" {
-		acts.Append(rows, act)
+		Acts.Append(rows, act)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (m
 		return nil, nil
 	}
 	c := new(where.Clause)
-	members.Visible(team, c, v, "t.owner")
+	members.Visible(db, team, c, v, "t.owner")
 	c.And("t.id = any(?)", ids)
 	rows, err := table.Find(ctx, db, c.SQL(), c.Args()...)
 	if err != nil {
@@ -46,7 +46,7 @@ func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (m
 // List returns a page of the customers that the viewer may see, by name; by id if names are hidden from the viewer. Then a
 // filter on names is [where.ErrHidden].
 func List(ctx context.Context, db engine.DB, v engine.Viewer, f Filter, page engine.PageRequest) (engine.Page[Customer], error) {
-	c, err := f.clause(v)
+	c, err := f.clause(db, v)
 	if err != nil {
 		return engine.Page[Customer]{}, err
 	}
@@ -63,19 +63,19 @@ func List(ctx context.Context, db engine.DB, v engine.Viewer, f Filter, page eng
 
 // Count returns how many customers List has in all its pages.
 func Count(ctx context.Context, db engine.DB, v engine.Viewer, f Filter) (int, error) {
-	c, err := f.clause(v)
+	c, err := f.clause(db, v)
 	if err != nil {
 		return 0, err
 	}
 	return table.Count(ctx, db, c.SQL(), c.Args()...)
 }
 
-func (f Filter) clause(v engine.Viewer) (*where.Clause, error) {
+func (f Filter) clause(db engine.DB, v engine.Viewer) (*where.Clause, error) {
 	if !v.Personal && f.Name != nil {
 		return nil, where.ErrHidden
 	}
 	c := new(where.Clause)
-	members.Visible(team, c, v, "t.owner")
+	members.Visible(db, team, c, v, "t.owner")
 	c.Text("t.name", f.Name)
 	c.Text("t.sector", f.Sector)
 	c.Text("t.country", f.Country)

@@ -6,13 +6,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// byIndex keeps Postgres, for a batch, from a plan made when the table was small that reads all of one which has grown since.
+// batcher is a pool, a connection or a transaction.
+type batcher interface {
+	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
+}
+
+// byIndex keeps Postgres, for a batch, from a plan made when the table was small that reads all of one which has
+// grown since.
 const byIndex = "select set_config('enable_seqscan', 'off', true)"
 
 // load reads the rows that were asked for, in one query per table and one round trip.
-func (r *Rows) load(ctx context.Context, db interface {
-	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
-}, schema string) error {
+func (r *Rows) load(ctx context.Context, db batcher, schema string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(byIndex)
 	for i, t := range r.model.Tables {

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,37 +12,26 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annal-crm/annal/eventlog"
+	"github.com/annal-crm/annal/internal/migrations"
 )
 
-//go:embed schema.sql
-var schema string
+//go:embed migrations
+var files embed.FS
 
-// migrationLock keeps processes that start at the same time from making the same tables: "projecti" in ASCII.
-const migrationLock = 0x70726f6a65637469
-
-// Migrate makes what the engine keeps for itself. It can run again and again, in several processes at once. The tables of
-// the read models are made by [Engine.Prepare].
-func Migrate(ctx context.Context, conn *pgx.Conn) error {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, schema)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("projections: migrate: %w", err)
-	}
-	return nil
+// Migrate makes what the engine keeps for itself. It can run again and again, in several processes at once. The
+// tables of the read models are made by [Engine.Prepare].
+func Migrate(ctx context.Context, owner *pgx.Conn) error {
+	return migrations.Set{Schema: "projections", Files: files}.Apply(ctx, owner)
 }
 
 var (
-	// ErrForeign reports a checkpoint that its own log contradicts: it is ahead of the log, or its event is not there, as
-	// when a log was restored from an older backup. Its read model is not folded on; a rebuild is the way out.
+	// ErrForeign reports a checkpoint that its own log contradicts: it is ahead of the log, or its event is not
+	// there, as when a log was restored from an older backup. Its read model is not folded on; a rebuild is the way
+	// out.
 	ErrForeign = errors.New("projections: checkpoint does not fit the log")
 
-	// errMoved reports that a checkpoint is not where this runner has left it: another process has taken over, or a rebuild
-	// has replaced the tables. Nothing was written.
+	// errMoved reports that a checkpoint is not where this runner has left it: another process has taken over, or a
+	// rebuild has replaced the tables. Nothing was written.
 	errMoved = errors.New("projections: somebody else has moved the checkpoint")
 )
 
@@ -66,7 +55,7 @@ func readCheckpoint(ctx context.Context, db DB, s Schema, lock string) (c checkp
 	return c, err
 }
 
-// ahead tells whether a checkpoint is behind the end of its log.
+// ahead reports whether a checkpoint is behind the end of its log.
 func (c checkpoint) ahead(s Schema, head eventlog.Position) error {
 	if c.position <= head {
 		return nil
@@ -75,9 +64,9 @@ func (c checkpoint) ahead(s Schema, head eventlog.Position) error {
 		ErrForeign, s.Name, c.position, head, s.Name)
 }
 
-// place is a position with its event, and where to look for that: what tells a log from one that was restored and written
-// anew.
-type place struct {
+// point is a position with its event, and where to find that in the log: it tells a log from one that was restored
+// from a backup and has gone on differently.
+type point struct {
 	position eventlog.Position
 	mark     mark
 }
@@ -88,7 +77,7 @@ type mark struct {
 	Event   uuid.UUID        `json:"event"`
 }
 
-func placeOf(e *eventlog.Event) place { return place{e.Position, mark{e.Stream, e.Version, e.ID}} }
+func pointOf(e *eventlog.Event) point { return point{e.Position, mark{e.Stream, e.Version, e.ID}} }
 
 // String returns the form in which a mark is kept; that of no event is "".
 func (m mark) String() string {
@@ -102,8 +91,8 @@ func (m mark) String() string {
 	return string(b)
 }
 
-// fits tells whether a checkpoint of this log can be folded on from: its event is in the log, at its position. Else the error
-// is [ErrForeign], or what kept it from looking.
+// fits reports whether a checkpoint of this log can be folded on from: its event is in the log, at its position. Else
+// the error is [ErrForeign], or what kept it from looking.
 func (e *Engine) fits(ctx context.Context, s Schema, c checkpoint) error {
 	head, err := e.log.Head(ctx)
 	if err != nil {
@@ -130,14 +119,12 @@ func (e *Engine) fits(ctx context.Context, s Schema, c checkpoint) error {
 }
 
 // move queues the move of the checkpoint c to another position; it belongs first into its batch.
-func (c checkpoint) move(batch *pgx.Batch, s Schema, epoch int64, to place) {
+func (c checkpoint) move(batch *pgx.Batch, s Schema, epoch int64, to point) {
 	batch.Queue("select projections.move($1, $2, $3, $4, $5, $6, $7)", s.Name, s.Version, epoch, c.generation, int64(c.position), int64(to.position), to.mark.String())
 }
 
 // sendBatch runs a batch, which is one transaction and, once its statements are prepared, one round trip.
-func sendBatch(ctx context.Context, db interface {
-	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
-}, batch *pgx.Batch) error {
+func sendBatch(ctx context.Context, db batcher, batch *pgx.Batch) error {
 	results := db.SendBatch(ctx, batch)
 	var err error
 	for i := 0; i < batch.Len() && err == nil; i++ {
@@ -150,7 +137,8 @@ func sendBatch(ctx context.Context, db interface {
 	return err
 }
 
-// refused tells whether Postgres will never take the values of a statement: a number out of range, a text too long to index.
+// refused reports whether Postgres will never take the values of a statement: a number out of range, a text too long to
+// index.
 func refused(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code[:2] == "22" || e.Code[:2] == "23" || e.Code == "54000")

@@ -102,8 +102,8 @@ func sqlType(t reflect.Type) string {
 	return ""
 }
 
-// element is a value on its way to Postgres, in the words that pgx asks for; it would reach a uuid only by way of its text,
-// at ten times the price. One element serves a whole column: it is set to row after row.
+// element is a value on its way to Postgres, in the words that pgx asks for; it would reach a uuid only by way of its
+// text, at ten times the price. One element serves a whole column: it is set to row after row.
 type element struct {
 	column *column
 	row    reflect.Value
@@ -294,8 +294,8 @@ func sizedOf(columns []column) (sized []*column) {
 
 var number = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$`)
 
-// storable tells whether Postgres takes a row's texts: it has no place for a zero byte. What else it may refuse, a text too
-// long for an index, it says itself.
+// storable reports whether Postgres takes a row's texts: it has no place for a zero byte. What else it may refuse, a
+// text too long for an index, it says itself.
 func (r *relation) storable(row reflect.Value) error {
 	for _, c := range r.texts {
 		f := c.of(row)

@@ -20,12 +20,12 @@ const (
 	noRow          = "(no row)"
 )
 
-// compare compares the live rows with the rebuilt ones, of the same position, in the order of their keys. It returns how many
+// compare compares the rows in two schemas, of the same position, in the order of their keys. It returns how many
 // rows differ, and the first differences. It holds one row of each side at a time.
-func (s *shadow) compare(ctx context.Context, live *snapshot) (different int64, first []Difference, err error) {
-	for _, t := range s.model.Tables {
+func (m *ReadModel) compare(ctx context.Context, live, rebuilt DB, liveSchema, rebuiltSchema string) (different int64, first []Difference, err error) {
+	for _, t := range m.Tables {
 		r := t.relation()
-		n, some, err := r.compare(ctx, live.tx, s.conn, s.model.Schema.String(), s.schema, maxDifferences-len(first))
+		n, some, err := r.compare(ctx, live, rebuilt, liveSchema, rebuiltSchema, maxDifferences-len(first))
 		if err != nil {
 			return 0, nil, fmt.Errorf("compare %s: %w", r.table, err)
 		}

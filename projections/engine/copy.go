@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// copy adds rows by COPY. It writes Postgres' binary form itself: pgx would look up for each value how to, at three times the price.
+// copy adds rows by COPY. It writes Postgres' binary form itself: pgx would look up for each value how to, at three
+// times the price.
 func (r *relation) copy(ctx context.Context, conn *pgx.Conn, schema string, rows []reflect.Value) error {
 	from := &copied{elements: make([]element, len(r.columns)), rows: rows, types: conn.TypeMap(), ready: append([]byte("PGCOPY\n\xff\r\n\x00"), make([]byte, 8)...)} // no flags, no extension
 	for i := range r.columns {

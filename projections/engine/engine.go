@@ -29,8 +29,8 @@ type Codec interface {
 	Page(ctx context.Context, events []eventlog.Event) ([]*eventcodec.Event, error)
 }
 
-// Engine keeps read models up to date. Several engines, in several processes, may keep the same ones: that is wasteful but
-// never wrong. All methods are safe for concurrent use.
+// Engine keeps read models up to date. Several engines, in several processes, may keep the same ones: that is
+// wasteful but never wrong. All methods are safe for concurrent use.
 type Engine struct {
 	log     eventlog.Log
 	codec   Codec
@@ -39,9 +39,9 @@ type Engine struct {
 	feed    *eventlog.Feed
 	runners []*runner
 	metrics *metrics
-	id      uuid.UUID // as whom it holds leases
-	looks   singleflight.Group
-	said    atomic.Int64 // when an outage was last told, Unix nanoseconds
+	id      uuid.UUID          // as whom it holds leases
+	reads   singleflight.Group // of the checkpoints
+	warned  atomic.Int64       // when an outage was last logged, Unix nanoseconds
 }
 
 // Config tunes an [Engine]. The zero value is a good one.
@@ -55,17 +55,17 @@ type Config struct {
 	FastStart int64
 	// Process is how people tell this process from others that fold; by default its host and number.
 	Process string
-	// Lease is how long a read model stays with a process that is not heard of; 3 s. Shorter, a busy machine makes read models
-	// wander.
+	// Lease is how long a read model stays with a process that is not heard of; 3 s. Shorter, a busy machine makes
+	// read models wander.
 	Lease time.Duration
-	// Attempt is the longest that a page may take; 30 s. A page takes milliseconds, and seconds when each of its events is tried
-	// alone: who takes longer hangs, and gives the read model up to others.
+	// Attempt is the longest that a page may take; 30 s. A page takes milliseconds, and seconds when each of its
+	// events is tried alone: who takes longer hangs, and gives the read model up to others.
 	Attempt time.Duration
-	// KeepFormer is for how long the tables of a former version of a read model are kept when no process serves it any more, so
-	// that one may go back to the program of yesterday; 24 h.
-	KeepFormer time.Duration
-	Logger     *slog.Logger          // slog.Default
-	Metrics    prometheus.Registerer // nil: none are exported
+	// KeepPrevious is for how long the tables of a previous version of a read model are kept when no process serves
+	// it any more, so that people may go back to the program of yesterday; 24 h.
+	KeepPrevious time.Duration
+	Logger       *slog.Logger          // slog.Default
+	Metrics      prometheus.Registerer // nil: none are exported
 }
 
 // New returns an engine for read models. It opens nothing.
@@ -77,10 +77,10 @@ func New(log eventlog.Log, codec Codec, pool *pgxpool.Pool, models []ReadModel, 
 	config.Process = cmp.Or(config.Process, processName())
 	config.Lease = cmp.Or(config.Lease, 3*time.Second)
 	config.Attempt = cmp.Or(config.Attempt, 30*time.Second)
-	config.KeepFormer = cmp.Or(config.KeepFormer, 24*time.Hour)
+	config.KeepPrevious = cmp.Or(config.KeepPrevious, 24*time.Hour)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
 	e := &Engine{id: uuid.New(), log: log, codec: codec, pool: pool, config: config, metrics: newMetrics()}
-	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: e.waits})
+	e.feed = eventlog.NewFeed(log, eventlog.FeedConfig{PageSize: config.PageSize, Failed: e.warn})
 	var errs []error
 	for _, m := range models {
 		if _, err := e.runner(m.Name); err == nil {
@@ -104,6 +104,9 @@ func (e *Engine) runner(name string) (*runner, error) {
 	return nil, fmt.Errorf("projections: there is no read model %q", name)
 }
 
+// prepareLock keeps processes that start at the same time from making the same tables: "projecti" in ASCII.
+const prepareLock = 0x70726f6a65637469
+
 // Prepare makes the tables and the checkpoints that do not exist yet. [Engine.Run] does so as well; without it, queries
 // before Run fail.
 func (e *Engine) Prepare(ctx context.Context) error {
@@ -112,7 +115,7 @@ func (e *Engine) Prepare(ctx context.Context) error {
 		return err
 	}
 	return pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(prepareLock)); err != nil {
 			return err
 		}
 		for _, r := range e.runners {
@@ -124,7 +127,8 @@ func (e *Engine) Prepare(ctx context.Context) error {
 	})
 }
 
-// prepare makes the tables and the checkpoint of a read model if it has none, or if somebody has thrown its tables away.
+// prepare makes the tables and the checkpoint of a read model if it has none, or if somebody has thrown its tables
+// away.
 func (m *ReadModel) prepare(ctx context.Context, tx pgx.Tx, identity uuid.UUID) error {
 	var exists bool
 	if err := tx.QueryRow(ctx, "select to_regnamespace($1) is not null", m.Schema.String()).Scan(&exists); err != nil {
@@ -161,45 +165,43 @@ func (m *ReadModel) createTables(ctx context.Context, tx pgx.Tx, schema string, 
 	return nil
 }
 
-// sayEvery keeps an outage from filling the log: each read model tries again every two seconds or sooner.
-const sayEvery = 30 * time.Second
+// warnEvery keeps an outage from filling the log: each read model tries again every two seconds or sooner.
+const warnEvery = 30 * time.Second
 
-// waits says why read models do not get on for now.
-func (e *Engine) waits(err error) {
-	if errors.Is(err, context.Canceled) { // who ends while it starts waits for nothing
+// warn logs why read models do not get on for now.
+func (e *Engine) warn(err error) {
+	if errors.Is(err, context.Canceled) { // an engine that ends while it starts waits for nothing
 		return
 	}
-	now, said := time.Now().UnixNano(), e.said.Load()
-	if now-said >= int64(sayEvery) && e.said.CompareAndSwap(said, now) {
+	now, before := time.Now().UnixNano(), e.warned.Load()
+	if now-before >= int64(warnEvery) && e.warned.CompareAndSwap(before, now) {
 		e.config.Logger.Warn("read models wait for the database", "error", err.Error())
 	}
 }
 
-// tell says why a page is tried again. It is middleware.
-func (e *Engine) tell(h message.HandlerFunc) message.HandlerFunc {
+// warnOfRetries logs why a page is tried again. It is middleware.
+func (e *Engine) warnOfRetries(h message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		produced, err := h(msg)
 		if err != nil && msg.Context().Err() == nil {
-			e.waits(err)
+			e.warn(err)
 		}
 		return produced, err
 	}
 }
 
-// Run keeps the read models up to date until ctx ends; then it returns nil. Each is folded by one of all engines that run,
-// in whatever process; when that dies, hangs or is cut off another takes over after [Config.Lease]. It outlives a database
-// that goes away. An event that cannot be folded is parked with the later ones of its stream, see [Engine.Parked]. A read model
-// that does not fit its log stops alone, and goes on when it does.
+// Run keeps the read models up to date until ctx ends; then it returns nil. Each is folded by one of all engines that
+// run, in whatever process; when that dies, hangs or is cut off another takes over after [Config.Lease]. It outlives
+// a database that goes away. An event that cannot be folded is parked with the later ones of its stream, see
+// [Engine.Parked]. A read model that does not fit its log stops alone, and goes on when it does.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
 		err := e.Prepare(ctx)
 		if err == nil {
 			break
 		}
-		e.waits(err)
-		select {
-		case <-time.After(recheck):
-		case <-ctx.Done():
+		e.warn(err)
+		if sleep(ctx, recheck) != nil {
 			return nil
 		}
 	}
@@ -221,8 +223,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// fold brings pages to the read models until ctx ends, or commits turn out to be lost: then they have to start over from
-// where they really are.
+// fold brings pages to the read models until ctx ends, or commits turn out to be lost: then they have to start over
+// from where they really are.
 func (e *Engine) fold(ctx context.Context) error {
 	ctx, again := context.WithCancel(ctx)
 	defer again()
@@ -237,7 +239,7 @@ func (e *Engine) fold(ctx context.Context) error {
 		MaxInterval:     2 * time.Second,
 		Multiplier:      2,
 	}
-	router.AddMiddleware(retry.Middleware, e.tell, e.metrics.count, middleware.Recoverer)
+	router.AddMiddleware(retry.Middleware, e.warnOfRetries, e.metrics.count, middleware.Recoverer)
 	for _, r := range e.runners {
 		router.AddConsumerHandler(r.model.Name, "events", e.feed.Subscriber(r.start), r.handle)
 	}
@@ -249,17 +251,10 @@ func (e *Engine) fold(ctx context.Context) error {
 	return router.Run(ctx)
 }
 
-// flush writes the checkpoints that lag behind, until ctx ends, or one turns out to have been moved by somebody else: its runner
-// may have nothing to fold that would make it look, so again makes all of them start over.
+// flush writes the checkpoints that lag behind, until ctx ends, or one turns out to have been moved by somebody else:
+// its runner may have nothing to fold that would make it look, so again makes all of them start over.
 func (e *Engine) flush(ctx context.Context, again func()) {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	for sleep(ctx, flushEvery) == nil {
 		for _, r := range e.runners {
 			if r.flush(ctx) {
 				again()

@@ -14,9 +14,10 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 )
 
-// Each read model has one runner at a time, by a lease in its checkpoint. Its engine renews the lease every quarter of
-// [Config.Lease]; who finds it run out takes it over and counts the epoch up. A checkpoint moves only with the epoch of its
-// lease, so one that was paused, or cut off, and comes back late writes nothing. All times are those of Postgres' clock.
+// Each read model has one runner at a time, by a lease in its checkpoint. Its engine renews the lease every quarter
+// of [Config.Lease]; a process that finds it run out takes it over and counts the epoch up. A checkpoint moves only with the
+// epoch of its lease, so one that was paused, or cut off, and comes back late writes nothing. All times are those of
+// Postgres' clock.
 
 const (
 	leaseIsFree = `select holder is null or holder = $3 or leased_until < clock_timestamp() from projections.checkpoints where name = $1 and version = $2`
@@ -30,7 +31,8 @@ const (
 			where holder = $1 and (name, version) in (select * from unnest($2::text[], $3::int[])) for update skip locked
 		) update projections.checkpoints c set leased_until = clock_timestamp() + $4 from mine where (c.name, c.version) = (mine.name, mine.version)`
 
-	releaseLeases = `update projections.checkpoints set holder = null, runner = null, leased_until = null where holder = $1`
+	releaseLeases = `update projections.checkpoints set holder = null, runner = null, leased_until = null
+		where holder = $1 and ($2::text[] is null or name = any($2))`
 )
 
 // beats is how often a lease is renewed before it would run out: three may fail.
@@ -96,7 +98,7 @@ const patience = 1
 
 // endHolder breaks the lock on a checkpoint whose lease has run out. A rebuild that switches tables may take its time.
 func (r *runner) endHolder(ctx context.Context) error {
-	if rebuilding, err := r.engine.rebuilding(ctx, r.model.Schema); err != nil || rebuilding {
+	if rebuilding, err := r.engine.building(ctx, r.model.Schema.String()); err != nil || rebuilding {
 		return err
 	}
 	var ended int
@@ -107,7 +109,7 @@ func (r *runner) endHolder(ctx context.Context) error {
 	return err
 }
 
-// drop gives up a lease that another has taken. Those who wait for the read model look at its checkpoint from now on.
+// drop gives up a lease that another has taken. From now on waiters read the checkpoint.
 func (r *runner) drop() {
 	r.epoch.Store(0)
 	r.progress.run(false)
@@ -115,26 +117,16 @@ func (r *runner) drop() {
 
 // yield gives a lease back for others to take first.
 func (r *runner) yield() {
-	ctx, cancel := context.WithTimeout(context.Background(), r.engine.config.Lease)
-	defer cancel()
-	_, _ = r.engine.pool.Exec(ctx, "update projections.checkpoints set holder = null, runner = null, leased_until = null where name = $1 and version = $2 and holder = $3",
-		r.model.Name, r.model.Version, r.engine.id) // else it runs out
+	r.engine.release(r.model.Name)
 	r.yields = time.Now().Add(r.engine.config.Lease)
 	r.drop()
 }
 
-// keep renews the leases until ctx ends, or one has been taken by another process, or a read model stands before where its
-// runner has left it: commits do not wait for the disk, so a crash of Postgres takes the last ones away. A runner that has
-// nothing new to fold would not notice either; again makes all of them start over from what is now.
+// keep renews the leases until ctx ends, or one has been taken by another process, or a read model stands before
+// where its runner has left it: commits do not wait for the disk, so a crash of Postgres takes the last ones away. A
+// runner that has nothing new to fold would not notice either; again makes all of them start over from what is now.
 func (e *Engine) keep(ctx context.Context, again func()) {
-	tick := time.NewTicker(e.config.Lease / beats)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	for sleep(ctx, e.config.Lease/beats) == nil {
 		limited, cancel := context.WithTimeout(ctx, e.config.Lease)
 		changed, err := e.beat(limited)
 		cancel()
@@ -145,8 +137,8 @@ func (e *Engine) keep(ctx context.Context, again func()) {
 	}
 }
 
-// beat renews the leases of runners that are well, and drops those that others have taken. It reports whether runners have to
-// start over. Without Postgres nothing can be said, nor need be: nobody can write.
+// beat renews the leases of runners that are well, and drops those that others have taken. It reports whether runners
+// have to start over. Without Postgres nothing can be said, nor need be: nobody can write.
 func (e *Engine) beat(ctx context.Context) (changed bool, err error) {
 	type standing struct {
 		epoch     int64
@@ -165,7 +157,7 @@ func (e *Engine) beat(ctx context.Context) (changed bool, err error) {
 			names, versions = append(names, r.model.Name), append(versions, int32(r.model.Version))
 		}
 	}
-	now, err := e.places(ctx, func(batch *pgx.Batch) { batch.Queue(renewLeases, e.id, names, versions, e.config.Lease) })
+	now, err := e.standings(ctx, func(batch *pgx.Batch) { batch.Queue(renewLeases, e.id, names, versions, e.config.Lease) })
 	if err != nil {
 		return false, err
 	}
@@ -186,7 +178,7 @@ func (e *Engine) beat(ctx context.Context) (changed bool, err error) {
 	return changed, nil
 }
 
-// standing is what a checkpoint says to everybody.
+// standing is a checkpoint with its lease.
 type standing struct {
 	checkpoint
 	epoch  int64
@@ -194,17 +186,17 @@ type standing struct {
 	runner string    // "" if nobody folds it
 }
 
-const selectPlaces = `select name, version, log, position, mark, generation, coalesce(failed, 0), coalesce(error, ''), epoch,
+const selectStandings = `select name, version, log, position, mark, generation, coalesce(failed, 0), coalesce(error, ''), epoch,
 	coalesce(holder, '00000000-0000-0000-0000-000000000000'), case when leased_until > clock_timestamp() then coalesce(runner, '') else '' end from projections.checkpoints`
 
-// places reads all checkpoints there are, after what first queues.
-func (e *Engine) places(ctx context.Context, first func(*pgx.Batch)) (map[Schema]standing, error) {
+// standings reads all checkpoints there are, after what first queues.
+func (e *Engine) standings(ctx context.Context, first func(*pgx.Batch)) (map[Schema]standing, error) {
 	all := make(map[Schema]standing)
 	batch := &pgx.Batch{}
 	if first != nil {
 		first(batch)
 	}
-	batch.Queue(selectPlaces).Query(func(rows pgx.Rows) error {
+	batch.Queue(selectStandings).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var of Schema
 			var s standing
@@ -221,9 +213,9 @@ func (e *Engine) places(ctx context.Context, first func(*pgx.Batch)) (map[Schema
 	return all, nil
 }
 
-// release gives all leases back, so that others need not wait for them to run out.
-func (e *Engine) release() {
+// release gives leases back, so that others need not wait for them to run out: those of some read models, or all.
+func (e *Engine) release(names ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), e.config.Lease)
 	defer cancel()
-	_, _ = e.pool.Exec(ctx, releaseLeases, e.id) // else they run out
+	_, _ = e.pool.Exec(ctx, releaseLeases, e.id, names) // else they run out
 }

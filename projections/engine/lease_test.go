@@ -264,7 +264,7 @@ func TestFormerVersionsAreKeptWhileSomebodyServesThem(t *testing.T) {
 	if err := old.Wait(t.Context(), head); err != nil {
 		t.Fatal(err)
 	}
-	next := h.engine(engine.Config{KeepFormer: time.Hour}, latter.model(2))
+	next := h.engine(engine.Config{KeepPrevious: time.Hour}, latter.model(2))
 	stop := h.run(next)
 	head = h.append(registered(3, "three"))
 	for name, e := range map[string]*engine.Engine{"old": old, "new": next} { // both fold, each its own
@@ -279,12 +279,12 @@ func TestFormerVersionsAreKeptWhileSomebodyServesThem(t *testing.T) {
 	}
 	stop()
 	stopOld()
-	stop = h.run(h.engine(engine.Config{KeepFormer: time.Hour}, latter.model(2)))
+	stop = h.run(h.engine(engine.Config{KeepPrevious: time.Hour}, latter.model(2)))
 	time.Sleep(300 * time.Millisecond)
 	if got := schemas(); got != "ledger_v1 ledger_v2" { // one may still go back to the program of yesterday
 		t.Error(got)
 	}
 	stop()
-	h.run(h.engine(engine.Config{KeepFormer: 100 * time.Millisecond}, latter.model(2)))
+	h.run(h.engine(engine.Config{KeepPrevious: 100 * time.Millisecond}, latter.model(2)))
 	h.eventually("what nobody serves goes", func() bool { return schemas() == "ledger_v2" })
 }

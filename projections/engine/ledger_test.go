@@ -182,12 +182,12 @@ func dump(t testing.TB, pool *pgxpool.Pool, model engine.ReadModel) string {
 	t.Helper()
 	var all strings.Builder
 	for _, table := range model.Tables {
-		rows, err := pool.Query(context.Background(), fmt.Sprintf("select t::text from %s t order by 1", table))
+		rows, err := pool.Query(context.Background(), fmt.Sprintf("select t::text from %s t order by 1", table.In(pool)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for rows.Next() {
-			fmt.Fprintf(&all, "%s %s\n", table, rows.RawValues()[0])
+			fmt.Fprintf(&all, "%s %s\n", table.In(pool), rows.RawValues()[0])
 		}
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)

@@ -251,7 +251,8 @@ func TestCommitsThatACrashTookAwayAreMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := dump(t, h.pool, l.model(1))
-	_, err := h.pool.Exec(t.Context(), fmt.Sprintf("truncate %s, %s, %s; update projections.checkpoints set position = 0", l.items, l.sectors, l.journal))
+	sql := fmt.Sprintf("truncate %s, %s, %s; update projections.checkpoints set position = 0", l.items.In(h.pool), l.sectors.In(h.pool), l.journal.In(h.pool))
+	_, err := h.pool.Exec(t.Context(), sql)
 	if err != nil {
 		t.Fatal(err)
 	}

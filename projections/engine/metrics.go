@@ -63,21 +63,21 @@ func (m *metrics) count(next message.HandlerFunc) message.HandlerFunc {
 }
 
 func (e *Engine) register(registry prometheus.Registerer) error {
-	for _, r := range e.runners { // who alerts on a rise must have seen the zero before it
+	for _, r := range e.runners { // an alert on a rise needs the zero before it
 		e.metrics.unknown.WithLabelValues(r.model.Name)
 		e.metrics.failures.WithLabelValues(r.model.Name)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{e.metrics.events, e.metrics.unknown, e.metrics.failures, e.metrics.durations, (*places)(e)} {
+	for _, c := range []prometheus.Collector{e.metrics.events, e.metrics.unknown, e.metrics.failures, e.metrics.durations, (*collector)(e)} {
 		errs = append(errs, registry.Register(c))
 	}
 	return errors.Join(errs...)
 }
 
-// places collects where the read models stand, when somebody asks.
-type places Engine
+// collector collects where the read models stand, when somebody asks.
+type collector Engine
 
-func (p *places) Describe(descs chan<- *prometheus.Desc) {
+func (p *collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- p.metrics.position
 	descs <- p.metrics.behind
 	descs <- p.metrics.failed
@@ -85,7 +85,7 @@ func (p *places) Describe(descs chan<- *prometheus.Desc) {
 	descs <- p.metrics.runs
 }
 
-func (p *places) Collect(values chan<- prometheus.Metric) {
+func (p *collector) Collect(values chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	statuses, err := (*Engine)(p).Statuses(ctx)

@@ -92,7 +92,7 @@ func (e *Engine) RetryParked(ctx context.Context, model string, position eventlo
 }
 
 // SkipParked leaves an event out of a read model for good, of this and all versions and rebuilds, and then does as
-// [Engine.RetryParked]. Who does so, and why, belongs into the log first.
+// [Engine.RetryParked]. Record in the log first who does so, and why.
 func (e *Engine) SkipParked(ctx context.Context, model string, position eventlog.Position) (Retried, error) {
 	return e.retry(ctx, model, position, true)
 }
@@ -153,7 +153,8 @@ func unpark(ctx context.Context, tx pgx.Tx, s Schema, position eventlog.Position
 	return err
 }
 
-// foldParked folds what is parked of a stream, one event after the other. It reports whether there are more to be tried.
+// foldParked folds what is parked of a stream, one event after the other. It reports whether there are more to be
+// tried.
 func (e *Engine) foldParked(ctx context.Context, tx pgx.Tx, m *ReadModel, of eventlog.Stream, done *Retried) (more bool, err error) {
 	rows, err := tx.Query(ctx, `select stream_version from projections.parked where name = $1 and version = $2 and organization = $3 and category = $4 and stream = $5
 		order by position`, m.Name, m.Version, of.Organization, of.Category, of.ID)
@@ -213,22 +214,20 @@ func (e *Engine) foldOne(ctx context.Context, tx pgx.Tx, m *ReadModel, event eve
 	page, err := e.codec.Page(ctx, []eventlog.Event{event})
 	if err != nil {
 		var bad unreadable
-		if page, bad, err = e.read(ctx, m, []eventlog.Event{event}, err); err != nil {
+		if page, bad, err = e.decodeEach(ctx, m, []eventlog.Event{event}, err); err != nil {
 			return nil, err
 		}
 		for _, failed := range bad {
 			return failed, nil
 		}
 	}
-	rows, side := newRows(m, false), &aside{}
-	if err := rows.prepare(page, side, func() error { return rows.load(ctx, tx, m.Schema.String()) }); err != nil {
+	parking := &parking{}
+	rows, err := m.foldPage(ctx, tx, m.Schema.String(), page, parking)
+	if err != nil {
 		return nil, err
 	}
-	if err := rows.fold(page, side); err != nil {
-		return nil, err
-	}
-	if len(side.parked) > 0 {
-		return side.parked[0].err, nil
+	if len(parking.parked) > 0 {
+		return parking.parked[0].err, nil
 	}
 	batch := &pgx.Batch{}
 	rows.write(batch, m.Schema.String())

@@ -16,7 +16,7 @@ import (
 // ErrBehind reports that a read model has not reached a position within the limit, or has stopped before it.
 var ErrBehind = errors.New("projections: read model is behind")
 
-// progress tells those who wait how far a runner is.
+// progress is how far a runner is, for those that wait.
 type progress struct {
 	mu       sync.Mutex
 	running  bool
@@ -37,7 +37,7 @@ func (p *progress) set(change func()) {
 
 func (p *progress) reach(at eventlog.Position) { p.set(func() { p.position, p.failed = at, nil }) }
 
-// stand says where the read model is, and nothing about whether it can go on.
+// stand sets the position, and leaves open whether the read model can go on.
 func (p *progress) stand(at eventlog.Position) { p.set(func() { p.position = at }) }
 
 // fail returns the failure before.
@@ -51,8 +51,9 @@ func (p *progress) run(running bool) {
 }
 
 // Wait returns when the named read models, or all if none is named, have folded all events up to a position: who then
-// queries them reads what was written there. If that takes longer than [Config.WaitLimit], or one has stopped before, the
-// error is [ErrBehind]. A read model that this process runs wakes its waiters; that of another is looked at again and again.
+// queries them reads what was written there. If that takes longer than [Config.WaitLimit], or one has stopped before,
+// the error is [ErrBehind]. A read model that this process runs wakes its waiters; that of another is looked at again
+// and again.
 func (e *Engine) Wait(ctx context.Context, position eventlog.Position, models ...string) error {
 	limited, cancel := context.WithTimeout(ctx, e.config.WaitLimit)
 	defer cancel()
@@ -85,8 +86,8 @@ func (r *runner) wait(ctx context.Context, position eventlog.Position) error {
 		p.mu.Unlock()
 		var again <-chan time.Time
 		if !running {
-			// One look serves all who wait here.
-			all, err, _ := r.engine.looks.Do("", func() (any, error) { return r.engine.places(context.WithoutCancel(ctx), nil) })
+			// One read serves all that wait here.
+			all, err, _ := r.engine.reads.Do("", func() (any, error) { return r.engine.standings(context.WithoutCancel(ctx), nil) })
 			if err != nil {
 				return err
 			}
@@ -128,21 +129,21 @@ type Status struct {
 	Version       int
 	Position      eventlog.Position
 	Behind        *int64 // events it has not folded; nil if the log cannot count
-	Parked        int    // events set aside: those that cannot be folded, and the later ones of their streams
+	Parked        int    // parked events: those that cannot be folded, and the later ones of their streams
 	Runner        string // the process that folds it; "" if none does now
 	State         State
 	Error         string
 	ErrorPosition eventlog.Position // where it cannot go on
 }
 
-// Statuses returns how far the read models are, whoever runs them.
+// Statuses returns how far the read models are, in whatever process they run.
 func (e *Engine) Statuses(ctx context.Context) ([]Status, error) {
 	identity, err := e.log.Identity(ctx)
 	if err != nil {
 		return nil, err
 	}
 	parked := make(map[Schema]int)
-	all, err := e.places(ctx, func(batch *pgx.Batch) {
+	all, err := e.standings(ctx, func(batch *pgx.Batch) {
 		batch.Queue("select name, version, count(*) from projections.parked group by name, version").Query(func(rows pgx.Rows) error {
 			var of Schema
 			var n int
@@ -182,7 +183,7 @@ func (e *Engine) status(ctx context.Context, model Schema, c standing, identity 
 		}
 		s.Behind = &behind
 	}
-	rebuilding, err := e.rebuilding(ctx, model)
+	rebuilding, err := e.building(ctx, model.String())
 	if err != nil {
 		return s, err
 	}
@@ -198,7 +199,7 @@ func (e *Engine) status(ctx context.Context, model Schema, c standing, identity 
 		if misfit != nil {
 			s.Error = misfit.Error()
 		}
-	case c.log != identity: // it will be folded anew
+	case c.log != identity: // it will be folded again
 		s.State, s.Position = CatchingUp, 0
 	case s.Behind == nil && c.position < head, s.Behind != nil && *s.Behind > int64(e.config.PageSize):
 		s.State = CatchingUp

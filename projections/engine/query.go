@@ -12,27 +12,20 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/annal-crm/annal/domain/organization"
 )
 
-// DB is what queries read from: a pool or a connection. A rebuild switches tables between two statements without
-// a trace, but not inside a transaction of repeatable reads.
+// DB is what queries read from: a pool or a connection, or [Result.DB]. They name their tables by [Table.In]. A
+// rebuild switches tables between two statements without a trace, but not inside a transaction of repeatable reads.
 type DB interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // Viewer says whose rows a query may show.
-type Viewer struct {
-	Organization uuid.UUID
-	Account      uuid.UUID
-	Scope        organization.Scope // of the permission that the query needs
-	Teams        []uuid.UUID        // the viewer's own, those it manages, and all below
-	Personal     bool               // personal data may be shown
-}
+type Viewer = organization.Viewer
 
 // ErrCursor reports a cursor that no page of this list has returned.
 var ErrCursor = errors.New("projections: not a cursor of this list")
@@ -87,7 +80,7 @@ func (o Order[R]) Then(name string, descending bool) Order[R] {
 
 // Find returns the rows, called t in the condition, that meet an SQL condition, which may end with an order and a limit.
 func (t *Table[K, R]) Find(ctx context.Context, db DB, condition string, args ...any) ([]R, error) {
-	rows, err := db.Query(ctx, fmt.Sprintf("select %s from %s t where %s", names(t.rel.columns, (*column).selected), t, condition), args...)
+	rows, err := db.Query(ctx, fmt.Sprintf("select %s from %s t where %s", names(t.rel.columns, (*column).selected), t.In(db), condition), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +91,7 @@ func (t *Table[K, R]) Find(ctx context.Context, db DB, condition string, args ..
 
 // Count returns how many rows meet an SQL condition on t.
 func (t *Table[K, R]) Count(ctx context.Context, db DB, condition string, args ...any) (n int, err error) {
-	err = db.QueryRow(ctx, fmt.Sprintf("select count(*) from %s t where %s", t, condition), args...).Scan(&n)
+	err = db.QueryRow(ctx, fmt.Sprintf("select count(*) from %s t where %s", t.In(db), condition), args...).Scan(&n)
 	return n, err
 }
 

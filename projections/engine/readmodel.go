@@ -18,8 +18,9 @@ type Schema struct {
 // String returns the name of the Postgres schema that is served.
 func (s Schema) String() string { return fmt.Sprintf("%s_v%d", s.Name, s.Version) }
 
-func (s Schema) shadow() string { return s.String() + "_next" }
-func (s Schema) former() string { return s.String() + "_old" }
+// next is the schema of the tables that a rebuild fills, replaced that of the tables whose place they have taken.
+func (s Schema) next() string     { return s.String() + "_next" }
+func (s Schema) replaced() string { return s.String() + "_old" }
 
 // ReadModel is a fold of the log into tables.
 type ReadModel struct {
@@ -35,8 +36,8 @@ type ReadModel struct {
 	Keys func(f *eventcodec.Event, rows *Rows) error
 
 	// Fold changes the rows that Keys has asked for, as f says. It depends on nothing but f and those rows: the same
-	// history always gives the same rows. An error, or a panic, stops the read model before f until it is mended, except
-	// one that wraps [domain.ErrUnknownEvent], returned before any change: that skips f and counts it.
+	// history always gives the same rows. An error, or a panic, stops the read model before f until it is mended,
+	// except one that wraps [domain.ErrUnknownEvent], returned before any change: that skips f and counts it.
 	Fold func(f *eventcodec.Event, rows *Rows) error
 }
 
@@ -52,12 +53,12 @@ func (m *ReadModel) validate() error {
 	return nil
 }
 
-// folds tells whether events of a type matter to the model.
+// folds reports whether events of a type matter to the model.
 func (m *ReadModel) folds(eventType string) bool {
 	return m.Events == nil || slices.Contains(m.Events, eventType)
 }
 
-// only returns the facts of a page that matter to the model.
+// only returns the events of a page that matter to the model.
 func (m *ReadModel) only(page []*eventcodec.Event) []*eventcodec.Event {
 	if m.Events == nil {
 		return page

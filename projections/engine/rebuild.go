@@ -8,27 +8,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/annal-crm/annal/eventlog"
 )
-
-// ErrRebuilding reports that another rebuild of the same read model runs.
-var ErrRebuilding = errors.New("projections: is being rebuilt already")
 
 // RebuildOptions tunes [Engine.Rebuild].
 type RebuildOptions struct {
 	Verify   bool           // compare the rebuilt rows with the live ones
 	Progress func(Progress) // called now and then, if not nil; it must not block
-}
-
-// Progress says how far a rebuild is.
-type Progress struct {
-	Phase  string  // "folding", "indexing", "comparing", "catching up", "switching"
-	Done   float64 // part of the folding, 0 to 1
-	Events int64   // read so far
-	Took   time.Duration
-	Left   time.Duration // of the folding, as things look now
 }
 
 // Rebuilt says what a rebuild has done.
@@ -43,9 +30,9 @@ type Rebuilt struct {
 }
 
 // Rebuild folds the whole log again, into tables beside the live ones, and switches: queries meanwhile see the live
-// rows, then the rebuilt ones, and never fail. It works beside running engines and without one, and mends a read model that
-// has stopped. One that is cut short leaves the live tables as they are and nothing in the way of the next. Errors:
-// [ErrRebuilding], or what kept it from folding.
+// rows, then the rebuilt ones, and never fail. It works beside running engines and without one, and mends a read
+// model that has stopped. One that is cut short leaves the live tables as they are and nothing in the way of the
+// next. Errors: [ErrRebuilding], or what kept it from folding.
 func (e *Engine) Rebuild(ctx context.Context, name string, options RebuildOptions) (Rebuilt, error) {
 	r, err := e.runner(name)
 	if err == nil {
@@ -59,57 +46,56 @@ func (e *Engine) Rebuild(ctx context.Context, name string, options RebuildOption
 
 func (e *Engine) rebuild(ctx context.Context, m *ReadModel, options RebuildOptions) (done Rebuilt, err error) {
 	began := time.Now()
-	s, err := e.newShadow(ctx, m, m.Schema.String(), m.shadow(), options.Progress)
+	b, err := e.begin(ctx, m, m.Schema.String(), options.Progress, m.next(), m.replaced())
 	if err != nil {
 		return done, err
 	}
-	defer s.close()
-	if err := s.create(ctx); err != nil {
-		return done, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
-	}
-	head, err := e.log.Head(ctx)
+	defer b.close()
+
+	target, err := e.log.Head(ctx)
 	if err != nil {
 		return done, err
 	}
 	var live *snapshot
 	if options.Verify {
-		if live, err = e.snapshot(ctx, m, s.identity); err != nil {
+		if live, err = e.snapshot(ctx, m, b.identity); err != nil {
 			return done, err
 		}
 	}
-	target := head
 	if live != nil {
 		defer live.close()
 		target = live.at.position
 	}
+
 	steps := []func(context.Context) error{
-		func(ctx context.Context) error { return s.foldTo(ctx, target) },
-		s.index,
+		func(ctx context.Context) error { return b.foldTo(ctx, target) },
+		b.index,
 		func(ctx context.Context) (err error) {
 			if live != nil {
-				s.report("comparing")
+				b.report("comparing")
 				done.Verified = true
-				done.Different, done.Differences, err = s.compare(ctx, live)
+				done.Different, done.Differences, err = m.compare(ctx, live.tx, b.conn, m.Schema.String(), b.schema)
 				live.close()
 			}
 			return err
 		},
-		s.inherit,
-		s.catchUp,
-		s.swap,
+		b.inherit,
+		b.catchUp,
+		b.serve,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return done, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
 		}
 	}
-	s.dropFormer(ctx)
-	done.Events, done.Position, done.Parked, done.Took = s.events, s.at.position, len(s.side.parked), time.Since(began)
+
+	b.dropReplaced(ctx)
+	done.Events, done.Position, done.Parked, done.Took = b.events, b.at.position, len(b.parking.parked), time.Since(began)
 	return done, nil
 }
 
-// firstFold begins a read model that has no rows yet by a rebuild, if the log is long. It tells whether it did, or whether
-// another process does.
+// firstFold begins a read model that has no rows yet by a rebuild, if the log is long. It reports whether it did, or
+// whether another process does.
 func (e *Engine) firstFold(ctx context.Context, m *ReadModel) (began bool, err error) {
 	if long, err := e.long(ctx); err != nil || !long {
 		return false, err
@@ -121,112 +107,57 @@ func (e *Engine) firstFold(ctx context.Context, m *ReadModel) (began bool, err e
 	return true, err
 }
 
-// long tells whether the log has [Config.FastStart] events.
+// long reports whether the log has [Config.FastStart] events.
 func (e *Engine) long(ctx context.Context) (bool, error) {
 	if counter, ok := e.log.(eventlog.Counter); ok {
 		n, err := counter.CountAfter(ctx, 0)
 		return n >= e.config.FastStart, err
 	}
-	var at eventlog.Position
-	for n := int64(0); n < e.config.FastStart; {
-		page, err := e.log.ReadAll(ctx, at, e.config.PageSize)
-		if err != nil || len(page) == 0 {
+	n := int64(0)
+	for page, err := range eventlog.Pages(ctx, e.log, 0, eventlog.End, e.config.PageSize) {
+		if err != nil {
 			return false, err
 		}
-		n, at = n+int64(len(page)), page[len(page)-1].Position
-	}
-	return true, nil
-}
-
-// The lock of a rebuild is a session's: it ends with the connection, so a killed rebuild holds nothing.
-const (
-	rebuildLock = 0x616e6e6c // "annl", the first half of the key; the second is the read model's
-	lockRebuild = "select pg_try_advisory_lock($1, hashtext($2))"
-	lockHeld    = `select exists (select from pg_locks where locktype = 'advisory' and granted
-		and database = (select oid from pg_database where datname = current_database())
-		and classid = $1::bigint::oid and objid = (hashtext($2)::bigint & 4294967295)::oid and objsubid = 2)`
-)
-
-// rebuilding tells whether a rebuild of a read model runs, in any process.
-func (e *Engine) rebuilding(ctx context.Context, s Schema) (bool, error) {
-	return e.locked(ctx, s.String())
-}
-
-func (e *Engine) locked(ctx context.Context, schema string) (held bool, err error) {
-	err = e.pool.QueryRow(ctx, lockHeld, int64(rebuildLock), schema).Scan(&held)
-	return held, err
-}
-
-// newShadow takes the lock of a rebuild. All that the rebuild writes goes through the connection that holds the lock, so
-// one that has lost it can do no harm.
-func (e *Engine) newShadow(ctx context.Context, m *ReadModel, lock, schema string, progress func(Progress)) (*shadow, error) {
-	identity, err := e.log.Identity(ctx)
-	if err != nil {
-		return nil, err
-	}
-	pooled, err := e.pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("projections: rebuild %s: %w", m.Name, err)
-	}
-	s := &shadow{engine: e, model: m, conn: pooled.Hijack(), identity: identity, schema: schema, began: time.Now(), progress: progress, side: &aside{}}
-	var locked bool
-	if err = s.conn.QueryRow(ctx, lockRebuild, int32(rebuildLock), lock).Scan(&locked); err == nil && !locked {
-		err = fmt.Errorf("%w: %s", ErrRebuilding, lock)
-	}
-	if err != nil {
-		s.conn.Close(context.WithoutCancel(ctx))
-		return nil, err
-	}
-	return s, nil
-}
-
-// close gives the lock back, with whatever the rebuild has not finished.
-func (s *shadow) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if !s.swapped {
-		_, _ = s.conn.Exec(ctx, "drop schema if exists "+s.schema+" cascade") // else the next rebuild does it
-	}
-	_, _ = s.conn.Exec(ctx, "select pg_advisory_unlock_all()") // the server would notice a closed connection only a little later
-	s.conn.Close(ctx)
-}
-
-// create makes the empty tables, in place of what an earlier rebuild may have left.
-func (s *shadow) create(ctx context.Context) error {
-	var err error
-	if s.side.skipped, err = readSkipped(ctx, s.conn, s.model.Name); err != nil {
-		return err
-	}
-	// A long statement of a client that was killed would hold the lock until it ends. Not every system can tell, then it does.
-	_, _ = s.conn.Exec(ctx, "set client_connection_check_interval = '1s'")
-	// Nobody counts on the rows before they have their keys: the commits of those, in index, wait for the disk, and so for all before.
-	if _, err := s.conn.Exec(ctx, "set synchronous_commit = off"); err != nil {
-		return err
-	}
-	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		left := []string{s.schema}
-		if s.schema == s.model.shadow() {
-			left = append(left, s.model.former())
+		if n += int64(len(page)); n >= e.config.FastStart {
+			return true, nil
 		}
-		for _, left := range left {
-			if _, err := tx.Exec(ctx, "drop schema if exists "+left+" cascade"); err != nil {
-				return err
+	}
+	return false, nil
+}
+
+// inherit lets the rebuilt tables inherit from what the live ones inherit from, so that queries through that
+// find them when they take the place of those: the views for SQL. It is done well before the switch, for a query that
+// is planned before it and run after it. It waits for nobody who reads.
+func (b *build) inherit(ctx context.Context) error {
+	for _, t := range b.model.Tables {
+		r := t.relation()
+		rows, err := b.conn.Query(ctx, "select inhparent::regclass::text from pg_catalog.pg_inherits where inhrelid = to_regclass($1)", r.in(b.model.Schema.String()))
+		if err != nil {
+			return err
+		}
+		parents, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, parent := range parents {
+			if _, err := b.conn.Exec(ctx, fmt.Sprintf("alter table %s inherit %s", r.in(b.schema), parent)); err != nil {
+				return fmt.Errorf("%s: %w", r.table, err)
 			}
 		}
-		return s.model.createTables(ctx, tx, s.schema, false)
-	})
+	}
+	return nil
 }
 
-// swap folds the last events while the live runners wait for the checkpoint, and puts the rebuilt tables in the place of the
-// live ones. Only names change: queries that run go on reading the tables they have begun with.
-func (s *shadow) swap(ctx context.Context) error {
-	s.report("switching")
-	m := s.model
-	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+// serve folds the last events while the live runners wait for the checkpoint, and puts the rebuilt tables in the
+// place of the live ones. Only names change: queries that run go on reading the tables they have begun with.
+func (b *build) serve(ctx context.Context) error {
+	b.report("switching")
+	m := b.model
+	err := pgx.BeginFunc(ctx, b.conn, func(tx pgx.Tx) error {
 		if _, err := readCheckpoint(ctx, tx, m.Schema, " for update"); err != nil {
 			return err
 		}
-		if err := s.catchUp(ctx); err != nil {
+		if err := b.catchUp(ctx); err != nil {
 			return err
 		}
 		var exists bool
@@ -234,30 +165,29 @@ func (s *shadow) swap(ctx context.Context) error {
 			return err
 		}
 		if exists {
-			if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", m.Schema, m.former())); err != nil {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", m.Schema, m.replaced())); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", s.schema, m.Schema)); err != nil {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("alter schema %s rename to %s", b.schema, m.Schema)); err != nil {
 			return err
 		}
 		batch := &pgx.Batch{}
 		batch.Queue(`update projections.checkpoints set log = $3, position = $4, mark = $5, generation = generation + 1, failed = null, error = null,
-			updated_at = now() where name = $1 and version = $2`, m.Name, m.Version, s.identity, int64(s.at.position), s.at.mark.String())
+			updated_at = now() where name = $1 and version = $2`, m.Name, m.Version, b.identity, int64(b.at.position), b.at.mark.String())
 		batch.Queue("delete from projections.parked where name = $1 and version = $2", m.Name, m.Version)
-		s.side.write(batch, m.Schema)
+		b.parking.write(batch, m.Schema)
 		return sendBatch(ctx, tx, batch)
 	})
-	s.swapped = err == nil
+	b.done = err == nil
 	return err
 }
 
-// dropFormer drops the tables that were live. It waits for those who still read them, but not with a lock in its hand that
-// others would queue behind; what it cannot drop in time the next rebuild does.
-func (s *shadow) dropFormer(ctx context.Context) {
+// dropReplaced drops the tables that were live. It waits for those who still read them, but not with a lock in its
+// hand that others would queue behind; what it cannot drop in time the next rebuild does.
+func (b *build) dropReplaced(ctx context.Context) {
 	for range 20 {
-		_, err := s.conn.Exec(ctx, "set lock_timeout = '100ms'; drop schema if exists "+s.model.former()+" cascade")
-		if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "55P03" {
+		if read, _ := dropSchema(ctx, b.conn, b.model.replaced(), 100*time.Millisecond, ""); !read {
 			return
 		}
 		time.Sleep(400 * time.Millisecond)
@@ -266,23 +196,17 @@ func (s *shadow) dropFormer(ctx context.Context) {
 
 // snapshot is what the live tables held at one moment.
 type snapshot struct {
-	conn interface{ Release() }
-	tx   pgx.Tx
-	at   checkpoint
+	tx pgx.Tx
+	at checkpoint
 }
 
 // snapshot takes one; nil if the live tables were folded from another log.
 func (e *Engine) snapshot(ctx context.Context, m *ReadModel, identity uuid.UUID) (*snapshot, error) {
-	conn, err := e.pool.Acquire(ctx)
+	tx, err := e.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		conn.Release()
-		return nil, err
-	}
-	s := &snapshot{conn: conn, tx: tx}
+	s := &snapshot{tx: tx}
 	s.at, err = readCheckpoint(ctx, tx, m.Schema, "")
 	if err == nil && s.at.log == identity {
 		if err = e.fits(ctx, m.Schema, s.at); err == nil {
@@ -296,10 +220,5 @@ func (e *Engine) snapshot(ctx context.Context, m *ReadModel, identity uuid.UUID)
 	return nil, err
 }
 
-func (s *snapshot) close() {
-	if s.tx != nil {
-		_ = s.tx.Rollback(context.Background())
-		s.conn.Release()
-		s.tx = nil
-	}
-}
+// close may be called again.
+func (s *snapshot) close() { _ = s.tx.Rollback(context.Background()) }

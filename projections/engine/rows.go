@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,8 +10,8 @@ import (
 	"github.com/annal-crm/annal/internal/eventcodec"
 )
 
-// Rows are the rows of a read model's tables that a page of events needs, as they are when a fold looks at them. They are
-// reached through [Table]'s methods. Not safe for concurrent use.
+// Rows are the rows of a read model's tables that a page of events needs, as they are when a fold looks at them. They
+// are reached through [Table]'s methods. Not safe for concurrent use.
 type Rows struct {
 	model   *ReadModel
 	stores  []store // in the order of model.Tables
@@ -38,55 +39,51 @@ func (r *Rows) store(t Relation) store {
 
 // foldError reports the event that a fold cannot take.
 type foldError struct {
-	index int // in the page
-	fact  *eventcodec.Event
+	event *eventcodec.Event
 	err   error
 }
 
 func (e *foldError) Error() string {
-	return fmt.Sprintf("projections: fold %s at position %d: %v", e.fact.Type, e.fact.Position, e.err)
+	return fmt.Sprintf("projections: fold %s at position %d: %v", e.event.Type, e.event.Position, e.err)
 }
 func (e *foldError) Unwrap() error { return e.err }
 
-// keys collects what page needs. An event whose keys cannot be told is remembered in side; without one it is a *foldError.
-func (r *Rows) keys(page []*eventcodec.Event, side *aside) error {
+// keys collects what page needs. An event whose keys cannot be found is remembered in parking; if that is strict it is a
+// *foldError.
+func (r *Rows) keys(page []*eventcodec.Event, parking *parking) error {
 	if r.model.Keys == nil {
 		return nil
 	}
 	r.peeked = false
-	for i, f := range page {
-		if side != nil {
-			if skipped, waits := side.holds(f); skipped || waits || side.bad[f] != nil {
-				continue
-			}
+	for _, f := range page {
+		if skipped, waits := parking.holds(f); skipped || waits || parking.bad[f] != nil {
+			continue
 		}
 		switch err := r.guard(f, r.model.Keys); {
 		case err == nil, errors.Is(err, domain.ErrUnknownEvent):
-		case side == nil, misfit(err):
-			return &foldError{i, f, err}
+		case parking.strict, misfit(err):
+			return &foldError{f, err}
 		default:
-			side.refuse(f, err)
+			parking.refuse(f, err)
 		}
 	}
 	return nil
 }
 
-// fold folds page into the rows. An event that cannot be folded changes nothing and is parked in side; without one it is a
-// *foldError, and the rows are of no use then.
-func (r *Rows) fold(page []*eventcodec.Event, side *aside) error {
-	for i, f := range page {
-		if side != nil {
-			skipped, waits := side.holds(f)
-			if skipped {
-				continue
-			}
-			if err := side.bad[f]; waits || err != nil {
-				if waits {
-					err = nil
-				}
-				side.park(f, err)
-				continue
-			}
+// fold folds page into the rows. An event that cannot be folded changes nothing and is parked in parking; if that is
+// strict it is a *foldError, and the rows are of no use then.
+func (r *Rows) fold(page []*eventcodec.Event, parking *parking) error {
+	for _, f := range page {
+		skipped, waits := parking.holds(f)
+		switch err := parking.bad[f]; {
+		case skipped:
+			continue
+		case waits:
+			parking.park(f, nil)
+			continue
+		case err != nil:
+			parking.park(f, err)
+			continue
 		}
 		for _, s := range r.stores {
 			s.begin()
@@ -107,18 +104,18 @@ func (r *Rows) fold(page []*eventcodec.Event, side *aside) error {
 		for _, s := range r.stores {
 			s.undo()
 		}
-		if side == nil || misfit(err) {
-			return &foldError{i, f, err}
+		if parking.strict || misfit(err) {
+			return &foldError{f, err}
 		}
-		side.park(f, err)
+		parking.park(f, err)
 	}
 	return nil
 }
 
 // prepare asks for the rows that a page needs until all of them are loaded.
-func (r *Rows) prepare(page []*eventcodec.Event, side *aside, load func() error) error {
+func (r *Rows) prepare(page []*eventcodec.Event, parking *parking, load func() error) error {
 	for {
-		if err := r.keys(page, side); err != nil {
+		if err := r.keys(page, parking); err != nil {
 			return err
 		}
 		if err := load(); err != nil {
@@ -128,6 +125,16 @@ func (r *Rows) prepare(page []*eventcodec.Event, side *aside, load func() error)
 			return nil
 		}
 	}
+}
+
+// foldPage folds a page onto the rows of a schema, which it loads.
+func (m *ReadModel) foldPage(ctx context.Context, db batcher, schema string, page []*eventcodec.Event, parking *parking) (*Rows, error) {
+	rows := newRows(m, false)
+	err := rows.prepare(page, parking, func() error { return rows.load(ctx, db, schema) })
+	if err == nil {
+		err = rows.fold(page, parking)
+	}
+	return rows, err
 }
 
 // guard turns a panic of a fold into an error: one read model's mistake must not take the others down.
@@ -151,15 +158,16 @@ func (r *Rows) guard(f *eventcodec.Event, step func(*eventcodec.Event, *Rows) er
 // NewRows returns rows of a read model in memory, with no database behind them: for tests of its fold.
 func NewRows(m ReadModel) *Rows { return newRows(&m, true) }
 
-// FoldPage folds a page into rows in memory. An error tells which event cannot be folded; the rows are of no use then.
+// FoldPage folds a page into rows in memory. The error names the event that cannot be folded; the rows are of no use then.
 func (r *Rows) FoldPage(page []*eventcodec.Event) error {
 	if err := r.model.validate(); err != nil {
 		return err
 	}
-	if err := r.keys(page, nil); err != nil {
+	none := &parking{strict: true}
+	if err := r.keys(page, none); err != nil {
 		return err
 	}
-	return r.fold(page, nil)
+	return r.fold(page, none)
 }
 
 // All returns the rows in memory by table, each table's in the order of its key.

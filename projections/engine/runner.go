@@ -15,8 +15,8 @@ import (
 	"github.com/annal-crm/annal/internal/vault"
 )
 
-// runner keeps one read model up to date while it holds its lease. Its feed asks it where to start and brings it page after
-// page; nothing in it runs at the same time as anything else in it, except what its fields say.
+// runner keeps one read model up to date while it holds its lease. Its feed asks it where to start and brings it page
+// after page; nothing in it runs at the same time as anything else in it, except what its fields say.
 type runner struct {
 	engine   *Engine
 	model    *ReadModel
@@ -27,21 +27,22 @@ type runner struct {
 
 	mu        sync.Mutex // of what follows: the checkpoint is also written by flush
 	at        checkpoint // as it is in the database
-	seen      place      // the page last looked at: ahead of the checkpoint while nothing in it mattered to the model
+	seen      point      // the page last looked at: ahead of the checkpoint while nothing in it mattered to the model
 	moved     bool       // the checkpoint is not where at says
-	aside     *aside
-	committed atomic.Uint64 // at.position, for who does not wait for mu
+	parking   *parking
+	committed atomic.Uint64 // at.position, for those that do not wait for mu
 }
 
 const (
 	recheck = time.Second // how often a read model that cannot go on looks whether it can now
 
-	// flushEvery is how long a checkpoint may lag behind while nothing in the log matters to its model: the longest that
-	// somebody in another process waits in vain.
+	// flushEvery is how long a checkpoint may lag behind while nothing in the log matters to its model: the longest
+	// that somebody in another process waits in vain.
 	flushEvery = 100 * time.Millisecond
 )
 
-// start returns where to go on from. It blocks while another process folds the read model, and while it cannot be gone on with.
+// start returns where to go on from. It blocks while another process folds the read model, and while it cannot be
+// gone on with.
 func (r *runner) start(ctx context.Context) (eventlog.Position, error) {
 	for {
 		pause := r.engine.config.Lease / 6 // looked for often enough to be taken over soon after it has run out
@@ -64,15 +65,13 @@ func (r *runner) start(ctx context.Context) (eventlog.Position, error) {
 				pause = recheck
 			}
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return 0, ctx.Err()
+		if err := sleep(ctx, pause); err != nil {
+			return 0, err
 		}
 	}
 }
 
-// misfit tells whether a read model cannot go on because log, vault and checkpoint do not belong together.
+// misfit reports whether a read model cannot go on because log, vault and checkpoint do not belong together.
 func misfit(err error) bool { return errors.Is(err, ErrForeign) || errors.Is(err, vault.ErrNoKey) }
 
 // enter makes at the place to go on from. It returns nil if there is none yet.
@@ -107,13 +106,13 @@ func (r *runner) enter(ctx context.Context) (*checkpoint, error) {
 			return nil, err
 		}
 	}
-	aside, err := readAside(ctx, e.pool, r.model.Schema)
+	parking, err := readParking(ctx, e.pool, r.model.Schema)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at, r.seen, r.moved, r.aside = at, place{position: at.position}, false, aside
+	r.at, r.seen, r.moved, r.parking = at, point{position: at.position}, false, parking
 	r.committed.Store(uint64(at.position))
 	r.progress.stand(at.position)
 	return &at, nil
@@ -171,10 +170,10 @@ func (r *runner) handle(msg *message.Message) error {
 		if err := r.stop(ctx, err); err != nil {
 			return err
 		}
-		r.pause(ctx)
+		_ = sleep(ctx, recheck)
 		msg.Nack()
 	case ctx.Err() != nil && msg.Context().Err() == nil:
-		r.engine.waits(err)
+		r.engine.warn(err)
 		r.yield() // somebody else may do better
 		msg.Nack()
 	default:
@@ -183,14 +182,17 @@ func (r *runner) handle(msg *message.Message) error {
 	return nil
 }
 
-func (r *runner) pause(ctx context.Context) {
+// sleep waits for a time, or until ctx ends: then the error is why.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(recheck):
+	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// stuck tells whether the page at hand takes longer than any attempt may.
+// stuck reports whether the page at hand takes longer than any attempt may.
 func (r *runner) stuck() bool {
 	since := r.since.Load()
 	return since != 0 && time.Since(time.Unix(0, since)) > r.engine.config.Attempt+recheck
@@ -198,7 +200,7 @@ func (r *runner) stuck() bool {
 
 // takePage folds a page, or only remembers it, if nothing in it matters to the model.
 func (r *runner) takePage(ctx context.Context, page *eventlog.Page) error {
-	last := placeOf(&page.Events[len(page.Events)-1])
+	last := pointOf(&page.Events[len(page.Events)-1])
 	mine, unreadable, err := r.decode(ctx, page)
 	if err != nil {
 		return err
@@ -211,18 +213,18 @@ func (r *runner) takePage(ctx context.Context, page *eventlog.Page) error {
 	return r.apply(ctx, mine, unreadable, last)
 }
 
-// decode returns the facts of a page that matter to the model, and what keeps some of them from being read.
+// decode returns the events of a page that matter to the model, and what keeps some of them from being read.
 func (r *runner) decode(ctx context.Context, page *eventlog.Page) ([]*eventcodec.Event, unreadable, error) {
 	all, err := eventlog.Derive(page, func(events []eventlog.Event) ([]*eventcodec.Event, error) { return r.engine.codec.Page(ctx, events) })
 	if err == nil {
 		return r.model.only(all), nil, nil
 	}
-	return r.engine.read(ctx, r.model, page.Events, err)
+	return r.engine.decodeEach(ctx, r.model, page.Events, err)
 }
 
-// read makes facts of those events that matter to a model, one by one, after making them all at once has failed: err tells
-// how. Those that cannot be made are facts all the same, and unreadable.
-func (e *Engine) read(ctx context.Context, m *ReadModel, events []eventlog.Event, err error) (mine []*eventcodec.Event, bad unreadable, _ error) {
+// decodeEach decodes those events that matter to a model, one by one, after decoding them all at once has failed with
+// err. Those that cannot be decoded are returned all the same, and are unreadable.
+func (e *Engine) decodeEach(ctx context.Context, m *ReadModel, events []eventlog.Event, err error) (mine []*eventcodec.Event, bad unreadable, _ error) {
 	hopeless := func(err error) bool { return ctx.Err() != nil || errors.Is(err, vault.ErrUnavailable) || misfit(err) }
 	if hopeless(err) {
 		return nil, nil, err
@@ -246,71 +248,68 @@ func (e *Engine) read(ctx context.Context, m *ReadModel, events []eventlog.Event
 	return mine, bad, nil
 }
 
-// apply folds facts, which are all that matters to the model behind its checkpoint and up to a place, and commits.
-func (r *runner) apply(ctx context.Context, page []*eventcodec.Event, bad unreadable, last place) error {
-	side := r.aside.begin(bad)
-	rows, err := r.fold(ctx, page, side)
+// apply folds events, which are all that matters to the model behind its checkpoint and up to a place, and commits.
+func (r *runner) apply(ctx context.Context, page []*eventcodec.Event, bad unreadable, last point) error {
+	parking := r.parking.begin(bad)
+	rows, err := r.fold(ctx, page, parking)
 	if err != nil {
 		return err
 	}
-	err = r.commit(ctx, rows, side, last)
+	err = r.commit(ctx, rows, parking, last)
 	switch {
 	case !refused(err):
 		return err
 	case len(page) == 1:
-		side := r.aside.begin(unreadable{page[0]: err})
-		if rows, err = r.fold(ctx, page, side); err != nil {
+		parking := r.parking.begin(unreadable{page[0]: err})
+		if rows, err = r.fold(ctx, page, parking); err != nil {
 			return err
 		}
-		return r.commit(ctx, rows, side, last)
+		return r.commit(ctx, rows, parking, last)
 	}
 	for i, f := range page { // which of them is it?
-		if err := r.apply(ctx, page[i:i+1], bad, placeOf(&f.Event)); err != nil {
+		if err := r.apply(ctx, page[i:i+1], bad, pointOf(&f.Event)); err != nil {
 			return err
 		}
 	}
-	return r.commit(ctx, newRows(r.model, false), r.aside.begin(nil), last)
+	return r.commit(ctx, newRows(r.model, false), r.parking.begin(nil), last)
 }
 
 // fold loads the rows that a page needs and folds it.
-func (r *runner) fold(ctx context.Context, page []*eventcodec.Event, side *aside) (*Rows, error) {
-	rows := newRows(r.model, false)
-	err := rows.prepare(page, side, func() error { return rows.load(ctx, r.engine.pool, r.model.Schema.String()) })
-	if err == nil {
-		err = rows.fold(page, side)
-	}
+func (r *runner) fold(ctx context.Context, page []*eventcodec.Event, parking *parking) (*Rows, error) {
+	rows, err := r.model.foldPage(ctx, r.engine.pool, r.model.Schema.String(), page, parking)
 	if err == nil && rows.unknown > 0 {
 		r.engine.metrics.unknown.WithLabelValues(r.model.Name).Add(float64(rows.unknown))
 	}
 	return rows, err
 }
 
-// commit writes what changed and what was set aside, and moves the checkpoint, in one transaction.
-func (r *runner) commit(ctx context.Context, rows *Rows, side *aside, to place) error {
+// commit writes what changed and what was parked, and moves the checkpoint, in one transaction.
+func (r *runner) commit(ctx context.Context, rows *Rows, parking *parking, to point) error {
 	batch := &pgx.Batch{}
 	r.at.move(batch, r.model.Schema, r.epoch.Load(), to)
 	rows.write(batch, r.model.Schema.String())
-	side.write(batch, r.model.Schema)
+	parking.write(batch, r.model.Schema)
 	if err := sendBatch(ctx, r.engine.pool, batch); err != nil {
 		return err
 	}
 	r.at.position, r.at.mark, r.seen = to.position, to.mark.String(), to
 	r.committed.Store(uint64(to.position))
-	for _, p := range side.parked {
+	for _, p := range parking.parked {
 		if p.err != nil {
 			r.engine.metrics.failures.WithLabelValues(r.model.Name).Inc()
-			// Why is in the database, where an erasure finds it: it may quote the event, and what is logged is out of reach.
+			// Why is in the database, where an erasure finds it: it may quote the event, and what is logged is out of
+			// reach.
 			r.engine.config.Logger.Error("parked an event that cannot be folded, and what follows in its stream: annal parked show says why",
-				"model", r.model.Name, "position", p.fact.Position, "type", p.fact.Type)
+				"model", r.model.Name, "position", p.event.Position, "type", p.event.Type)
 		}
 	}
-	r.aside = side
+	r.parking = parking
 	r.progress.reach(to.position)
 	return nil
 }
 
-// flush writes the checkpoint of a runner that has looked at pages in which nothing mattered to its model. It reports whether
-// the checkpoint turns out to have been moved.
+// flush writes the checkpoint of a runner that has looked at pages in which nothing mattered to its model. It reports
+// whether the checkpoint turns out to have been moved.
 func (r *runner) flush(ctx context.Context) (moved bool) {
 	if !r.mu.TryLock() {
 		return false // it is at work, and may commit itself
@@ -319,7 +318,7 @@ func (r *runner) flush(ctx context.Context) (moved bool) {
 	if r.epoch.Load() == 0 || r.moved || r.seen.position <= r.at.position {
 		return false
 	}
-	err := r.commit(ctx, newRows(r.model, false), r.aside.begin(nil), r.seen)
+	err := r.commit(ctx, newRows(r.model, false), r.parking.begin(nil), r.seen)
 	r.moved = errors.Is(err, errMoved) // other errors: the next flush tries again
 	return r.moved
 }

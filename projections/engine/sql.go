@@ -28,8 +28,9 @@ func (r *relation) createKey(schema string) string {
 	return fmt.Sprintf("alter table %s add primary key (%s)", r.in(schema), names(r.keys, name))
 }
 
-// createIndexes returns the statements that make the other indexes. A fold meets rows that were updated again and again:
-// Postgres is told to tidy up sooner than by its defaults, and to have statistics of tables that are still small.
+// createIndexes returns the statements that make the other indexes. A fold meets rows that were updated again and
+// again: Postgres is asked to tidy up sooner than by its defaults, and to have statistics of tables that are still
+// small.
 func (r *relation) createIndexes(schema string) (statements []string) {
 	for _, index := range r.indexes {
 		statements = append(statements, fmt.Sprintf("create index on %s %s", r.in(schema), index))
@@ -97,7 +98,7 @@ func (a *array) Index(i int) any {
 	return a.element.send(true)
 }
 
-// IndexType is what pgx plans for; it plans anew for an element of another type.
+// IndexType is what pgx plans for; it plans again for an element of another type.
 func (a *array) IndexType() any {
 	if a.element.column.sql == "json" {
 		return []byte{}

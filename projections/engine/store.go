@@ -23,7 +23,7 @@ type store interface {
 	turn() changes
 	// rows yields all rows in memory that exist.
 	rows() []reflect.Value
-	// begin begins an event's changes; check tells whether Postgres can store them, undo takes them back.
+	// begin begins an event's changes; check reports whether Postgres can store them, undo takes them back.
 	begin()
 	check() error
 	undo()
@@ -56,11 +56,11 @@ type tableStore[K comparable, R any] struct {
 	absent bool // what is not in memory is not in the database either
 	bytes  int  // of recent and added
 
-	former []former[R] // entries as they were before the event at hand
-	began  int         // how many were added before it
+	changed []previous[R] // entries as they were before the event at hand
+	began   int           // how many were added before it
 }
 
-type former[R any] struct {
+type previous[R any] struct {
 	entry *entry[R]
 	was   entry[R]
 }
@@ -87,31 +87,31 @@ func (s *tableStore[K, R]) touch(key K) *entry[R] {
 func (s *tableStore[K, R]) at(key K) *entry[R] {
 	e := s.recent[key]
 	if e == nil || e.asked {
-		panic(fmt.Sprintf("the fold reads a row of %s that its Keys did not ask for: %v", s.table, key))
+		panic(fmt.Sprintf("the fold reads a row of %s that its Keys did not ask for: %v", s.table.rel.table, key))
 	}
 	return e
 }
 
 func (s *tableStore[K, R]) put(e *entry[R], row R) {
-	s.former = append(s.former, former[R]{e, *e})
+	s.changed = append(s.changed, previous[R]{e, *e})
 	e.row, e.exists, e.dirty = row, true, true
 	s.bytes -= int(e.bytes)
 	s.weigh(e)
 }
 
 func (s *tableStore[K, R]) remove(e *entry[R]) {
-	s.former = append(s.former, former[R]{e, *e})
+	s.changed = append(s.changed, previous[R]{e, *e})
 	var none R
 	e.row, e.exists, e.dirty = none, false, e.dirty || e.exists
 }
 
 func (s *tableStore[K, R]) begin() {
-	clear(s.former) // rows may hold much
-	s.former, s.began = s.former[:0], len(s.added)
+	clear(s.changed) // rows may hold much
+	s.changed, s.began = s.changed[:0], len(s.added)
 }
 
 func (s *tableStore[K, R]) check() error {
-	for _, f := range s.former {
+	for _, f := range s.changed {
 		if err := s.table.rel.storable(reflect.ValueOf(&f.entry.row).Elem()); err != nil {
 			return err
 		}
@@ -125,8 +125,8 @@ func (s *tableStore[K, R]) check() error {
 }
 
 func (s *tableStore[K, R]) undo() {
-	for i := len(s.former) - 1; i >= 0; i-- {
-		f := s.former[i]
+	for i := len(s.changed) - 1; i >= 0; i-- {
+		f := s.changed[i]
 		s.bytes += int(f.was.bytes - f.entry.bytes)
 		*f.entry = f.was
 	}
@@ -160,7 +160,7 @@ func (s *tableStore[K, R]) load(rows pgx.Rows) error {
 		}
 		e := s.recent[s.keyOf(v)]
 		if e == nil || !e.asked {
-			return fmt.Errorf("projections: %s returned a row that was not asked for", s.table)
+			return fmt.Errorf("projections: %s returned a row that was not asked for", s.table.rel.table)
 		}
 		e.exists, e.stored, e.asked, e.row = true, true, false, row
 		s.bytes -= int(e.bytes)

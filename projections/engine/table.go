@@ -8,6 +8,7 @@ import (
 
 // Relation is a [Table] of any key and row type.
 type Relation interface {
+	In(db DB) string
 	relation() *relation
 	newStore(empty bool) store
 }
@@ -53,13 +54,14 @@ type relation struct {
 	personal []string
 }
 
-// NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program text.
+// NewTable returns a table of a read model. It panics if R and K do not make one: that is a mistake in the program
+// text.
 func NewTable[K comparable, R any](schema Schema, name string, config TableConfig) *Table[K, R] {
 	t := &Table[K, R]{relation{schema: schema, table: name, rowType: reflect.TypeFor[R](), columns: columnsOf(reflect.TypeFor[R](), config.Columns), indexes: config.Indexes, appended: config.AppendOnly, personal: config.Personal}}
 	t.rel.keys, t.rel.texts, t.rel.sized = keysOf(t.rel.columns), textsOf(t.rel.columns), sizedOf(t.rel.columns)
 	for _, name := range config.Personal {
 		if i := slices.IndexFunc(t.rel.columns, func(c column) bool { return c.name == name }); i < 0 || !t.rel.columns[i].blankable() || len(t.rel.keys) != 1 {
-			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t))
+			panic(fmt.Sprintf("projections: %s of %s is not a personal column", name, t.rel.table))
 		}
 	}
 	var key []reflect.Type
@@ -81,16 +83,21 @@ func NewTable[K comparable, R any](schema Schema, name string, config TableConfi
 	return t
 }
 
-// String returns the table's name in SQL, as it is served: "customers_v2.customers".
-func (t *Table[K, R]) String() string { return t.rel.in(t.rel.schema.String()) }
+// In returns the table's name in SQL for a query of db: "customers_v2.customers", or that of a [Result].
+func (t *Table[K, R]) In(db DB) string {
+	if other, ok := db.(interface{ schemaOf(Schema) string }); ok {
+		return t.rel.in(other.schemaOf(t.rel.schema))
+	}
+	return t.rel.in(t.rel.schema.String())
+}
 
 func (t *Table[K, R]) relation() *relation { return &t.rel }
 
 // Touch asks, in [ReadModel.Keys], for the row with a key.
 func (t *Table[K, R]) Touch(rows *Rows, key K) { t.of(rows).touch(key) }
 
-// Peek asks, in [ReadModel.Keys], for the row with a key, and returns it if it is known already, as it is before the page;
-// if it is not, Keys will run again when it is. It is for events whose rows depend on what another row holds.
+// Peek asks, in [ReadModel.Keys], for the row with a key, and returns it if it is known already, as it is before the
+// page; if it is not, Keys will run again when it is. It is for events whose rows depend on what another row holds.
 func (t *Table[K, R]) Peek(rows *Rows, key K) (R, bool) {
 	e := t.of(rows).touch(key)
 	rows.peeked = rows.peeked || e.asked
@@ -131,7 +138,7 @@ func (t *Table[K, R]) Delete(rows *Rows, key K) {
 // Append adds a row to a table that is append only. Its key must be new.
 func (t *Table[K, R]) Append(rows *Rows, row R) {
 	if !t.rel.appended {
-		panic(fmt.Sprintf("projections: %s is not append only", t))
+		panic(fmt.Sprintf("projections: %s is not append only", t.rel.table))
 	}
 	s := t.of(rows)
 	s.added = append(s.added, row)

@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Unreachable tells whether an error of a query is Postgres being away, full or shutting down, rather than a mistake of ours.
+// Unreachable reports whether an error of a query is Postgres being away, full or shutting down, rather than a mistake
+// of ours.
 func Unreachable(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code[:2] {

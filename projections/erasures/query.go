@@ -59,7 +59,7 @@ type Ruled struct{ Done, UnderWay int }
 // ByRule counts the requests of rules of an organization.
 func ByRule(ctx context.Context, db engine.DB, organization uuid.UUID, rules []uuid.UUID) (map[uuid.UUID]Ruled, error) {
 	rows, err := db.Query(ctx, fmt.Sprintf(`select rule, count(*) filter (where status = 'done'), count(*) filter (where status = 'approved')
-		from %s where organization = $1 and rule = any($2) group by rule`, requests), organization, rules)
+		from %s where organization = $1 and rule = any($2) group by rule`, requests.In(db)), organization, rules)
 	if err != nil {
 		return nil, err
 	}

@@ -50,12 +50,12 @@ func Fold(t *Table, f *eventcodec.Event, rows *engine.Rows, payload any) {
 }
 
 // Visible narrows a clause to the rows of a viewer's organization whose owner, an account in a column, lies in the viewer's scope.
-func Visible(t *Table, c *where.Clause, v engine.Viewer, owner string) {
+func Visible(db engine.DB, t *Table, c *where.Clause, v engine.Viewer, owner string) {
 	c.And("t.organization = ?", v.Organization)
 	switch v.Scope {
 	case organization.All:
 	case organization.Team:
-		c.And(owner+" = ? or "+owner+" in (select account from "+t.String()+" where team = any(?))", v.Account, v.Teams)
+		c.And(owner+" = ? or "+owner+" in (select account from "+t.In(db)+" where team = any(?))", v.Account, v.Teams)
 	case organization.Own:
 		c.And(owner+" = ?", v.Account)
 	default:

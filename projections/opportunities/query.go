@@ -27,7 +27,7 @@ func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (m
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	c := Filter{}.clause(v)
+	c := Filter{}.clause(db, v)
 	c.And("t.id = any(?)", ids)
 	rows, err := table.Find(ctx, db, c.SQL(), c.Args()...)
 	if err != nil {
@@ -42,19 +42,19 @@ func Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uuid.UUID) (m
 
 // List returns a page of the opportunities that the viewer may see, those opened last first.
 func List(ctx context.Context, db engine.DB, v engine.Viewer, f Filter, page engine.PageRequest) (engine.Page[Opportunity], error) {
-	c := f.clause(v)
+	c := f.clause(db, v)
 	return table.Page(ctx, db, newestFirst, page, c.SQL(), c.Args()...)
 }
 
 // Count returns how many opportunities List has in all its pages.
 func Count(ctx context.Context, db engine.DB, v engine.Viewer, f Filter) (int, error) {
-	c := f.clause(v)
+	c := f.clause(db, v)
 	return table.Count(ctx, db, c.SQL(), c.Args()...)
 }
 
-func (f Filter) clause(v engine.Viewer) *where.Clause {
+func (f Filter) clause(db engine.DB, v engine.Viewer) *where.Clause {
 	c := new(where.Clause)
-	members.Visible(team, c, v, "t.owner")
+	members.Visible(db, team, c, v, "t.owner")
 	if f.Stages != nil {
 		stages := make([]string, len(f.Stages))
 		for i, s := range f.Stages {

@@ -65,7 +65,7 @@ func (k *Kind) Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uui
 		return nil, nil
 	}
 	c := new(where.Clause)
-	members.Visible(k.team, c, v, "t.owner")
+	members.Visible(db, k.team, c, v, "t.owner")
 	c.And("t.id = any(?)", ids)
 	rows, err := k.table.Find(ctx, db, c.SQL(), c.Args()...)
 	if err != nil {
@@ -82,7 +82,7 @@ func (k *Kind) Get(ctx context.Context, db engine.DB, v engine.Viewer, ids []uui
 // the viewer is [where.ErrHidden]; one that the field does not take is a [domain.Invalid]; a cursor of another order is
 // [engine.ErrCursor].
 func (k *Kind) List(ctx context.Context, db engine.DB, v engine.Viewer, q Query, request engine.PageRequest) (engine.Page[Row], error) {
-	c, err := k.clause(v, q)
+	c, err := k.clause(db, v, q)
 	if err != nil {
 		return engine.Page[Row]{}, err
 	}
@@ -99,7 +99,7 @@ func (k *Kind) List(ctx context.Context, db engine.DB, v engine.Viewer, q Query,
 
 // Count returns how many records List has in all its pages.
 func (k *Kind) Count(ctx context.Context, db engine.DB, v engine.Viewer, q Query) (int, error) {
-	c, err := k.clause(v, q)
+	c, err := k.clause(db, v, q)
 	if err != nil {
 		return 0, err
 	}
@@ -127,9 +127,9 @@ func (k *Kind) order(v engine.Viewer, by []Order) (engine.Order[Row], error) {
 	return order.Then("id", by[len(by)-1].Descending), nil
 }
 
-func (k *Kind) clause(v engine.Viewer, q Query) (*where.Clause, error) {
+func (k *Kind) clause(db engine.DB, v engine.Viewer, q Query) (*where.Clause, error) {
 	c := new(where.Clause)
-	members.Visible(k.team, c, v, "t.owner")
+	members.Visible(db, k.team, c, v, "t.owner")
 	condition, err := k.condition(c, v, &q.Filter)
 	if err != nil {
 		return nil, err

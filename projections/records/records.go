@@ -8,6 +8,7 @@
 package records
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ const generation = 1
 var kinds = func() map[string]*Kind {
 	all := make(map[string]*Kind)
 	for _, k := range declared.Kinds {
-		all[k.Category] = newKind(k)
+		all[k.Category] = layOut(k, 0)
 	}
 	return all
 }()
@@ -90,8 +91,9 @@ func Models() (models []engine.ReadModel) {
 	return models
 }
 
-// newKind lays out the table of a kind. Its version grows with the declaration: a field more is at least a column more.
-func newKind(k *record.Kind) *Kind {
+// layOut lays out the table of a kind, in a version of its read model, 0: the one that its declaration makes. That grows with the
+// declaration: a field more is at least a column more.
+func layOut(k *record.Kind, version int) *Kind {
 	kind := &Kind{Kind: k, search: -1}
 	config := engine.TableConfig{Indexes: []string{
 		"(organization, created_at, id)", "(organization, updated_at, id)", "(owner, created_at, id)",
@@ -137,7 +139,7 @@ func newKind(k *record.Kind) *Kind {
 	}
 
 	name := k.Category + "s"
-	schema := engine.Schema{Name: name, Version: generation*100 + len(config.Columns) + searched}
+	schema := engine.Schema{Name: name, Version: cmp.Or(version, generation*100+len(config.Columns)+searched)}
 	kind.table, kind.team = engine.NewTable[uuid.UUID, Row](schema, name, config), members.New(schema)
 	kind.model = engine.ReadModel{
 		Schema: schema, Tables: []engine.Relation{kind.table, kind.team}, Events: slices.Clone(members.Events), Keys: kind.keys, Fold: kind.fold,

@@ -1,5 +1,5 @@
-// Package sales reports business: what was won and lost, how opportunities pass through their stages, what the open ones may
-// bring, and which customers nobody has touched for long.
+// Package sales keeps what the reports of business are asked of: opportunities with their times, and when somebody last had to
+// do with a customer.
 //
 // An opportunity counts as closed from its closing until it is reopened, in the month of its closing day (UTC), for the owner
 // it has now. A region is a team at the top of the organization's tree: that under which the owner's team stands now.
@@ -19,28 +19,29 @@ import (
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
 	"github.com/annal-crm/annal/projections/engine"
-	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/projections/members"
 )
 
 var (
 	schema = engine.Schema{Name: "sales", Version: 2}
 
-	deals = engine.NewTable[uuid.UUID, Deal](schema, "deals", engine.TableConfig{Indexes: []string{
+	// Deals, Clients and Tree are the tables of [Model], for those who ask them.
+	Deals = engine.NewTable[uuid.UUID, Deal](schema, "deals", engine.TableConfig{Indexes: []string{
 		"(organization)", "(owner)", "(customer)",
 	}})
-	clients = engine.NewTable[uuid.UUID, Client](schema, "clients", engine.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
-	tree    = report.NewTree(schema)
+	Clients = engine.NewTable[uuid.UUID, Client](schema, "clients", engine.TableConfig{Indexes: []string{"(organization)", "(owner)"}})
+	Tree    = members.NewTree(schema)
 )
 
 // Model folds the events of opportunities and customers, and the tree of teams with its members.
 var Model = engine.ReadModel{
 	Schema: schema,
-	Tables: []engine.Relation{deals, clients, tree.Teams, tree.Members},
+	Tables: []engine.Relation{Deals, Clients, Tree.Teams, Tree.Members},
 	Events: append(eventcodec.Types(
 		opportunity.Opened{}, opportunity.Engaged{}, opportunity.Won{}, opportunity.Lost{}, opportunity.Reopened{},
 		opportunity.Reassigned{}, opportunity.Edited{},
 		customer.Registered{}, customer.Edited{}, customer.Reassigned{}, customer.Archived{}, customer.Restored{},
-	), report.TreeEvents...),
+	), members.TreeEvents...),
 	Keys: keys,
 	Fold: fold,
 }
@@ -80,16 +81,16 @@ type Client struct {
 func keys(f *eventcodec.Event, rows *engine.Rows) error {
 	switch f.Stream.Category {
 	case account.Category, organization.Category:
-		return tree.Keys(f, rows)
+		return Tree.Keys(f, rows)
 	case customer.Category:
-		clients.Touch(rows, f.Stream.ID)
+		Clients.Touch(rows, f.Stream.ID)
 	case opportunity.Category:
 		with := func(id uuid.UUID) {
 			if id != uuid.Nil {
-				clients.Touch(rows, id)
+				Clients.Touch(rows, id)
 			}
 		}
-		deal, _ := deals.Peek(rows, f.Stream.ID)
+		deal, _ := Deals.Peek(rows, f.Stream.ID)
 		with(deal.Customer)
 		payload, err := f.Payload()
 		switch e := payload.(type) {
@@ -116,13 +117,13 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	case customer.Event:
 		foldClient(f, rows, e)
 	default:
-		tree.Fold(f, rows, payload)
+		Tree.Fold(f, rows, payload)
 	}
 	return nil
 }
 
 func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
-	deal, exists := deals.Get(rows, f.Stream.ID)
+	deal, exists := Deals.Get(rows, f.Stream.ID)
 	if opened, ok := event.(opportunity.Opened); ok {
 		deal, exists = Deal{
 			ID: f.Stream.ID, Organization: f.Stream.Organization, Stage: opportunity.Prospecting, Product: opened.Product, Customer: opened.Customer,
@@ -155,7 +156,7 @@ func foldDeal(f *eventcodec.Event, rows *engine.Rows, event opportunity.Event) {
 			deal.Value = domain.Decimal(e.Value.To)
 		}
 	}
-	deals.Put(rows, deal)
+	Deals.Put(rows, deal)
 	if touch.By(event) && deal.Customer != uuid.Nil {
 		touched(f, rows, deal.Customer)
 	}
@@ -171,14 +172,14 @@ func (d *Deal) close(stage opportunity.Stage, value domain.Decimal, at time.Time
 
 func foldClient(f *eventcodec.Event, rows *engine.Rows, event customer.Event) {
 	if e, ok := event.(customer.Registered); ok {
-		client, _ := clients.Get(rows, f.Stream.ID)
+		client, _ := Clients.Get(rows, f.Stream.ID)
 		client.ID, client.Organization, client.Owner, client.Registered = f.Stream.ID, f.Stream.Organization, e.Owner, f.Position
-		clients.Put(rows, client)
+		Clients.Put(rows, client)
 	}
 	if touch.By(event) {
 		touched(f, rows, f.Stream.ID)
 	}
-	clients.Update(rows, f.Stream.ID, func(c *Client) {
+	Clients.Update(rows, f.Stream.ID, func(c *Client) {
 		switch e := event.(type) {
 		case customer.Reassigned:
 			c.Owner = e.To
@@ -193,12 +194,12 @@ func foldClient(f *eventcodec.Event, rows *engine.Rows, event customer.Event) {
 // touched notes that an event touches a client. Opportunities may tell of one before its own events are known: a report of what
 // had happened by a day takes no later registration.
 func touched(f *eventcodec.Event, rows *engine.Rows, id uuid.UUID) {
-	client, exists := clients.Get(rows, id)
+	client, exists := Clients.Get(rows, id)
 	if !exists {
 		client = Client{ID: id, Organization: f.Stream.Organization}
 	}
 	before := touch.Mark{At: client.TouchedAt, Position: int64(client.Touched)}
 	last := touch.Last(before, touch.Mark{At: f.OccurredAt, Position: int64(f.Position)})
 	client.TouchedAt, client.Touched = last.At, eventlog.Position(last.Position)
-	clients.Put(rows, client)
+	Clients.Put(rows, client)
 }

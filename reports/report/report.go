@@ -66,8 +66,8 @@ type Column struct {
 type Join struct {
 	Name string
 	// With returns a common table expression, if it needs one; visible is the condition on the rows t that the viewer may see.
-	With func(visible string) string
-	SQL  string
+	With func(db engine.DB, visible string) string
+	SQL  func(db engine.DB) string
 	// Open returns what cannot be told from the tables alone, by position: a text for each row t that meets a condition. The
 	// join then has the columns position and text.
 	Open func(ctx context.Context, db engine.DB, codec *eventcodec.Codec, condition string, args []any) (positions []int64, texts []string, err error)
@@ -81,10 +81,10 @@ type Report struct {
 	Name, About string
 	Model       string // the read model
 
-	From       string                                 // its table
-	Where      string                                 // which rows count; empty: all
-	At         string                                 // the time that [Filter] bounds
-	Visible    func(c *where.Clause, v engine.Viewer) // of the viewer's organization alone
+	From       engine.Relation
+	Where      string                                               // which rows count; empty: all
+	At         string                                               // the time that [Filter] bounds
+	Visible    func(db engine.DB, c *where.Clause, v engine.Viewer) // of the viewer's organization alone
 	Joins      []Join
 	Dimensions []Column
 	Measures   []Column // those that are personal only if they are asked for
@@ -226,7 +226,7 @@ type statement struct {
 }
 
 func (r *Report) begin(ctx context.Context, db engine.DB, codec *eventcodec.Codec, v engine.Viewer, q Query) (*statement, error) {
-	s := &statement{Report: r, clause: new(where.Clause), from: " from " + r.From + " t", now: q.Now}
+	s := &statement{Report: r, clause: new(where.Clause), from: " from " + r.From.In(db) + " t", now: q.Now}
 	if s.now.IsZero() {
 		s.now = time.Now()
 	}
@@ -249,7 +249,7 @@ func (r *Report) begin(ctx context.Context, db engine.DB, codec *eventcodec.Code
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
-	r.Visible(s.clause, v)
+	r.Visible(db, s.clause, v)
 	visible := s.clause.SQL()
 	if r.Where != "" {
 		s.clause.And(r.Where)
@@ -285,7 +285,7 @@ func (r *Report) begin(ctx context.Context, db engine.DB, codec *eventcodec.Code
 			continue
 		}
 		if j.With != nil {
-			with = append(with, j.With(visible))
+			with = append(with, j.With(db, visible))
 		}
 		if j.Open != nil {
 			positions, texts, err := j.Open(ctx, db, codec, plain, s.clause.Args()[:args])
@@ -295,7 +295,9 @@ func (r *Report) begin(ctx context.Context, db engine.DB, codec *eventcodec.Code
 			s.from += fmt.Sprintf(" left join unnest(%s::bigint[], %s::text[]) as %s (position, text) on %[3]s.position = t.position",
 				s.clause.Arg(positions), s.clause.Arg(texts), j.Name)
 		}
-		s.from += " " + j.SQL
+		if j.SQL != nil {
+			s.from += " " + j.SQL(db)
+		}
 	}
 	if len(with) > 0 {
 		s.with = "with recursive " + strings.Join(with, ", ") + " "

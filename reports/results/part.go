@@ -9,11 +9,11 @@ import (
 
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/internal/eventcodec"
-	"github.com/annal-crm/annal/reports/report"
+	"github.com/annal-crm/annal/projections/members"
 )
 
 // Part is a part of the log: the events that meet all that is given. The zero value is all of it. What tells of teams and of who
-// is in which ([report.TreeEvents]) is in every part: reports are grouped by them.
+// is in which ([members.TreeEvents]) is in every part: reports are grouped by them.
 type Part struct {
 	Types    []string    `json:"types,omitempty"`   // any of them; none: all
 	Without  []string    `json:"without,omitempty"` // none of these types
@@ -30,7 +30,7 @@ func (p Part) IsZero() bool {
 // Takes tells whether an event is in it.
 func (p Part) Takes(e *eventlog.Event) bool {
 	switch {
-	case slices.Contains(report.TreeEvents, e.Type):
+	case slices.Contains(members.TreeEvents, e.Type):
 		return true
 	case len(p.Types) > 0 && !slices.Contains(p.Types, e.Type), slices.Contains(p.Without, e.Type),
 		len(p.Streams) > 0 && !slices.Contains(p.Streams, e.Stream.ID),
@@ -50,7 +50,7 @@ func Past(at eventlog.AsOf) (recorded eventlog.AsOf, happened func(*eventlog.Eve
 	by := eventlog.AsOf{HappenedBy: at.HappenedBy}
 	at.HappenedBy = time.Time{}
 	return at, func(e *eventlog.Event) bool {
-		return by.Takes(e) || slices.Contains(report.TreeEvents, e.Type) && imported(e)
+		return by.Takes(e) || slices.Contains(members.TreeEvents, e.Type) && imported(e)
 	}
 }
 

@@ -49,8 +49,7 @@ var (
 
 const (
 	beatEvery = 500 * time.Millisecond
-	lapse     = "20 seconds" // without a beat whoever folded is gone; a busy machine may miss some beats
-	prefix    = engine.ResultPrefix + "named_"
+	lapse     = "20 seconds" // without a beat the process that folded is gone; a busy machine may miss some beats
 )
 
 // Config bounds what results cost.
@@ -63,16 +62,16 @@ type Config struct {
 // Results are those of all processes. It is safe for concurrent use.
 type Results struct {
 	engine *engine.Engine
-	log    eventlog.Log
 	db     engine.DB
 	config Config
-	busy   atomic.Bool
+	folds  *engine.Results
 }
 
 // New returns the results in the database of the engine's read models.
-func New(models *engine.Engine, log eventlog.Log, db engine.DB, config Config) *Results {
+func New(models *engine.Engine, db engine.DB, config Config) *Results {
 	config.Number, config.Events, config.Time = cmp.Or(config.Number, 10), cmp.Or(config.Events, 30_000_000), cmp.Or(config.Time, 10*time.Minute)
-	return &Results{engine: models, log: log, db: db, config: config}
+	limits := engine.ResultLimits{AtOnce: 1, Events: config.Events, Time: config.Time, Busy: ErrBusy, TooMuch: ErrTooMuch}
+	return &Results{engine: models, db: db, config: config, folds: models.Results("named", limits)}
 }
 
 // Wish is what somebody asks for.
@@ -120,21 +119,22 @@ func (w *Wish) takes(e *eventlog.Event) bool {
 // Begin enters a result, for [Results.Fold]; one that failed under its name goes. Errors: [ErrBusy], [ErrRunning], [ErrTaken],
 // [ErrFull], [ErrTooMuch].
 func (r *Results) Begin(ctx context.Context, wish Wish) (state State, err error) {
-	if !r.busy.CompareAndSwap(false, true) {
-		// Who asks for the same again hears that first.
+	schema, err := r.folds.Reserve(ctx, wish.AsOf.Position)
+	if errors.Is(err, ErrBusy) {
+		// If it is the same result that is asked for again, that says more.
 		if s, err := r.one(ctx, "name = $2", wish.Organization, wish.Name); err == nil && s.Status == Running {
 			return s, ErrRunning
 		}
-		return state, ErrBusy
+	}
+	if err != nil {
+		return state, err
 	}
 	defer func() {
 		if err != nil {
-			r.busy.Store(false)
+			r.folds.Release()
 		}
 	}()
-	if err := r.affordable(ctx, wish.AsOf.Position); err != nil {
-		return state, err
-	}
+
 	switch s, err := r.one(ctx, "name = $2", wish.Organization, wish.Name); {
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
@@ -148,11 +148,7 @@ func (r *Results) Begin(ctx context.Context, wish Wish) (state State, err error)
 			return state, err
 		}
 	}
-	if err := r.sweep(ctx); err != nil {
-		return state, err
-	}
 	id := uuid.New()
-	schema := prefix + strings.ReplaceAll(id.String(), "-", "")
 	model, err := r.engine.Result(wish.Model, schema)
 	if err != nil {
 		return state, err
@@ -188,41 +184,10 @@ func (r *Results) Begin(ctx context.Context, wish Wish) (state State, err error)
 	return r.Get(ctx, wish.Organization, id)
 }
 
-func (r *Results) affordable(ctx context.Context, until eventlog.Position) error {
-	counter, ok := r.log.(eventlog.Counter)
-	if !ok {
-		return nil
-	}
-	n, err := counter.CountAfter(ctx, 0)
-	if err == nil && until != 0 {
-		var later int64
-		later, err = counter.CountAfter(ctx, until)
-		n -= later
-	}
-	if err == nil && n > r.config.Events {
-		err = ErrTooMuch
-	}
-	return err
-}
-
-// sweep drops the tables that nobody knows of: of a process killed while it folded what was dropped.
-func (r *Results) sweep(ctx context.Context) error {
-	var failed error
-	err := r.engine.DropResults(ctx, prefix, func(schema string) bool {
-		known := true // a result is entered before it has tables
-		if err := r.db.QueryRow(ctx, "select exists (select from projections.results where schema = $1)", schema).Scan(&known); err != nil {
-			failed = err
-			return false
-		}
-		return !known
-	})
-	return errors.Join(err, failed)
-}
-
 // Fold folds what [Results.Begin] has entered. When it is folded, and before anybody can read it, record puts it on record. The
 // error is what made it fail, which explain words for people; [ErrDropped] if somebody dropped it meanwhile.
 func (r *Results) Fold(ctx context.Context, s State, record func(context.Context) error, explain func(error) string) error {
-	defer r.busy.Store(false)
+	defer r.folds.Release()
 	err := r.fold(ctx, s, record)
 	if err != nil && !errors.Is(err, ErrDropped) {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -235,8 +200,6 @@ func (r *Results) Fold(ctx context.Context, s State, record func(context.Context
 }
 
 func (r *Results) fold(ctx context.Context, s State, record func(context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.Time)
-	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	var progress atomic.Pointer[engine.Progress]
 	progress.Store(&engine.Progress{})
@@ -255,12 +218,9 @@ func (r *Results) fold(ctx context.Context, s State, record func(context.Context
 		}
 	}()
 	recorded, _ := Past(s.AsOf)
-	result, err := r.engine.FoldResult(ctx, s.Model, s.Schema, engine.ResultOptions{
+	result, err := r.folds.Fold(ctx, s.Model, s.Schema, engine.ResultOptions{
 		AsOf: recorded, Organization: s.Organization, Only: s.Wish.takes, Progress: func(p engine.Progress) { progress.Store(&p) },
 	})
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: it takes longer than %s", ErrTooMuch, r.config.Time)
-	}
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"time"
 
@@ -43,8 +44,6 @@ type Done struct {
 	Position eventlog.Position // everything up to here that was asked for
 }
 
-const page = 2000 // events read at once; the log's readers measure no gain from more
-
 // Events writes events to out. After an error the file is not whole.
 func Events(ctx context.Context, log eventlog.Log, out io.Writer, format Format, o Options) (done Done, err error) {
 	head, err := log.Head(ctx)
@@ -60,15 +59,11 @@ func Events(ctx context.Context, log eventlog.Log, out io.Writer, format Format,
 			return done, err
 		}
 	}
-	// The next page is read while this one is written.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	pages := make(chan result, 1)
-	go read(ctx, log, o, pages)
 	done.Position = max(o.After, o.To)
-	for p := range pages {
-		if p.err != nil {
-			return done, p.err
+	next := func(ctx context.Context) iter.Seq2[page, error] { return o.pages(ctx, log) }
+	for p, err := range eventlog.Ahead(ctx, 1, next) {
+		if err != nil {
+			return done, err
 		}
 		for _, r := range p.rows {
 			if err := w.write(r); err != nil {
@@ -80,9 +75,6 @@ func Events(ctx context.Context, log eventlog.Log, out io.Writer, format Format,
 			o.Progress(float64(p.position-o.After) / float64(max(1, o.To-o.After)))
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return done, err
-	}
 	return done, w.close()
 }
 
@@ -93,38 +85,27 @@ type row struct {
 	data, meta []byte
 }
 
-type result struct {
+// page is what is written of a page of the log that ends at a position.
+type page struct {
 	rows     []row
 	position eventlog.Position
-	err      error
 }
 
-func read(ctx context.Context, log eventlog.Log, o Options, pages chan<- result) {
-	defer close(pages)
-	send := func(r result) bool {
-		select {
-		case pages <- r:
-			return r.err == nil
-		case <-ctx.Done():
-			return false
-		}
-	}
-	for after := o.After; after < o.To; {
-		events, err := log.ReadAll(ctx, after, page)
-		if err != nil {
-			send(result{err: err})
-			return
-		}
-		if len(events) == 0 {
-			return
-		}
-		after = events[len(events)-1].Position
-		wanted := slices.DeleteFunc(events, func(e eventlog.Event) bool {
-			return e.Position > o.To || o.Organization != uuid.Nil && e.Stream.Organization != o.Organization || o.Types != nil && !slices.Contains(o.Types, e.Type)
-		})
-		rows, err := o.rows(ctx, wanted)
-		if !send(result{rows, after, err}) {
-			return
+func (o Options) pages(ctx context.Context, log eventlog.Log) iter.Seq2[page, error] {
+	return func(yield func(page, error) bool) {
+		for events, err := range eventlog.Pages(ctx, log, o.After, o.To, eventlog.PageSize) {
+			if err != nil {
+				yield(page{}, err)
+				return
+			}
+
+			p := page{position: events[len(events)-1].Position}
+			wanted := slices.DeleteFunc(events, func(e eventlog.Event) bool {
+				return o.Organization != uuid.Nil && e.Stream.Organization != o.Organization || o.Types != nil && !slices.Contains(o.Types, e.Type)
+			})
+			if p.rows, err = o.rows(ctx, wanted); !yield(p, err) {
+				return
+			}
 		}
 	}
 }

@@ -10,7 +10,7 @@ package sqlviews
 import (
 	"cmp"
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/annal-crm/annal/internal/migrations"
 	"github.com/annal-crm/annal/projections/engine"
 )
 
@@ -65,10 +66,10 @@ func (v View) models() []engine.Schema {
 	return all
 }
 
-//go:embed schema.sql
-var schema string
+//go:embed migrations
+var files embed.FS
 
-// lock is the advisory lock under which the schema and its views are made; any number that others do not use.
+// lock is the advisory lock under which the views are made; any number that others do not use.
 const lock = 0x616e6e616c6269 // "annalbi"
 
 // unsound are the views that a restore has left without their owners or grants, and so without the wall, which Postgres does not ask of
@@ -84,10 +85,10 @@ const unsound = `select c.relname::text from pg_catalog.pg_class c where c.relna
 // whether there are the roles [Reader] and [Owner]. Views that a restore has left unsound nobody may read until [Show] has made them again. It is
 // safe to call again and from several processes at once.
 func Migrate(ctx context.Context, owner *pgx.Conn, serving string, readable bool) error {
+	if err := (migrations.Set{Schema: "bi", Files: files}).Apply(ctx, owner); err != nil {
+		return err
+	}
 	err := locked(ctx, owner, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, schema); err != nil {
-			return err
-		}
 		rows, err := tx.Query(ctx, unsound, readable, serving)
 		if err != nil {
 			return err

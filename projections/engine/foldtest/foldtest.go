@@ -23,12 +23,12 @@ var Start = time.Date(2026, 1, 2, 15, 4, 0, 0, time.UTC)
 
 // Fact returns an event of the domain as the log would hold it, in clear. [Fold] gives it its position, version and time,
 // unless they are set. It panics if e is not an event.
-func Fact(s eventlog.Stream, e domain.Event) eventlog.Event { return Act(s, e, domain.Metadata{}) }
+func Fact(s eventlog.Stream, e any) eventlog.Event { return Act(s, e, domain.Metadata{}) }
 
 // Act is [Fact] with what is known about the act.
-func Act(s eventlog.Stream, e domain.Event, meta domain.Metadata) eventlog.Event {
+func Act(s eventlog.Stream, e any, meta domain.Metadata) eventlog.Event {
 	kind, _ := kinds.Of(s.Category)
-	name, schema, data, err := kind.Types.Encode(e)
+	name, schema, data, err := kind.Types.Encode(e.(domain.Event))
 	if err != nil {
 		panic(fmt.Sprintf("foldtest: %T is not an event of a stream of category %q", e, s.Category))
 	}

@@ -70,12 +70,12 @@ func New(t testing.TB, models ...engine.ReadModel) *World {
 // Event is an event of the domain that is to be recorded.
 type Event struct {
 	Stream  eventlog.Stream
-	Payload domain.Event
+	Payload any
 	Meta    domain.Metadata
 }
 
 // Record appends an event to its stream and returns it as the log has it.
-func (w *World) Record(s eventlog.Stream, payload domain.Event) eventlog.Event {
+func (w *World) Record(s eventlog.Stream, payload any) eventlog.Event {
 	w.t.Helper()
 	return w.RecordAll(Event{Stream: s, Payload: payload})[0]
 }
@@ -110,7 +110,7 @@ func (w *World) encode(e Event) (eventlog.NewEvent, error) {
 	if !ok {
 		panic("querytest: there is no kind " + e.Stream.Category)
 	}
-	return eventcodec.Encode(w.t.Context(), w.Codec, kind.Types, e.Stream, uuid.New(), e.Payload, e.Meta, w.Now)
+	return eventcodec.Encode(w.t.Context(), w.Codec, kind.Types, e.Stream, uuid.New(), e.Payload.(domain.Event), e.Meta, w.Now)
 }
 
 // Settle waits until every read model has folded all there is.
