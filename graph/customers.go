@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
 	"github.com/annal-crm/annal/graph/generated"
@@ -34,13 +35,16 @@ func (q query) Customers(ctx context.Context, first *int, after *string, last *i
 
 // customerOf returns what makes objects of the customers of one page.
 func (r *resolver) customerOf(p *commands.Principal) objectOf[customers.Customer, model.Customer] {
-	people := r.people(p)
+	page := r.page(p, customer.Category)
 	return func(c customers.Customer, _ time.Time) *model.Customer {
-		people.Want(c.Owner)
+		page.Add(c.ID, c.Owner)
 		return &model.Customer{
-			ID: c.ID, Version: int(c.Version), Name: c.Name, Sector: model.Text(c.Sector), Country: model.Text(c.Country),
+			RecordFields: model.RecordFields{
+				ID: c.ID, Version: int(c.Version), Archived: c.Archived, Erased: c.Erased, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+				OwnerID: c.Owner, Page: page,
+			},
+			Name: c.Name, Sector: model.Text(c.Sector), Country: model.Text(c.Country),
 			Website: model.Text(c.Website), Phone: model.Text(c.Phone), Email: model.Text(c.Email), Attributes: c.Attributes,
-			Archived: c.Archived, Erased: c.Erased, OwnerID: c.Owner, Accounts: people,
 		}
 	}
 }

@@ -18,7 +18,7 @@ const (
 	dataCost     = 50   // a parked event's data are read one by one from the log
 	reportCost   = 100  // a report aggregates
 	explainCost  = 200  // reads the streams of up to 100 records
-	pastCost     = 100  // folds the stream of one record
+	pastCost     = 100  // folds or reads the stream of one record
 	listCost     = 3000 // folds the log, unless the list is still there
 	schemaCost   = 400  // introspection: the answer is large, however little was asked
 	fewObjects   = 10   // objects in a list that is not paged: roles, teams, sessions
@@ -123,6 +123,8 @@ func (m meter) field(f *ast.Field, page int) weight {
 		own = countCost
 	case f.Name == "data" && parent == "ParkedEvent":
 		own = dataCost
+	case f.Name == "timeline":
+		own += pastCost
 	case f.Name == "events" && parent == "ReportRow":
 		own = reportCost
 	case f.Name == "events" && parent == "ResultDifference":

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/commands"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/domain/opportunity"
 	"github.com/annal-crm/annal/domain/organization"
 	"github.com/annal-crm/annal/eventlog"
@@ -54,14 +55,16 @@ func stages(f *generated.OpportunityStageFilter) (pass []opportunity.Stage) {
 
 // opportunityOf returns what makes objects of the opportunities of one page.
 func (r *resolver) opportunityOf(p *commands.Principal) objectOf[opportunities.Opportunity, model.Opportunity] {
-	people, clients := r.people(p), r.clients(p)
+	page := r.page(p, opportunity.Category)
 	return func(o opportunities.Opportunity, _ time.Time) *model.Opportunity {
-		people.Want(o.Owner)
-		clients.Want(o.Customer)
+		page.Add(o.ID, o.Owner)
+		page.Want(customer.Category, o.Customer)
 		return &model.Opportunity{
-			ID: o.ID, Version: int(o.Version), Reference: o.Reference, Stage: model.Enum(o.Stage), Product: model.Text(o.Product), Value: given(o.Value),
+			RecordFields: model.RecordFields{
+				ID: o.ID, Version: int(o.Version), Stage: model.Enum(o.Stage), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OwnerID: o.Owner, Page: page,
+			},
+			Reference: o.Reference, Product: model.Text(o.Product), Value: given(o.Value), CustomerID: o.Customer,
 			OpenedAt: o.OpenedAt, EngagedAt: given(o.EngagedAt), ClosedAt: given(o.ClosedAt),
-			OwnerID: o.Owner, CustomerID: o.Customer, Accounts: people, Customers: clients,
 		}
 	}
 }

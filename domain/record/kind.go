@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/annal-crm/annal/domain"
 )
@@ -84,6 +85,18 @@ func (k *Kind) ViewPermission() string { return k.Category + ".view" }
 
 // EditPermission names the permission to create, edit, move, reassign, archive and restore them.
 func (k *Kind) EditPermission() string { return k.Category + ".edit" }
+
+// Plural returns the English plural of the category, which names lists: contracts, companies, boxes.
+func (k *Kind) Plural() string {
+	stem, y := strings.CutSuffix(k.Category, "y")
+	switch {
+	case y && !strings.HasSuffix(stem, "a") && !strings.HasSuffix(stem, "e") && !strings.HasSuffix(stem, "o") && !strings.HasSuffix(stem, "u"):
+		return stem + "ies"
+	case strings.HasSuffix(k.Category, "s"), strings.HasSuffix(k.Category, "x"), strings.HasSuffix(k.Category, "ch"):
+		return k.Category + "es"
+	}
+	return k.Category + "s"
+}
 
 // Personal reports whether any field is personal, so that a record is a data subject.
 func (k *Kind) Personal() bool {

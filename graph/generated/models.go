@@ -162,6 +162,11 @@ type ChangePasswordInput struct {
 	NewPassword string `json:"newPassword"`
 }
 
+type ContractPayload struct {
+	Contract *model.Contract `json:"contract"`
+	Receipt  *model.Receipt  `json:"receipt"`
+}
+
 type CreateTeamInput struct {
 	CommandID *uuid.UUID `json:"commandId,omitempty"`
 	Reason    *string    `json:"reason,omitempty"`
@@ -487,6 +492,11 @@ type RebuildReportInput struct {
 	Definition *int       `json:"definition,omitempty"`
 	AsOf       *AsOf      `json:"asOf,omitempty"`
 	Filter     *LogFilter `json:"filter,omitempty"`
+}
+
+type RecordPayload struct {
+	Record  model.Record   `json:"record"`
+	Receipt *model.Receipt `json:"receipt"`
 }
 
 type RefuseErasureInput struct {

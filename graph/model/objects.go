@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/annal-crm/annal/domain"
+	"github.com/annal-crm/annal/domain/customer"
 	"github.com/annal-crm/annal/eventlog"
 )
 
@@ -35,12 +36,18 @@ func (t *Text) UnmarshalGQL(v any) error {
 	return err
 }
 
-// Enum is a value of any enumeration: in Go as the domain stores it (won), in GraphQL in capitals (WON). Which values there
-// are is in the schema; gqlgen's validator holds to it.
+// Enum is a value of any enumeration: in Go as the domain stores it (won), in GraphQL in capitals (WON), null when it is empty.
+// Which values there are is in the schema; gqlgen's validator holds to it.
 type Enum string
 
 // MarshalGQL implements [graphql.Marshaler].
-func (e Enum) MarshalGQL(w io.Writer) { io.WriteString(w, `"`+strings.ToUpper(string(e))+`"`) }
+func (e Enum) MarshalGQL(w io.Writer) {
+	if e == "" {
+		io.WriteString(w, "null")
+		return
+	}
+	io.WriteString(w, `"`+strings.ToUpper(string(e))+`"`)
+}
 
 // UnmarshalGQL implements [graphql.Unmarshaler].
 func (e *Enum) UnmarshalGQL(v any) error {
@@ -72,8 +79,7 @@ type Session struct {
 
 // Customer is a customer as a viewer sees it.
 type Customer struct {
-	ID         uuid.UUID
-	Version    int
+	RecordFields
 	Name       string
 	Sector     Text
 	Country    Text
@@ -81,43 +87,23 @@ type Customer struct {
 	Phone      Text
 	Email      Text
 	Attributes json.RawMessage
-	Archived   bool
-	Erased     bool
-
-	OwnerID  uuid.UUID
-	Accounts *Batch[Account]
-}
-
-// Owner returns the account that the customer belongs to.
-func (c *Customer) Owner(ctx context.Context) (*Account, error) {
-	return c.Accounts.Get(ctx, c.OwnerID)
 }
 
 // Opportunity is an opportunity as a viewer sees it.
 type Opportunity struct {
-	ID        uuid.UUID
-	Version   int
-	Reference string
-	Stage     Enum
-	Value     *domain.Decimal
-	Product   Text
-	OpenedAt  time.Time
-	EngagedAt *time.Time
-	ClosedAt  *time.Time
-
-	OwnerID, CustomerID uuid.UUID
-	Accounts            *Batch[Account]
-	Customers           *Batch[Customer]
-}
-
-// Owner returns the account that the opportunity belongs to.
-func (o *Opportunity) Owner(ctx context.Context) (*Account, error) {
-	return o.Accounts.Get(ctx, o.OwnerID)
+	RecordFields
+	Reference  string
+	Value      *domain.Decimal
+	Product    Text
+	OpenedAt   time.Time
+	EngagedAt  *time.Time
+	ClosedAt   *time.Time
+	CustomerID uuid.UUID
 }
 
 // Customer returns the customer that the business is with.
 func (o *Opportunity) Customer(ctx context.Context) (*Customer, error) {
-	return o.Customers.Get(ctx, o.CustomerID)
+	return edge[*Customer](ctx, o.Page, customer.Category, o.CustomerID)
 }
 
 // SalesRow is one group of a report.

@@ -17,6 +17,7 @@ import (
 	"github.com/annal-crm/annal/projections/customers"
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/projections/opportunities"
+	"github.com/annal-crm/annal/projections/records"
 )
 
 // Kind is a kind of record whose past can be told, by its read model. Who may see a record now may see how it was.
@@ -39,6 +40,12 @@ var (
 		func(o opportunities.Opportunity, _ engine.Viewer) opportunities.Opportunity { return o },
 	}
 )
+
+// Records returns a declared kind.
+func Records(category string) Kind[records.Row] {
+	rows := records.Of(category)
+	return Kind[records.Row]{category, organization.Permission(rows.ViewPermission()), rows.Get, rows.History, rows.ShownTo}
+}
 
 // AnyKind is a [Kind] of whatever rows.
 type AnyKind interface {

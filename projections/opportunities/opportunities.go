@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	schema = engine.Schema{Name: "opportunities", Version: 1}
+	schema = engine.Schema{Name: "opportunities", Version: 2}
 
 	table = engine.NewTable[uuid.UUID, Opportunity](schema, "opportunities", engine.TableConfig{Indexes: []string{
 		"(organization, opened_at, id)",
@@ -59,6 +59,8 @@ type Opportunity struct {
 	OpenedAt     time.Time         `db:"opened_at"`
 	EngagedAt    time.Time         `db:"engaged_at,null"`
 	ClosedAt     time.Time         `db:"closed_at,null"` // won or lost
+	CreatedAt    time.Time         `db:"created_at"`
+	UpdatedAt    time.Time         `db:"updated_at"`
 	Version      eventlog.Version  `db:"version"`
 	Position     eventlog.Position `db:"position"`
 }
@@ -76,12 +78,12 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 		table.Put(rows, Opportunity{
 			ID: f.Stream.ID, Organization: f.Stream.Organization, Stage: opportunity.Prospecting,
 			Reference: e.Reference, Product: e.Product, Customer: e.Customer, Owner: e.Owner, OpenedAt: e.At,
-			Version: f.Version, Position: f.Position,
+			CreatedAt: f.OccurredAt, UpdatedAt: f.OccurredAt, Version: f.Version, Position: f.Position,
 		})
 		return nil
 	}
 	table.Update(rows, f.Stream.ID, func(o *Opportunity) {
-		o.Version, o.Position = f.Version, f.Position
+		o.UpdatedAt, o.Version, o.Position = f.OccurredAt, f.Version, f.Position
 		switch e := payload.(type) {
 		case opportunity.Engaged:
 			o.Stage, o.EngagedAt = opportunity.Engaging, e.At
