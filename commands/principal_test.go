@@ -165,7 +165,10 @@ func TestALastUseIsKnownToOtherProcesses(t *testing.T) {
 func TestPermissionsAreNamedWithTheirScope(t *testing.T) {
 	w := newWorld(t)
 	got := w.invite("ada", uuid.Nil, "sales").Permissions()
-	want := []string{"account.view:own", "customer.edit:own", "customer.view", "opportunity.edit:own", "opportunity.view:own", "personal.view", "report.view:own"}
+	want := []string{
+		"account.view:own", "contract.edit:own", "contract.view:own", "customer.edit:own", "customer.view", "opportunity.edit:own", "opportunity.view:own",
+		"personal.view", "report.view:own", "specimen.edit:own", "specimen.view:own",
+	}
 	if !slices.Equal(got, want) {
 		t.Error(got)
 	}

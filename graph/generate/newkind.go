@@ -54,5 +54,5 @@ const nextSteps = `Next:
   domain/%[1]s/%[1]s.go       its fields, stages and rules; then "task generate"
   domain/%[1]s/%[1]s_test.go  a story for each rule
   CHANGELOG.md                a line
-Stored forms are for ever once they are released: "go test ./domain/%[1]s -update" writes them while they are not.
+Stored forms are forever once they are released: "go test ./domain/%[1]s -update" writes them while they are not.
 `

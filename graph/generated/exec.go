@@ -700,7 +700,7 @@ enum VerificationStatus {
 	{Name: "../../schema/contract.graphqls", Input: `# Generated from domain/contract by ` + "`" + `go generate ./graph` + "`" + `. DO NOT EDIT.
 
 extend type Query {
-  "null: there is none, or it is not visible to you; with ` + "`" + `asOf` + "`" + `: there was none then."
+  "null: it does not exist, or it is not visible to you; with ` + "`" + `asOf` + "`" + `: it did not exist then."
   contract(id: ID!, asOf: AsOf, minPosition: Position): Contract
   """
   The contracts that you may see, the newest first unless ` + "`" + `orderBy` + "`" + ` says otherwise. ` + "`" + `search` + "`" + ` looks into ` + "`" + `number` + "`" + ` and ` + "`" + `title` + "`" + `: parts of words, any case, with or without accents.
@@ -1671,7 +1671,7 @@ interface Node {
   id: ID!
 }
 
-"What every record has, whatever its kind."
+"What every record has, of any kind."
 interface Record implements Node {
   id: ID!
   "Goes up by one with each change; send it as ` + "`" + `expectedVersion` + "`" + ` to change only what you have seen."
@@ -1698,7 +1698,7 @@ type RecordRights {
 }
 
 extend type Query {
-  "A record of any kind by its id. null: there is none, or it is not visible to you."
+  "A record of any kind by its id. null: it does not exist, or it is not visible to you."
   node(id: ID!): Node
 }
 
@@ -1788,7 +1788,7 @@ input DateFilter {
   isNull: Boolean
 }
 
-"Tests of an exact number, or of an amount of money in whatever currency it is. All that are given must hold."
+"Tests of an exact number, or of an amount of money in any currency. All that are given must hold."
 input DecimalFilter {
   eq: Decimal
   gte: Decimal
