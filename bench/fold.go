@@ -47,11 +47,15 @@ func (w *world) foldFor(ctx context.Context, model engine.ReadModel, pageSize in
 	models := must(engine.New(w.Log, w.Codec, w.Pool, []engine.ReadModel{model}, engine.Config{PageSize: pageSize, FastStart: math.MaxInt64, Logger: quiet}))
 	check(models.Prepare(ctx))
 	return rate(func() eventlog.Position {
-		running, stop := context.WithTimeout(ctx, span)
+		running, stop := context.WithCancel(ctx)
 		defer stop()
 		var run errgroup.Group
 		run.Go(func() error { return models.Run(running) })
-		for running.Err() == nil && models.Wait(running, eventlog.Position(w.events)) != nil {
+		for ctx.Err() == nil && models.Wait(ctx, 1) != nil { // however short the span: a rate is of something
+		}
+		over, end := context.WithTimeout(ctx, span)
+		defer end()
+		for over.Err() == nil && models.Wait(over, eventlog.Position(w.events)) != nil {
 		}
 		stop()
 		check(run.Wait())

@@ -24,6 +24,7 @@ import (
 	"github.com/annal-crm/annal/graph"
 	"github.com/annal-crm/annal/internal/pgtest"
 	"github.com/annal-crm/annal/internal/vault"
+	"github.com/annal-crm/annal/projections/accounts"
 	"github.com/annal-crm/annal/projections/engine"
 	"github.com/annal-crm/annal/transparency"
 )
@@ -101,6 +102,13 @@ func newWorld(t testing.TB, config graph.Config) *world {
 	}()
 	w.stopEngine = func() { stop(); <-done }
 	t.Cleanup(w.stopEngine)
+	head, err := i.Log.Head(t.Context())
+	if err == nil {
+		err = i.Engine.Wait(t.Context(), head, accounts.Model.Name) // a server is not ready before, either
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	traced, err := pgxpool.ParseConfig(i.Address)
 	if err != nil {
