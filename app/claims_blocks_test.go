@@ -50,7 +50,7 @@ func inFiles(t *testing.T, dir, mark string) map[string]int {
 // erased, and the statements that it names take it out of them.
 func TestHowLongPostgresFilesHoldAPerson(t *testing.T) {
 	t.Parallel()
-	page := string(must(os.ReadFile("../../docs/audit.md")))
+	page := string(must(os.ReadFile("../docs/audit.md")))
 	dir := must(os.MkdirTemp("", "annal-blocks-"))
 	must(0, os.Chmod(dir, 0o755)) // Postgres need not run as who tests
 	t.Cleanup(func() { os.RemoveAll(dir) })
