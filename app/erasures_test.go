@@ -155,7 +155,7 @@ func (o *office) carryOut(e *automations.Erasures) {
 	o.Helper()
 	for range 50 {
 		o.settle()
-		err := e.Look(o.Context())
+		err := e.RunOnce(o.Context())
 		o.settle()
 		if pending := must(erasures.Pending(o.Context(), o.Pool, 10)); err == nil && len(pending) == 0 {
 			return
@@ -406,7 +406,7 @@ func TestAnErasureWaitsForRebuilds(t *testing.T) {
 	id := o.ask(customer.Category, cust)
 	o.settle()
 	e := o.automation()
-	if err := e.Look(ctx); err == nil || !strings.Contains(err.Error(), "rebuilt") {
+	if err := e.RunOnce(ctx); err == nil || !strings.Contains(err.Error(), "rebuilt") {
 		t.Error(err)
 	}
 	if r, _, err := erasures.Get(ctx, o.Pool, commands.Home, id); err != nil || r.Status != erasure.StatusApproved {

@@ -80,7 +80,7 @@ func (o *office) ruling() *automations.Retention {
 // look lets the rules be applied once.
 func (o *office) look() {
 	o.Helper()
-	if err := o.ruling().Look(o.Context()); err != nil {
+	if err := o.ruling().RunOnce(o.Context()); err != nil {
 		o.Fatal(err)
 	}
 	o.settle()
@@ -220,12 +220,12 @@ func TestWhoCannotBeJudgedStays(t *testing.T) {
 		o.settle()
 	}
 	put(customer.Category, ids[0], 1, "customer.edited")
-	if err := o.ruling().Look(ctx); err == nil || len(o.asked(id)) != 2 {
+	if err := o.ruling().RunOnce(ctx); err == nil || len(o.asked(id)) != 2 {
 		t.Errorf("%d, %v", len(o.asked(id)), err)
 	}
 	o.archive(1, time.Now().AddDate(-3, 0, 0))
 	put(opportunity.Category, uuid.New(), 0, "opportunity.opened")
-	if err := o.ruling().Look(ctx); !errors.Is(err, retention.ErrParked) || len(o.asked(id)) != 2 {
+	if err := o.ruling().RunOnce(ctx); !errors.Is(err, retention.ErrParked) || len(o.asked(id)) != 2 {
 		t.Errorf("%d, %v", len(o.asked(id)), err)
 	}
 }
@@ -290,11 +290,11 @@ func TestTwoProcessesApplyARuleAtOnce(t *testing.T) {
 				both.Go(func() {
 					rules, erases := o.ruling(), o.automation()
 					for range 3 {
-						if err := rules.Look(o.Context()); err != nil {
+						if err := rules.RunOnce(o.Context()); err != nil {
 							o.Error(err)
 						}
 						o.settle()
-						if err := erases.Look(o.Context()); err != nil {
+						if err := erases.RunOnce(o.Context()); err != nil {
 							o.Error(err)
 						}
 					}

@@ -62,7 +62,7 @@ func (r *Runner) Run(ctx context.Context) {
 	tick := time.NewTicker(r.tick)
 	defer tick.Stop()
 	for {
-		if err := r.look(ctx); err != nil && ctx.Err() == nil {
+		if err := r.runOnce(ctx); err != nil && ctx.Err() == nil {
 			r.logger.Warn("automations: what is due could not be done", "error", err)
 		}
 		select {
@@ -73,8 +73,8 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 }
 
-// look does what is due before the next look, each at its time.
-func (r *Runner) look(ctx context.Context) error {
+// runOnce does what is due before the next look, each at its time.
+func (r *Runner) runOnce(ctx context.Context) error {
 	due, err := r.deadlines.Due(ctx, time.Now().Add(r.tick))
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (r *Runner) look(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := r.act(ctx, d); err != nil {
+		if err := r.carryOut(ctx, d); err != nil {
 			// One that cannot be done must not keep the others waiting.
 			r.logger.Warn("automations: a deadline was missed and will be tried again", "account", d.Account, "session", d.Session, "error", err)
 		}
@@ -106,7 +106,7 @@ func (r *Runner) look(ctx context.Context) error {
 	return nil
 }
 
-func (r *Runner) act(ctx context.Context, d Deadline) error {
+func (r *Runner) carryOut(ctx context.Context, d Deadline) error {
 	p, err := r.commands.System(ctx, d.Organization)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (e *Erasures) Run(ctx context.Context) {
 	defer tick.Stop()
 	said := ""
 	for {
-		err := e.Look(ctx)
+		err := e.RunOnce(ctx)
 		if err != nil && ctx.Err() == nil && err.Error() != said { // else it is said once
 			e.config.Logger.Warn("automations: an erasure waits and will be tried again", "error", err)
 		}
@@ -80,8 +80,8 @@ func (e *Erasures) Run(ctx context.Context) {
 // pendingAtOnce is how many requests are carried out together: they share the wait and the vacuum. What is left is there at the next look.
 const pendingAtOnce = 200
 
-// Look does what there is to do now. It is not for concurrent use.
-func (e *Erasures) Look(ctx context.Context) error {
+// RunOnce does what there is to do now. It is not for concurrent use.
+func (e *Erasures) RunOnce(ctx context.Context) error {
 	pending, err := erasures.Pending(ctx, e.DB, pendingAtOnce)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func (r *Retention) Run(ctx context.Context) {
 	tick := time.NewTicker(r.config.Tick)
 	defer tick.Stop()
 	for {
-		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
+		if err := r.RunOnce(ctx); err != nil && ctx.Err() == nil {
 			r.config.Logger.Warn("automations: a rule of retention could not be applied to all and will be tried again", "error", err)
 		}
 		select {
@@ -51,8 +51,8 @@ func (r *Retention) Run(ctx context.Context) {
 	}
 }
 
-// Look applies each rule to those who are due now, as far as its limit lets.
-func (r *Retention) Look(ctx context.Context) error {
+// RunOnce applies each rule to those who are due now, as far as its limit lets.
+func (r *Retention) RunOnce(ctx context.Context) error {
 	rules, err := retention.Running(ctx, r.source.DB)
 	if err != nil || len(rules) == 0 {
 		return err

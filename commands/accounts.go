@@ -46,7 +46,7 @@ func (c *Commands) Invite(ctx context.Context, p *Principal, in Invite) (Result,
 const inviteTime = time.Minute
 
 // invite claims the names of an account that is not there yet, and then appends what choose makes of the wish.
-func (c *Commands) invite(ctx context.Context, p *Principal, act *act, id uuid.UUID, wish account.Invited,
+func (c *Commands) invite(ctx context.Context, p *Principal, act *action, id uuid.UUID, wish account.Invited,
 	choose func(account.State, account.Invited) ([]account.Event, error),
 ) (outcome[account.Event], error) {
 	ctx, cancel := context.WithTimeout(ctx, inviteTime)
@@ -122,7 +122,7 @@ func (p *Principal) checkTeam(bad domain.Invalid, field string, team uuid.UUID) 
 
 // manage is the way of a command on somebody's account: it needs account.manage with the account in its scope, and every
 // right that the account has, or it would be a way to them.
-func (c *Commands) manage(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, choose func(account.State, *act) ([]account.Event, error)) (Result, outcome[account.Event], error) {
+func (c *Commands) manage(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, choose func(account.State, *action) ([]account.Event, error)) (Result, outcome[account.Event], error) {
 	none := outcome[account.Event]{}
 	act, err := c.begin(p, cmd)
 	if err != nil {
@@ -165,7 +165,7 @@ type Activation struct {
 // IssueActivation lets the holder of the token set the account's first password, or a new one. Tokens issued before end.
 func (c *Commands) IssueActivation(ctx context.Context, p *Principal, in OnAccount) (Activation, error) {
 	token := auth.Activation{Organization: p.Organization, Account: in.AccountID, Secret: auth.NewSecret()}
-	result, done, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, act *act) ([]account.Event, error) {
+	result, done, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, act *action) ([]account.Event, error) {
 		return account.IssueActivation(s, token.Secret.Hash(), act.now)
 	})
 	if err != nil {
@@ -196,7 +196,7 @@ type Role struct {
 
 // GrantRole gives a role, which the principal must have the rights of.
 func (c *Commands) GrantRole(ctx context.Context, p *Principal, in Role) (Result, error) {
-	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *act) ([]account.Event, error) {
+	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *action) ([]account.Event, error) {
 		bad := domain.Invalid{}
 		if p.checkRole(bad, "role", in.Role); len(bad) > 0 {
 			return nil, bad
@@ -211,7 +211,7 @@ func (c *Commands) GrantRole(ctx context.Context, p *Principal, in Role) (Result
 
 // RevokeRole takes a role away. Nobody takes the role administrator from himself.
 func (c *Commands) RevokeRole(ctx context.Context, p *Principal, in Role) (Result, error) {
-	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *act) ([]account.Event, error) {
+	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *action) ([]account.Event, error) {
 		if in.AccountID == p.Account && in.Role == administrator {
 			return nil, ErrOwnRights
 		}
@@ -229,7 +229,7 @@ type MoveToTeam struct {
 
 // MoveToTeam makes an account the member of another team.
 func (c *Commands) MoveToTeam(ctx context.Context, p *Principal, in MoveToTeam) (Result, error) {
-	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *act) ([]account.Event, error) {
+	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *action) ([]account.Event, error) {
 		bad := domain.Invalid{}
 		if p.checkTeam(bad, "teamId", in.Team); len(bad) > 0 {
 			return nil, bad
@@ -241,7 +241,7 @@ func (c *Commands) MoveToTeam(ctx context.Context, p *Principal, in MoveToTeam) 
 
 // Unlock ends a lock before its time. The reason must be told: who asked, and how it was checked who that is.
 func (c *Commands) Unlock(ctx context.Context, p *Principal, in OnAccount) (Result, error) {
-	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, act *act) ([]account.Event, error) {
+	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, act *action) ([]account.Event, error) {
 		if act.meta.Reason == "" {
 			return nil, domain.Invalid{"reason": "must not be blank"}
 		}
@@ -252,7 +252,7 @@ func (c *Commands) Unlock(ctx context.Context, p *Principal, in OnAccount) (Resu
 
 // Deactivate ends an account's sessions and lets nobody sign in with it. Nobody deactivates himself.
 func (c *Commands) Deactivate(ctx context.Context, p *Principal, in OnAccount) (Result, error) {
-	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *act) ([]account.Event, error) {
+	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *action) ([]account.Event, error) {
 		if in.AccountID == p.Account {
 			return nil, ErrOwnRights
 		}
@@ -263,7 +263,7 @@ func (c *Commands) Deactivate(ctx context.Context, p *Principal, in OnAccount) (
 
 // Reactivate lets a deactivated account sign in again, with the password it had.
 func (c *Commands) Reactivate(ctx context.Context, p *Principal, in OnAccount) (Result, error) {
-	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *act) ([]account.Event, error) {
+	result, _, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *action) ([]account.Event, error) {
 		return account.Reactivate(s)
 	})
 	return result, err

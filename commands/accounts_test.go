@@ -197,7 +197,7 @@ func TestAnActivationWorksOnceAndForAWhile(t *testing.T) {
 
 	token := w.mustLogin("ada")
 	third := issue()
-	w.now.Advance(account.ActivationLife)
+	w.now.Advance(account.ActivationValidity)
 	w.wantErr("an old token", activate(third.Token, password), account.ErrActivation)
 	w.mustLogin("ada") // the password holds until a new one is set
 	fourth := issue()

@@ -6,10 +6,10 @@ import (
 	"github.com/annal-crm/annal/domain/audit"
 )
 
-// Look puts on record that the principal looks at a life, before it is shown. It asks for no right: whose life may be seen is
+// RecordRead puts on record that the principal looks at a life, before it is shown. It asks for no right: whose life may be seen is
 // judged where it is read.
-func (c *Commands) Look(ctx context.Context, p *Principal, cmd Command, wish audit.Read) (Result, error) {
-	return c.onRecord(ctx, p, cmd, func() ([]audit.Event, error) { return audit.Look(wish) })
+func (c *Commands) RecordRead(ctx context.Context, p *Principal, cmd Command, wish audit.Read) (Result, error) {
+	return c.onRecord(ctx, p, cmd, func() ([]audit.Event, error) { return audit.RecordRead(wish) })
 }
 
 // ReadReport puts on record that the principal looks at people's acts by way of a report, before they are shown. It asks for no

@@ -161,8 +161,8 @@ type Origin struct {
 	Correlation uuid.UUID // the request
 }
 
-// act is a command under way: its id, what is known about it, its time.
-type act struct {
+// action is a command under way: its id, what is known about it, its time.
+type action struct {
 	id       uuid.UUID // of the command, as actor sent it
 	actor    uuid.UUID // who sent it; zero: the program, or nobody known
 	resent   bool      // the id came with the command, so it may be a resend
@@ -175,10 +175,10 @@ type act struct {
 const maxReason = organization.MaxReason
 
 // begin checks what every command carries. A command belongs to its actor: another one's of the same id is another command.
-func (c *Commands) begin(p *Principal, cmd Command) (*act, error) {
+func (c *Commands) begin(p *Principal, cmd Command) (*action, error) {
 	bad := domain.Invalid{}
 	reason := bad.Text("reason", cmd.Reason, maxReason)
-	a := &act{
+	a := &action{
 		id: cmd.ID, actor: p.Account, resent: cmd.ID != uuid.Nil, expected: cmd.ExpectedVersion, now: cmd.OccurredAt,
 		meta: domain.Metadata{
 			Actor: p.Account, Session: p.Session, IP: line(p.Origin.IP, 64), Device: line(p.Origin.Device, 300),
@@ -196,7 +196,7 @@ func (c *Commands) begin(p *Principal, cmd Command) (*act, error) {
 }
 
 // object returns the id of what a command makes in an organization, of a kind.
-func (a *act) object(organization uuid.UUID, kind string) uuid.UUID {
+func (a *action) object(organization uuid.UUID, kind string) uuid.UUID {
 	return MadeBy(a.id, organization, kind)
 }
 

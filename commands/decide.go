@@ -109,7 +109,7 @@ const attempts = 20
 //
 // allow, if there is one, tells whether the actor may touch an object in this state; it is asked before a conflict tells
 // anything about the object. What choose notes in act.meta is stored with the events that it returns.
-func decide[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], s eventlog.Stream, act *act, allow func(S) error, choose func(S) ([]E, error)) (outcome[E], error) {
+func decide[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], s eventlog.Stream, act *action, allow func(S) error, choose func(S) ([]E, error)) (outcome[E], error) {
 	var current eventlog.Version
 	for attempt := range attempts {
 		now, err := a.load(ctx, c, s)
@@ -153,7 +153,7 @@ func decide[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], s ev
 	return outcome[E]{}, &Conflict{CurrentVersion: current}
 }
 
-func (a *aggregate[S, E]) encode(ctx context.Context, c *Commands, s eventlog.Stream, act *act, events []E) ([]eventlog.NewEvent, error) {
+func (a *aggregate[S, E]) encode(ctx context.Context, c *Commands, s eventlog.Stream, act *action, events []E) ([]eventlog.NewEvent, error) {
 	stored := make([]eventlog.NewEvent, len(events))
 	for i, e := range events {
 		at := act.now
@@ -169,7 +169,7 @@ func (a *aggregate[S, E]) encode(ctx context.Context, c *Commands, s eventlog.St
 }
 
 // first looks for the events of a command in its stream.
-func (a *aggregate[S, E]) first(ctx context.Context, c *Commands, s eventlog.Stream, now loaded[S], act *act) (outcome[E], error) {
+func (a *aggregate[S, E]) first(ctx context.Context, c *Commands, s eventlog.Stream, now loaded[S], act *action) (outcome[E], error) {
 	before := now.receipt.Version - eventlog.Version(len(now.ids)) // the version before the ids kept
 	i := slices.Index(now.ids, act.event(s, 0))
 	switch {
@@ -202,7 +202,7 @@ func (a *aggregate[S, E]) first(ctx context.Context, c *Commands, s eventlog.Str
 
 // event returns the id of a command's event i in a stream. It differs between the streams that one command writes to, and
 // between actors.
-func (a *act) event(s eventlog.Stream, i int) uuid.UUID {
+func (a *action) event(s eventlog.Stream, i int) uuid.UUID {
 	name := slices.Concat(s.Organization[:], []byte(s.Category), s.ID[:], a.actor[:])
 	return uuid.NewSHA1(a.id, binary.BigEndian.AppendUint32(name, uint32(i)))
 }

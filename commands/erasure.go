@@ -56,17 +56,17 @@ type OnErasure struct {
 // ApproveErasure lets a request be carried out, which cannot be taken back. It needs erasure.approve with the subject in its scope,
 // of somebody else than who asked and who is to be erased.
 func (c *Commands) ApproveErasure(ctx context.Context, p *Principal, in OnErasure) (Result, error) {
-	return c.decideErasure(ctx, p, in, func(s erasure.State, _ *act) ([]erasure.Event, error) { return erasure.Approve(s, p.Account) })
+	return c.decideErasure(ctx, p, in, func(s erasure.State, _ *action) ([]erasure.Event, error) { return erasure.Approve(s, p.Account) })
 }
 
 // RefuseErasure turns a request down. It needs erasure.approve; the reason must be told.
 func (c *Commands) RefuseErasure(ctx context.Context, p *Principal, in OnErasure) (Result, error) {
-	return c.decideErasure(ctx, p, in, func(s erasure.State, act *act) ([]erasure.Event, error) {
+	return c.decideErasure(ctx, p, in, func(s erasure.State, act *action) ([]erasure.Event, error) {
 		return erasure.Refuse(s, p.Account, act.meta.Reason)
 	})
 }
 
-func (c *Commands) decideErasure(ctx context.Context, p *Principal, in OnErasure, choose func(erasure.State, *act) ([]erasure.Event, error)) (Result, error) {
+func (c *Commands) decideErasure(ctx context.Context, p *Principal, in OnErasure, choose func(erasure.State, *action) ([]erasure.Event, error)) (Result, error) {
 	act, err := c.onErasure(p, organization.ApproveErasure, in.Command)
 	if err != nil {
 		return Result{}, err
@@ -88,7 +88,7 @@ func (c *Commands) decideErasure(ctx context.Context, p *Principal, in OnErasure
 }
 
 // onErasure begins a command of a person: the program asks for nothing and approves nothing.
-func (c *Commands) onErasure(p *Principal, permission organization.Permission, cmd Command) (*act, error) {
+func (c *Commands) onErasure(p *Principal, permission organization.Permission, cmd Command) (*action, error) {
 	if p.Account == uuid.Nil {
 		return nil, ErrForbidden
 	}

@@ -34,7 +34,7 @@ type Imported struct {
 
 // importing lets choose judge a row. Its events' ids derive from the row and the version of the object that the row meets: a
 // row that goes back to what it said before is news once more.
-func importing[S, E any](act *act, choose func(S) ([]E, error)) func(S) ([]E, error) {
+func importing[S, E any](act *action, choose func(S) ([]E, error)) func(S) ([]E, error) {
 	row := act.id
 	act.resent = false // choose itself knows a row that comes again
 	return func(s S) ([]E, error) {

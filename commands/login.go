@@ -157,7 +157,7 @@ func (c *Commands) source(origin Origin) eventlog.Stream {
 }
 
 // recordUnknown keeps an attempt on a name that nobody has, with the source that it came from.
-func (c *Commands) recordUnknown(ctx context.Context, act *act, origin Origin, name string) error {
+func (c *Commands) recordUnknown(ctx context.Context, act *action, origin Origin, name string) error {
 	_, err := decide(ctx, c, &c.sources, c.source(origin), act, nil, func(s source.State) ([]source.Event, error) {
 		return source.Record(s, c.vault.NameHash(string(reservation.LoginName), name), masked(name), act.now)
 	})

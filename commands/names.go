@@ -30,7 +30,7 @@ func (c *Commands) reservation(kind reservation.Kind, name string) eventlog.Stre
 
 // claim gives a name to an account that is about to be invited. claimed tells whether it did not hold the name before. If
 // another account has it, that is wrong with the field.
-func (c *Commands) claim(ctx context.Context, p *Principal, by *act, kind reservation.Kind, field, name string, holder uuid.UUID) (claimed bool, err error) {
+func (c *Commands) claim(ctx context.Context, p *Principal, by *action, kind reservation.Kind, field, name string, holder uuid.UUID) (claimed bool, err error) {
 	wish := reservation.Claimed{Kind: kind, Organization: p.Organization, Holder: holder, At: c.now()}
 	done, err := decide(ctx, c, &c.reservations, c.reservation(kind, name), by.aside(), nil, func(s reservation.State) ([]reservation.Event, error) {
 		exists := false
@@ -50,7 +50,7 @@ func (c *Commands) claim(ctx context.Context, p *Principal, by *act, kind reserv
 }
 
 // release gives a name back.
-func (c *Commands) release(ctx context.Context, by *act, kind reservation.Kind, name string, holder uuid.UUID) error {
+func (c *Commands) release(ctx context.Context, by *action, kind reservation.Kind, name string, holder uuid.UUID) error {
 	_, err := decide(ctx, c, &c.reservations, c.reservation(kind, name), by.aside(), nil, func(s reservation.State) ([]reservation.Event, error) {
 		return reservation.Release(s, holder)
 	})
@@ -59,8 +59,8 @@ func (c *Commands) release(ctx context.Context, by *act, kind reservation.Kind, 
 
 // aside is an act on a name for the sake of a command. It may come again with another result, so it has an id of its own. A
 // name's stream belongs to no organization and must outlive its holder's erasure: where the actor was is left out.
-func (a *act) aside() *act {
-	return &act{id: uuid.New(), actor: a.actor, now: a.now, meta: domain.Metadata{
+func (a *action) aside() *action {
+	return &action{id: uuid.New(), actor: a.actor, now: a.now, meta: domain.Metadata{
 		Actor: a.meta.Actor, Command: a.meta.Command, Correlation: a.meta.Correlation, Causation: a.meta.Causation,
 	}}
 }

@@ -111,13 +111,13 @@ func (c *Commands) RegisterOrganization(ctx context.Context, p *Principal, in Re
 	if !p.system {
 		return Result{}, ErrForbidden
 	}
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.Register(s, in.Name)
 	})
 }
 
 // govern is the way of a command on the principal's organization: it needs organization.manage.
-func (c *Commands) govern(ctx context.Context, p *Principal, cmd Command, choose func(organization.State, *act) ([]organization.Event, error)) (Result, error) {
+func (c *Commands) govern(ctx context.Context, p *Principal, cmd Command, choose func(organization.State, *action) ([]organization.Event, error)) (Result, error) {
 	if p.Scope(organization.Manage) != organization.All {
 		return Result{}, ErrForbidden
 	}
@@ -139,7 +139,7 @@ type DefineRole struct {
 
 // DefineRole makes a role.
 func (c *Commands) DefineRole(ctx context.Context, p *Principal, in DefineRole) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.DefineRole(s, in.Role, in.Permissions)
 	})
 }
@@ -154,28 +154,28 @@ type Permission struct {
 
 // AddPermission gives a role a permission, or another scope for one that it has.
 func (c *Commands) AddPermission(ctx context.Context, p *Principal, in Permission) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.AddPermission(s, in.Role, in.Permission, in.Scope)
 	})
 }
 
 // RemovePermission takes a permission from a role.
 func (c *Commands) RemovePermission(ctx context.Context, p *Principal, in Permission) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.RemovePermission(s, in.Role, in.Permission)
 	})
 }
 
 // GrantSQL puts on record that a login of the database may read the organization's rows. Call it before it may.
 func (c *Commands) GrantSQL(ctx context.Context, p *Principal, cmd Command, login string) (Result, error) {
-	return c.govern(ctx, p, cmd, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, cmd, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.GrantSQL(s, login)
 	})
 }
 
 // RevokeSQL puts on record that it may no longer.
 func (c *Commands) RevokeSQL(ctx context.Context, p *Principal, cmd Command, login string) (Result, error) {
-	return c.govern(ctx, p, cmd, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, cmd, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.RevokeSQL(s, login)
 	})
 }
@@ -193,7 +193,7 @@ func (c *Commands) CreateTeam(ctx context.Context, p *Principal, in CreateTeam) 
 		in.ID = uuid.New()
 	}
 	team := MadeBy(in.ID, p.Organization, "team")
-	result, err := c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	result, err := c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.CreateTeam(s, team, in.Name, in.Parent)
 	})
 	result.ID = team
@@ -208,7 +208,7 @@ type MoveTeam struct {
 
 // MoveTeam puts a team, with all below it, below another one.
 func (c *Commands) MoveTeam(ctx context.Context, p *Principal, in MoveTeam) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.MoveTeam(s, in.Team, in.Parent)
 	})
 }
@@ -221,7 +221,7 @@ type SetTeamManager struct {
 
 // SetTeamManager says on whose scope "team" a team lies.
 func (c *Commands) SetTeamManager(ctx context.Context, p *Principal, in SetTeamManager) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		if in.Manager != uuid.Nil {
 			if err := c.assignable(ctx, p, organization.Manage, "managerId", in.Manager); err != nil {
 				return nil, err
@@ -240,7 +240,7 @@ type ChangeLockoutPolicy struct {
 
 // ChangeLockoutPolicy sets the rule against guessing passwords. Locks that have fallen keep their end.
 func (c *Commands) ChangeLockoutPolicy(ctx context.Context, p *Principal, in ChangeLockoutPolicy) (Result, error) {
-	return c.govern(ctx, p, in.Command, func(s organization.State, _ *act) ([]organization.Event, error) {
+	return c.govern(ctx, p, in.Command, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.ChangeLockoutPolicy(s, organization.Lockout{Attempts: in.Attempts, Window: in.Window, LockFor: in.LockFor})
 	})
 }

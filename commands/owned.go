@@ -48,7 +48,7 @@ type keeper interface {
 	do(ctx context.Context, c *Commands, p *Principal, on On, what verb) (Result, error)
 
 	// eraseFor writes the certificate of an erasure; a stream that the log does not have gets none.
-	eraseFor(ctx context.Context, c *Commands, act *act, s eventlog.Stream, certificate domain.Erased) (eventlog.Receipt, error)
+	eraseFor(ctx context.Context, c *Commands, act *action, s eventlog.Stream, certificate domain.Erased) (eventlog.Receipt, error)
 
 	// forget drops the state of a stream from memory.
 	forget(s eventlog.Stream)
@@ -188,7 +188,7 @@ func (k *owned[S, E]) do(ctx context.Context, c *Commands, p *Principal, on On, 
 	})
 }
 
-func (k *owned[S, E]) eraseFor(ctx context.Context, c *Commands, act *act, s eventlog.Stream, certificate domain.Erased) (eventlog.Receipt, error) {
+func (k *owned[S, E]) eraseFor(ctx context.Context, c *Commands, act *action, s eventlog.Stream, certificate domain.Erased) (eventlog.Receipt, error) {
 	done, err := decide(ctx, c, &k.aggregate, s, act, nil, func(state S) ([]E, error) {
 		if !state.Exists() {
 			return nil, nil

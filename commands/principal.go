@@ -112,7 +112,7 @@ func (c *Commands) widened(ctx context.Context, p *Principal) (*Principal, error
 	if len(organization.Widen(p.organization)) == 0 {
 		return p, nil
 	}
-	if _, err := c.govern(ctx, program(p), Command{Reason: "new in this version"}, func(s organization.State, _ *act) ([]organization.Event, error) {
+	if _, err := c.govern(ctx, program(p), Command{Reason: "new in this version"}, func(s organization.State, _ *action) ([]organization.Event, error) {
 		return organization.Widen(s), nil
 	}); err != nil {
 		return nil, err

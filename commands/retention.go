@@ -66,7 +66,7 @@ type ApproveRetention struct {
 
 // ApproveRetention lets a rule erase. It needs erasure.approve for all, of somebody else than who proposed it.
 func (c *Commands) ApproveRetention(ctx context.Context, p *Principal, in ApproveRetention) (Result, error) {
-	return c.decideRule(ctx, p, in.Command, in.RuleID, func(s retention.State, _ *act) ([]retention.Event, error) {
+	return c.decideRule(ctx, p, in.Command, in.RuleID, func(s retention.State, _ *action) ([]retention.Event, error) {
 		if s.Basis.Of() == account.Category {
 			if err := p.aboveAll(); err != nil {
 				return nil, err
@@ -91,12 +91,12 @@ type EndRetention struct {
 
 // EndRetention ends a rule, or withdraws one. It needs erasure.request or erasure.approve for all.
 func (c *Commands) EndRetention(ctx context.Context, p *Principal, in EndRetention) (Result, error) {
-	return c.decideRule(ctx, p, in.Command, in.RuleID, func(s retention.State, act *act) ([]retention.Event, error) {
+	return c.decideRule(ctx, p, in.Command, in.RuleID, func(s retention.State, act *action) ([]retention.Event, error) {
 		return retention.End(s, p.Account, act.meta.Reason)
 	}, organization.RequestErasure, organization.ApproveErasure)
 }
 
-func (c *Commands) decideRule(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, choose func(retention.State, *act) ([]retention.Event, error), any ...organization.Permission) (Result, error) {
+func (c *Commands) decideRule(ctx context.Context, p *Principal, cmd Command, id uuid.UUID, choose func(retention.State, *action) ([]retention.Event, error), any ...organization.Permission) (Result, error) {
 	act, err := c.onRule(p, cmd, any...)
 	if err != nil {
 		return Result{}, err
@@ -108,7 +108,7 @@ func (c *Commands) decideRule(ctx context.Context, p *Principal, cmd Command, id
 }
 
 // onRule begins a command of a person on a rule.
-func (c *Commands) onRule(p *Principal, cmd Command, any ...organization.Permission) (*act, error) {
+func (c *Commands) onRule(p *Principal, cmd Command, any ...organization.Permission) (*action, error) {
 	if p.Account == uuid.Nil {
 		return nil, ErrForbidden
 	}

@@ -27,7 +27,7 @@ func (c *Commands) LogOutEverywhere(ctx context.Context, p *Principal, in OnAcco
 	if in.AccountID == uuid.Nil || in.AccountID == p.Account {
 		return c.end(ctx, p, in.Command, everywhere)
 	}
-	r, done, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *act) ([]account.Event, error) { return everywhere(s) })
+	r, done, err := c.manage(ctx, p, in.Command, in.AccountID, func(s account.State, _ *action) ([]account.Event, error) { return everywhere(s) })
 	return c.forget(done), r, err
 }
 

@@ -159,7 +159,7 @@ func TestARuleTakesTwoPersonsAndADryRun(t *testing.T) {
 	}
 
 	apply := w.Retention(slog.New(slog.NewTextHandler(w.logs, nil)))
-	if err := apply.Look(t.Context()); err != nil {
+	if err := apply.RunOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	listRules := `{ retentionRules { totalCount nodes { status done underWay waiting } } }`

@@ -164,7 +164,7 @@ func (c Catalogue) tables(ctx context.Context, a Asked, v engine.Viewer, asOf *e
 	if err != nil {
 		return nil, now, err
 	}
-	recorded, happened := results.Past(at)
+	recorded, happened := results.Bounds(at)
 	part := strings.Join(a.Part.Words(eventlog.AsOf{HappenedBy: at.HappenedBy}), "\n")
 	db, err := c.Lists.Of(ctx, a.Model, v.Organization, recorded, part, func(e *eventlog.Event) bool { return happened(e) && a.Part.Takes(e) })
 	return db, now, err

@@ -162,7 +162,7 @@ func (t *Tree) continued(ctx context.Context, keys chain, with *signing, last []
 		return c, err
 	}
 	c = Checkpoint{Origin: t.Origin(), Size: s.size, Root: s.root()}
-	former, err := t.former(ctx, keys, with.public, last)
+	former, err := t.previousKeys(ctx, keys, with.public, last)
 	if err != nil {
 		return c, err
 	}
@@ -172,8 +172,8 @@ func (t *Tree) continued(ctx context.Context, keys chain, with *signing, last []
 	return c, err
 }
 
-// former returns the checkpoint that the next has to continue: what is remembered, else the newest in the database.
-func (t *Tree) former(ctx context.Context, keys chain, key string, remembered []byte) (Checkpoint, error) {
+// previousKeys returns the checkpoint that the next has to continue: what is remembered, else the newest in the database.
+func (t *Tree) previousKeys(ctx context.Context, keys chain, key string, remembered []byte) (Checkpoint, error) {
 	tr, err := keys.trustIn(key)
 	if err != nil {
 		return Checkpoint{}, err

@@ -21,14 +21,14 @@ type RunnerConfig struct {
 
 // Runner grows a tree behind its log and signs it. Any number of processes may run one: one at a time works.
 type Runner struct {
-	tree   *Tree
-	config RunnerConfig
-	id     uuid.UUID
-	signed Checkpoint // the newest known here
-	at     time.Time  // when this runner looked last whether to sign
-	owed   bool       // signed has not been published
-	leased time.Time  // when the lease was taken last
-	told   time.Time  // when a failure was logged last
+	tree       *Tree
+	config     RunnerConfig
+	id         uuid.UUID
+	signed     Checkpoint // the newest known here
+	at         time.Time  // when this runner looked last whether to sign
+	owed       bool       // signed has not been published
+	leased     time.Time  // when the lease was taken last
+	lastLogged time.Time  // when a failure was logged last
 }
 
 // NewRunner returns a runner. Start it with [Runner.Run].
@@ -66,8 +66,8 @@ func (r *Runner) Run(ctx context.Context) {
 			return
 		case err != nil:
 			wait = time.Second
-			if time.Since(r.told) > 30*time.Second { // an outage is told once in half a minute, as the read models do
-				r.told = time.Now()
+			if time.Since(r.lastLogged) > 30*time.Second { // an outage is told once in half a minute, as the read models do
+				r.lastLogged = time.Now()
 				r.config.Logger.Error("audit: the tree over the log cannot be kept", "error", err.Error())
 			}
 		case !mine:

@@ -19,7 +19,7 @@ import (
 type VerifyOptions struct {
 	Checkpoint []byte             // one that was kept elsewhere
 	Key        string             // verifier key that was kept elsewhere, instead of [Tree.VerifierKey]
-	Progress   func(part float64) // told after each page how much is done, up to 1
+	Progress   func(part float64) // lastLogged after each page how much is done, up to 1
 }
 
 // Verdict is what a verification found.
@@ -423,7 +423,7 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 		d.Position = v.afterHeld
 		d.Problem = fmt.Sprintf("the first %d events are not those that %s has signed, by the checkpoint %s: %s", v.foreign.size, v.foreign.other, v.foreign.from, v.foreign.elsewhere())
 	default:
-		if err := v.lookForDeleted(ctx); err != nil {
+		if err := v.findDeleted(ctx); err != nil {
 			return d, err
 		}
 		if d.OK = v.deleted == nil; d.OK {
@@ -434,8 +434,8 @@ func (v *verification) verdict(ctx context.Context) (Verdict, error) {
 	return d, nil
 }
 
-// lookForDeleted looks for checkpoints that are not in the database any more.
-func (v *verification) lookForDeleted(ctx context.Context) error {
+// findDeleted looks for checkpoints that are not in the database any more.
+func (v *verification) findDeleted(ctx context.Context) error {
 	for _, a := range v.anchors {
 		for look := 0; a.stays; look++ {
 			var there bool

@@ -29,14 +29,14 @@ type Login struct {
 	Role, Name, Password string
 }
 
-// Told is what of the sample is worth showing.
-type Told struct {
+// Accounts is what of the sample is worth showing.
+type Accounts struct {
 	Logins []Login   // the auditor's and a sales person's
 	Locked uuid.UUID // the account that was locked
 }
 
-// Tell adds the sample to the home organization, whose administrator is given. The first error ends it.
-func Tell(ctx context.Context, c *commands.Commands, administrator uuid.UUID, now time.Time) (Told, error) {
+// Record adds the sample to the home organization, whose administrator is given. The first error ends it.
+func Record(ctx context.Context, c *commands.Commands, administrator uuid.UUID, now time.Time) (Accounts, error) {
 	s := &story{begin: Begin(now), administrator: administrator, passwords: make(map[string]string)}
 	s.people()
 	s.signingIn()
@@ -47,10 +47,10 @@ func Tell(ctx context.Context, c *commands.Commands, administrator uuid.UUID, no
 	for _, step := range s.steps {
 		cmd := commands.Command{ID: s.command(step.name), OccurredAt: step.at, Reason: step.reason}
 		if err := step.run(t, cmd); err != nil {
-			return Told{}, fmt.Errorf("the sample: %s: %w", step.name, err)
+			return Accounts{}, fmt.Errorf("the sample: %s: %w", step.name, err)
 		}
 	}
-	return Told{[]Login{{"auditor", noor, s.passwords[noor]}, {"sales", jonas, s.passwords[jonas]}}, s.account(jonas)}, nil
+	return Accounts{[]Login{{"auditor", noor, s.passwords[noor]}, {"sales", jonas, s.passwords[jonas]}}, s.account(jonas)}, nil
 }
 
 // story is a list of steps, in any order until it is told.

@@ -101,7 +101,7 @@ func newOutcome(o whatif.Outcome) outcome {
 
 const second = "2006-01-02 15:04:05"
 
-// tell writes the answer for a person.
+// print writes the answer for a person.
 func tell(h *whatif.History, would whatif.Outcome) error {
 	fmt.Printf("%s: %d attempts to sign in to %d accounts", h.Organization, h.Attempts, h.Accounts)
 	if h.Attempts > 0 {

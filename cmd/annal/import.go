@@ -79,7 +79,7 @@ func (c importCSVCmd) Run(ctx context.Context) error {
 			fmt.Printf("%-12s %6d erased: they are not brought back\n", n.Kind, n.Erased)
 		}
 	}
-	tellBad(summary.Bad)
+	printBadRows(summary.Bad)
 	if err != nil {
 		return err
 	}
@@ -90,11 +90,11 @@ func (c importCSVCmd) Run(ctx context.Context) error {
 }
 
 func nothing(bad []importer.BadRow) error {
-	tellBad(bad)
+	printBadRows(bad)
 	return fmt.Errorf("nothing was imported: %d bad rows", len(bad))
 }
 
-func tellBad(rows []importer.BadRow) {
+func printBadRows(rows []importer.BadRow) {
 	for _, r := range rows[:min(len(rows), shown)] {
 		fmt.Fprintf(os.Stderr, "%s:%d: %s\n", r.File, r.Line, r.Reason)
 	}

@@ -82,7 +82,7 @@ func (c replayCmd) Run(ctx context.Context) (err error) {
 		if c.JSON || c.CSV {
 			read.Act, read.Format = audit.Exported, map[bool]string{true: "csv", false: "ndjson"}[c.CSV]
 		}
-		if err := recorded(ctx, i, of.Organization, i.Commands.Look, read); err != nil {
+		if err := recorded(ctx, i, of.Organization, i.Commands.RecordRead, read); err != nil {
 			return err
 		}
 		lines = local(ctx, reader, of.Category, of.ID, filter, logins)
@@ -127,7 +127,7 @@ func local(ctx context.Context, reader timeline.Reader, category string, id uuid
 			}
 			var l line
 			if err == nil {
-				l, err = told(f, logins)
+				l, err = timelineLine(f, logins)
 			}
 			if !yield(l, err) || err != nil {
 				return
@@ -136,7 +136,7 @@ func local(ctx context.Context, reader timeline.Reader, category string, id uuid
 	}
 }
 
-func told(f *eventcodec.Event, logins map[uuid.UUID]string) (line, error) {
+func timelineLine(f *eventcodec.Event, logins map[uuid.UUID]string) (line, error) {
 	view, err := f.Display()
 	if err != nil {
 		return line{}, err

@@ -214,7 +214,7 @@ func (c reportCmd) database(ctx context.Context, i *app.Instance, r reports.Aske
 		}
 	}
 	bar := newProgress(r.Name)
-	recorded, happened := results.Past(at)
+	recorded, happened := results.Bounds(at)
 	result, err := i.Engine.Results("report", engine.ResultLimits{AtOnce: 1, Kept: 24 * time.Hour}).Make(ctx, r.Model, engine.ResultOptions{
 		AsOf: recorded, Organization: of, Only: func(e *eventlog.Event) bool { return happened(e) && r.Part.Takes(e) }, Progress: func(p engine.Progress) { bar.at(p.Phase, p.Done) },
 	})
@@ -258,13 +258,13 @@ func (c reportCmd) events(ctx context.Context, i *app.Instance, r reports.Asked,
 		if err != nil {
 			return err
 		}
-		if err := writeFacts(ctx, i, v, known, c.Format == "json", out); err != nil {
+		if err := writeEvents(ctx, i, v, known, c.Format == "json", out); err != nil {
 			return err
 		}
 	}
 }
 
-func writeFacts(ctx context.Context, i *app.Instance, v engine.Viewer, known []*eventcodec.Event, asJSON bool, out io.Writer) error {
+func writeEvents(ctx context.Context, i *app.Instance, v engine.Viewer, known []*eventcodec.Event, asJSON bool, out io.Writer) error {
 	var actors []uuid.UUID
 	for _, f := range known {
 		if actor, err := f.Actor(); err == nil && actor != uuid.Nil {
@@ -277,7 +277,7 @@ func writeFacts(ctx context.Context, i *app.Instance, v engine.Viewer, known []*
 	}
 	w := bufio.NewWriter(out)
 	for _, f := range known {
-		l, err := told(f, logins)
+		l, err := timelineLine(f, logins)
 		switch {
 		case err != nil:
 			return err

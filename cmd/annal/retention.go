@@ -190,7 +190,7 @@ func (c erasureDryRunCmd) Run(ctx context.Context) error {
 	if err := recorded(ctx, i, program.Organization, i.Commands.TryRetention, question.String(due)); err != nil {
 		return err
 	}
-	return c.tell(ctx, question, due)
+	return c.print(ctx, question, due)
 }
 
 // trial is the rule of the flags; with --rule, none.
@@ -212,7 +212,7 @@ func (c erasureDryRunCmd) trial() (domainretention.State, error) {
 	return domainretention.State{Basis: rule.Basis, Days: rule.Days}, err
 }
 
-func (c erasureDryRunCmd) tell(ctx context.Context, question retention.Question, due int) error {
+func (c erasureDryRunCmd) print(ctx context.Context, question retention.Question, due int) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	out := json.NewEncoder(os.Stdout)
 	if !c.JSON {

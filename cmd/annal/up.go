@@ -69,7 +69,7 @@ func (c upCmd) firstStart(ctx context.Context, i *app.Instance, url string) (lin
 	if c.NoSample {
 		return lines, nil
 	}
-	told, err := sample.Tell(ctx, i.Commands, started.Administrator, time.Now())
+	told, err := sample.Record(ctx, i.Commands, started.Administrator, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (c upCmd) firstStart(ctx context.Context, i *app.Instance, url string) (lin
 }
 
 // worthSeeing returns a command to paste into a shell: it asks, as the auditor, for the story of the sample's lock.
-func worthSeeing(ctx context.Context, i *app.Instance, told sample.Told, url string) (string, error) {
+func worthSeeing(ctx context.Context, i *app.Instance, told sample.Accounts, url string) (string, error) {
 	auditor := told.Logins[0]
 	in, err := i.Commands.LogIn(ctx, commands.Origin{IP: "127.0.0.1", Device: "annal up"}, commands.LogIn{LoginName: auditor.Name, Password: auditor.Password})
 	if err != nil {

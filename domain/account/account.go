@@ -29,10 +29,10 @@ var (
 )
 
 const (
-	SessionIdle    = time.Hour      // NIST SP 800-63B-4 §2.2.3 (AAL2): at most 1 h without use …
-	SessionMax     = 24 * time.Hour // … and 24 h in any case
-	ActivationLife = 24 * time.Hour // ASVS 5.0 6.4.1: an activation code expires soon
-	MaxSessions    = 100            // open at once; the next login ends the oldest. More than one person has devices
+	SessionIdle        = time.Hour      // NIST SP 800-63B-4 §2.2.3 (AAL2): at most 1 h without use …
+	SessionMax         = 24 * time.Hour // … and 24 h in any case
+	ActivationValidity = 24 * time.Hour // ASVS 5.0 6.4.1: an activation code expires soon
+	MaxSessions        = 100            // open at once; the next login ends the oldest. More than one person has devices
 )
 
 // remembered failures: no lockout rule counts further (see [organization.MaxAttempts]).

@@ -83,7 +83,7 @@ func ExpireSession(s State, session uuid.UUID, lastUse, now time.Time) ([]Event,
 	return []Event{LoggedOut{session, LoggedOutExpired}}, nil
 }
 
-// IssueActivation hands out a token by which its holder sets a password, once, within [ActivationLife]: the first one, or
+// IssueActivation hands out a token by which its holder sets a password, once, within [ActivationValidity]: the first one, or
 // a new one. The password there is holds until then.
 func IssueActivation(s State, token domain.Hash, now time.Time) ([]Event, error) {
 	switch {
@@ -92,7 +92,7 @@ func IssueActivation(s State, token domain.Hash, now time.Time) ([]Event, error)
 	case s.Deactivated:
 		return nil, ErrDeactivated
 	}
-	return []Event{ActivationIssued{TokenHash: token, ExpiresAt: now.Add(ActivationLife)}}, nil
+	return []Event{ActivationIssued{TokenHash: token, ExpiresAt: now.Add(ActivationValidity)}}, nil
 }
 
 // Activate sets the password of whoever holds the activation token, and ends every session: they may be another's.

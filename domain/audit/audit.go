@@ -2,7 +2,7 @@
 // itself a fact.
 //
 // Each reader has a stream, so that reading never waits for another's decision.
-// [Evolve] folds it into a [State]; [Look] returns the event of a look, [Check] that
+// [Evolve] folds it into a [State]; [RecordRead] returns the event of a look, [Check] that
 // of a check of the log, [Rebuild] that of a report folded anew, [ReadReport] that of a
 // look by way of a report, [ExportLog] that of an export. What they were about is for
 // people to read: no rule remembers it.
@@ -38,16 +38,16 @@ var EventTypes = domain.NewEventTypes(map[string]Event{
 })
 
 // Act is what was done.
-type Act string
+type Use string
 
 const (
-	Replayed Act = "replayed" // a life was shown
-	Exported Act = "exported" // a life was written to a file
+	Replayed Use = "replayed" // a life was shown
+	Exported Use = "exported" // a life was written to a file
 )
 
 // Read says that somebody looked at the whole life of an account or customer, or at a part of it.
 type Read struct {
-	Act     Act       `json:"act"`
+	Act     Use       `json:"act"`
 	Kind    string    `json:"kind"`              // the category of the subject's stream
 	Subject uuid.UUID `json:"subject"`           // whose life
 	Filters []string  `json:"filters,omitempty"` // "types=account.locked", "from=2026-01-01T00:00:00Z"; of addresses and devices just that there was one
@@ -57,7 +57,7 @@ type Read struct {
 func (Read) auditEvent() {}
 
 // done says what was done, behind what it was done to.
-func (a Act) done() string {
+func (a Use) done() string {
 	if a == Replayed {
 		return " shown"
 	}
@@ -116,8 +116,8 @@ const (
 	maxFilter  = 500 // bytes
 )
 
-// Look records a look.
-func Look(wish Read) ([]Event, error) {
+// RecordRead records a look.
+func RecordRead(wish Read) ([]Event, error) {
 	bad := domain.Invalid{}
 	if wish.Act != Replayed && wish.Act != Exported {
 		bad["act"] = "is unknown"

@@ -19,7 +19,7 @@ func TestLook(t *testing.T) {
 	look := func(change func(*Read)) func(State) ([]Event, error) {
 		wish := read
 		change(&wish)
-		return func(State) ([]Event, error) { return Look(wish) }
+		return func(State) ([]Event, error) { return RecordRead(wish) }
 	}
 	domaintest.Run(t, EventTypes, Evolve,
 		domaintest.Story[State, Event]{Name: "a look is a fact, each time", Given: []Event{read}, When: look(func(*Read) {}), Then: []Event{read}},

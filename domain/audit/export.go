@@ -11,7 +11,7 @@ import (
 // ReportRead says that somebody looked at what people did by way of a report: at the events behind its rows, or at columns that
 // are personal. What a report only counts is not on record.
 type ReportRead struct {
-	Act        Act      `json:"act"`
+	Act        Use      `json:"act"`
 	Report     string   `json:"report"`
 	Definition int      `json:"definition,omitempty"` // version of an organization's own report
 	Of         []string `json:"of,omitempty"`         // "region=East", "happenedBy=2026-01-01T00:00:00Z"; of personal dimensions just that there was a condition

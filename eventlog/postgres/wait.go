@@ -72,7 +72,7 @@ func (l *Log) follow(ctx context.Context) error {
 		return err
 	}
 	for {
-		if err := l.look(ctx, conn); err != nil {
+		if err := l.poll(ctx, conn); err != nil {
 			return err
 		}
 		if err := l.hear(ctx, conn); err != nil {
@@ -81,7 +81,7 @@ func (l *Log) follow(ctx context.Context) error {
 	}
 }
 
-func (l *Log) look(ctx context.Context, conn *pgx.Conn) error {
+func (l *Log) poll(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, l.config.Timeout) // a server may vanish without a word
 	defer cancel()
 	var head int64

@@ -49,7 +49,7 @@ func (a Access) Record(ctx context.Context, p *commands.Principal, who activity.
 				return err
 			}
 		}
-		_, err := a.Commands.Look(ctx, p, commands.Command{}, read)
+		_, err := a.Commands.RecordRead(ctx, p, commands.Command{}, read)
 		return err
 	})
 }

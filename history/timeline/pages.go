@@ -42,11 +42,11 @@ type Page struct {
 
 // Bounds of a page.
 const (
-	lookAhead = 500                    // events opened at once where only that tells whether they pass
-	budget    = 20_000                 // events looked at for one page; it may be short then
-	patience  = 200 * time.Millisecond // for the index to come to the head of the log, which it is behind by some 20 ms
-	near      = 16                     // positions between two events that are read in one go
-	readers   = 4                      // of the log, for one page
+	ahead    = 500                    // events opened at once where only that tells whether they pass
+	budget   = 20_000                 // events looked at for one page; it may be short then
+	patience = 200 * time.Millisecond // for the index to come to the head of the log, which it is behind by some 20 ms
+	near     = 16                     // positions between two events that are read in one go
+	readers  = 4                      // of the log, for one page
 )
 
 // Of returns up to first events of the life of an account or a customer after a cursor of [activity.Cursor], oldest first, as
@@ -155,7 +155,7 @@ func (w *walk) stream(ctx context.Context, head eventlog.Position) error {
 		if e.Position > head {
 			break
 		}
-		if some = append(some, e); len(some) > w.first && (!w.filter.Opened() || len(some) > lookAhead) {
+		if some = append(some, e); len(some) > w.first && (!w.filter.Opened() || len(some) > ahead) {
 			if full, err := w.add(ctx, some, true); err != nil || full {
 				return err
 			}
@@ -171,7 +171,7 @@ func (w *walk) index(ctx context.Context, before string) (full bool, err error) 
 	for {
 		size := w.first - len(w.page.Rows)
 		if w.filter.Opened() {
-			size = lookAhead
+			size = ahead
 		}
 		if size == 0 {
 			size = 1 // is there another?

@@ -12,7 +12,7 @@ import (
 )
 
 // naively is the rule as an administrator reads it, for one account, with nothing of the domain's in it.
-func naively(acts []act, rule organization.Lockout) (o Outcome) {
+func naively(acts []attempt, rule organization.Lockout) (o Outcome) {
 	var counting []time.Time // wrong passwords since the last success, lock or unlock
 	var until time.Time
 	for _, a := range acts {
@@ -47,9 +47,9 @@ func TestTheDeciderDoesWhatTheRuleSays(t *testing.T) {
 			return time.Duration(rapid.IntRange(from, to).Draw(t, label)) * time.Minute
 		}
 		rule := organization.Lockout{Attempts: rapid.IntRange(1, 6).Draw(t, "attempts"), Window: minutes("window", 1, 20), LockFor: minutes("lock for", 1, 20)}
-		acts := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) act {
+		acts := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) attempt {
 			// Mostly wrong, or hardly a lock would fall.
-			return act{kind: rapid.SampledFrom([]kind{failed, failed, failed, failed, failed, accepted, closed, unlocked}).Draw(t, "kind")}
+			return attempt{kind: rapid.SampledFrom([]kind{failed, failed, failed, failed, failed, accepted, closed, unlocked}).Draw(t, "kind")}
 		}), 0, 80).Draw(t, "acts")
 		at := start
 		for i := range acts {

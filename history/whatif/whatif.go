@@ -58,12 +58,12 @@ type History struct {
 // record is one account.
 type record struct {
 	invited  eventlog.Event // sealed: only those who are named need be opened
-	acts     []act
+	attempts []attempt
 	happened Outcome
 }
 
-// act is what an account's history gives to the decider.
-type act struct {
+// attempt is what an account's history gives to the decider.
+type attempt struct {
 	at   time.Time
 	kind kind
 }
@@ -126,11 +126,11 @@ func Read(ctx context.Context, log eventlog.Log, codec *eventcodec.Codec, name s
 	}
 	for _, r := range h.records {
 		h.Happened.add(r.happened)
-		if slices.ContainsFunc(r.acts, func(a act) bool { return a.kind != unlocked }) {
+		if slices.ContainsFunc(r.attempts, func(a attempt) bool { return a.kind != unlocked }) {
 			h.Accounts++
 		}
 		// Clocks of several processes differ by a little, and an imported file need not be in order.
-		slices.SortStableFunc(r.acts, func(a, b act) int { return a.at.Compare(b.at) })
+		slices.SortStableFunc(r.attempts, func(a, b attempt) int { return a.at.Compare(b.at) })
 	}
 	return h, h.Happened.name(ctx, h)
 }
@@ -154,8 +154,8 @@ func (h *History) add(ctx context.Context, e eventlog.Event) error {
 	if err != nil {
 		return err
 	}
-	attempt := func(k kind) {
-		r.acts = append(r.acts, act{e.OccurredAt, k})
+	note := func(k kind) {
+		r.attempts = append(r.attempts, attempt{e.OccurredAt, k})
 		if h.Attempts++; h.Attempts == 1 || e.OccurredAt.Before(h.First) {
 			h.First = e.OccurredAt
 		}
@@ -165,21 +165,21 @@ func (h *History) add(ctx context.Context, e eventlog.Event) error {
 	}
 	switch event := event.(type) {
 	case account.LoginFailed:
-		attempt(failed)
+		note(failed)
 	case account.LoggedIn:
-		attempt(accepted)
+		note(accepted)
 	case account.LoginRefused:
 		if event.Reason != account.RefusedLocked {
-			attempt(closed)
+			note(closed)
 			break
 		}
-		attempt(failed)
+		note(failed)
 		r.happened.refused()
 	case account.Locked:
 		r.happened.Locks = append(r.happened.Locks, Lock{Account: id, From: e.OccurredAt, Until: event.Until})
 	case account.Unlocked:
 		if event.Cause == account.UnlockedByAdministrator {
-			r.acts = append(r.acts, act{e.OccurredAt, unlocked})
+			r.attempts = append(r.attempts, attempt{e.OccurredAt, unlocked})
 			r.happened.unlocked(e.OccurredAt)
 		}
 	}
@@ -191,7 +191,7 @@ func (h *History) add(ctx context.Context, e eventlog.Event) error {
 func (h *History) Try(ctx context.Context, rule organization.Lockout) (Outcome, error) {
 	var all Outcome
 	for id, r := range h.records {
-		one, err := try(id, r.acts, rule)
+		one, err := try(id, r.attempts, rule)
 		if err != nil {
 			return Outcome{}, err
 		}
@@ -200,7 +200,7 @@ func (h *History) Try(ctx context.Context, rule organization.Lockout) (Outcome, 
 	return all, all.name(ctx, h)
 }
 
-func try(id uuid.UUID, acts []act, rule organization.Lockout) (o Outcome, err error) {
+func try(id uuid.UUID, acts []attempt, rule organization.Lockout) (o Outcome, err error) {
 	// Whoever was let in, or asked for a password, had an open account.
 	s := account.Evolve(account.Evolve(account.State{}, account.Invited{}), account.Activated{Credential: id})
 	for _, a := range acts {

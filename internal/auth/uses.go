@@ -27,7 +27,7 @@ const (
 	// An idle time-out of an hour can come a minute early after a crash, and never late.
 	useGrain = time.Minute
 	useFlush = 5 * time.Second
-	useLife  = 48 * time.Hour // then a row is of no session that could still be open: they end after 24 h
+	useKept  = 48 * time.Hour // then a row is of no session that could still be open: they end after 24 h
 )
 
 // Uses keeps when each session was last used. It is no history and no event: losing it ends sessions early. It is safe for
@@ -125,7 +125,7 @@ func (u *Uses) run() {
 func (u *Uses) write(before time.Time) error {
 	var sessions []uuid.UUID
 	var lasts []time.Time
-	old := before.Add(-useLife)
+	old := before.Add(-useKept)
 	u.mu.Lock()
 	for session, s := range u.seen {
 		if s.last.Before(old) {

@@ -67,7 +67,7 @@ func TestAUseIsWrittenOnceAMinute(t *testing.T) {
 		t.Fatal("never written:", stored())
 	}
 
-	later := now.Add(useLife + time.Hour)
+	later := now.Add(useKept + time.Hour)
 	u.Used(uuid.New(), later)
 	flush(later.Add(useGrain))
 	var rows int

@@ -127,7 +127,7 @@ func (v *Vault) Erase(ctx context.Context, s Subject) error {
 // full it becomes the old one, and the old one is gone. So hardly used keys leave first, at no cost per use.
 type cache struct {
 	half int
-	life time.Duration
+	ttl  time.Duration
 
 	mu         sync.Mutex
 	young, old map[Subject]*Key
@@ -136,7 +136,7 @@ type cache struct {
 }
 
 func newCache(size int, life time.Duration) *cache {
-	return &cache{half: max(size/2, 1), life: life, young: make(map[Subject]*Key), born: time.Now()}
+	return &cache{half: max(size/2, 1), ttl: life, young: make(map[Subject]*Key), born: time.Now()}
 }
 
 // get returns the keys that are held, in the order of subjects, and where one is missing.
@@ -144,7 +144,7 @@ func (c *cache) get(subjects []Subject) (keys []*Key, missing []int) {
 	keys = make([]*Key, len(subjects))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.born) > c.life {
+	if time.Since(c.born) > c.ttl {
 		clear(c.young)
 		c.old, c.born = nil, time.Now()
 	}

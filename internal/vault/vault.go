@@ -45,8 +45,8 @@ type Config struct {
 	// CachedKeys bounds how many subjects' keys are held in memory, about 1.5 kB each. Default 32768: a fold
 	// that meets more subjects in turn looks each key up again, which doubles its work.
 	CachedKeys int
-	// KeyLife bounds for how long a key is held. Default 5 minutes.
-	KeyLife time.Duration
+	// KeyTTL bounds for how long a key is held. Default 5 minutes.
+	KeyTTL time.Duration
 	// Heed is how soon an erasure by another process takes hold in this one: no key that is held is used longer than that
 	// without looking whether somebody was erased. Default [Heed].
 	Heed time.Duration
@@ -76,7 +76,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, source KeySource, config Conf
 		pool:    pool,
 		wrap:    newAEAD(key.derive("wrap")),
 		nameKey: key.derive("names"),
-		cache:   newCache(cmp.Or(config.CachedKeys, 32768), cmp.Or(config.KeyLife, 5*time.Minute)),
+		cache:   newCache(cmp.Or(config.CachedKeys, 32768), cmp.Or(config.KeyTTL, 5*time.Minute)),
 		heed:    heed{every: cmp.Or(config.Heed, Heed)},
 	}, made, nil
 }

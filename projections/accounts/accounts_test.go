@@ -53,9 +53,9 @@ func TestFold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stream()
-			history := []eventlog.Event{foldtest.Fact(s, invited)}
+			history := []eventlog.Event{foldtest.Event(s, invited)}
 			for _, e := range c.history {
-				history = append(history, foldtest.Fact(s, e))
+				history = append(history, foldtest.Event(s, e))
 			}
 			rows, err := foldtest.Fold(accounts.Model, history...)
 			if err != nil {

@@ -30,7 +30,7 @@ var (
 	schema = engine.Schema{Name: "activity", Version: 1}
 
 	// The indexes are those that a page is read along: all, one stream, one actor, one type.
-	events = engine.NewTable[Place, Event](schema, "events", engine.TableConfig{AppendOnly: true, Indexes: []string{
+	events = engine.NewTable[Key, Event](schema, "events", engine.TableConfig{AppendOnly: true, Indexes: []string{
 		"(stream, position)",
 		"(actor, position) where actor is not null",
 		"(organization, type, position)",
@@ -47,8 +47,8 @@ var Model = engine.ReadModel{
 	Fold:   fold,
 }
 
-// Place is the key of the list.
-type Place struct {
+// Key is the key of the list.
+type Key struct {
 	Organization uuid.UUID
 	Position     eventlog.Position
 }

@@ -25,7 +25,7 @@ var (
 	schema = engine.Schema{Name: "acts", Version: 1}
 
 	// Acts and Tree are the tables of [Model], for those who ask them.
-	Acts = engine.NewTable[Place, Act](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
+	Acts = engine.NewTable[Key, Action](schema, "acts", engine.TableConfig{AppendOnly: true, Indexes: []string{
 		"(actor, at) where actor is not null",
 		"(organization, at) where outcome is not null",
 	}})
@@ -40,14 +40,14 @@ var Model = engine.ReadModel{
 	Fold:   fold,
 }
 
-// Place is the key of acts.
-type Place struct {
+// Key is the key of acts.
+type Key struct {
 	Organization uuid.UUID
 	Position     eventlog.Position
 }
 
-// Act is what somebody did, or what became of an attempt to sign in.
-type Act struct {
+// Action is what somebody did, or what became of an attempt to sign in.
+type Action struct {
 	Organization uuid.UUID         `db:"organization,key"`
 	Position     eventlog.Position `db:"position,key"`
 	Type         string            `db:"type"`
@@ -89,7 +89,7 @@ func fold(f *eventcodec.Event, rows *engine.Rows) error {
 	if err != nil {
 		return err
 	}
-	act := Act{Organization: f.Stream.Organization, Position: f.Position, Type: f.Type, At: f.OccurredAt, Actor: actor}
+	act := Action{Organization: f.Stream.Organization, Position: f.Position, Type: f.Type, At: f.OccurredAt, Actor: actor}
 	if slices.Contains(folded, f.Type) {
 		payload, err := f.Payload()
 		if err != nil {

@@ -32,14 +32,14 @@ func TestFold(t *testing.T) {
 	s, ada, bob := stream(customer.Category), uuid.New(), uuid.New()
 	to := func(from, to string) *domain.Change { return &domain.Change{From: from, To: to} }
 	rows, err := foldtest.Fold(customers.Model,
-		foldtest.Fact(s, customer.Registered{Name: "Acme", Sector: "retail", Phone: "+1", Owner: ada, Attributes: map[string]string{"b": "2", "a": "1"}}),
-		foldtest.Fact(s, customer.Edited{Name: to("Acme", "Acme Corporation"), Phone: to("+1", ""), Country: to("", "Norway"), Website: to("", "acme.example"),
+		foldtest.Event(s, customer.Registered{Name: "Acme", Sector: "retail", Phone: "+1", Owner: ada, Attributes: map[string]string{"b": "2", "a": "1"}}),
+		foldtest.Event(s, customer.Edited{Name: to("Acme", "Acme Corporation"), Phone: to("+1", ""), Country: to("", "Norway"), Website: to("", "acme.example"),
 			Email: to("", "info@acme.example"), Attributes: map[string]domain.Change{"b": {From: "2"}, "c": {To: "3"}}}),
-		foldtest.Fact(s, customer.Edited{Sector: to("retail", "medical"), Imported: map[string]string{"country": "Sweden"}, Source: "crm"}),
-		foldtest.Fact(s, customer.Reassigned{From: ada, To: bob}),
-		foldtest.Fact(s, customer.Archived{}),
-		foldtest.Fact(s, customer.Restored{}),
-		foldtest.Fact(s, customer.Archived{}),
+		foldtest.Event(s, customer.Edited{Sector: to("retail", "medical"), Imported: map[string]string{"country": "Sweden"}, Source: "crm"}),
+		foldtest.Event(s, customer.Reassigned{From: ada, To: bob}),
+		foldtest.Event(s, customer.Archived{}),
+		foldtest.Event(s, customer.Restored{}),
+		foldtest.Event(s, customer.Archived{}),
 	)
 	if err != nil {
 		t.Fatal(err)

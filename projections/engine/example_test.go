@@ -91,9 +91,9 @@ func Example() {
 	acme, umbrella := eventlog.Stream{Category: customer.Category, ID: uuid.UUID{15: 3}}, eventlog.Stream{Category: customer.Category, ID: uuid.UUID{15: 4}}
 
 	rows, err := foldtest.Fold(Portfolios,
-		foldtest.Fact(acme, customer.Registered{Name: "Acme", Owner: ada}),
-		foldtest.Fact(umbrella, customer.Registered{Name: "Umbrella", Owner: ada}),
-		foldtest.Fact(acme, customer.Reassigned{From: ada, To: bob}),
+		foldtest.Event(acme, customer.Registered{Name: "Acme", Owner: ada}),
+		foldtest.Event(umbrella, customer.Registered{Name: "Umbrella", Owner: ada}),
+		foldtest.Event(acme, customer.Reassigned{From: ada, To: bob}),
 	)
 	if err != nil {
 		panic(err)

@@ -72,16 +72,16 @@ func drawEvent(t *rapid.T) eventlog.Event {
 	number := rapid.SampledFrom([]string{"", "0", "10.50", "-3", "1500", "123456789012345.1234", "0.10"})
 	switch rapid.IntRange(0, 6).Draw(t, "what") {
 	case 0, 1:
-		return foldtest.Fact(s, customer.Registered{Name: word.Draw(t, "name"), Sector: word.Draw(t, "sector"), Website: word.Draw(t, "website"),
+		return foldtest.Event(s, customer.Registered{Name: word.Draw(t, "name"), Sector: word.Draw(t, "sector"), Website: word.Draw(t, "website"),
 			Phone: number.Draw(t, "value"), Owner: uuid.UUID{0: byte(rapid.IntRange(0, 3).Draw(t, "owner"))}})
 	case 2:
-		return foldtest.Fact(s, customer.Edited{Name: &domain.Change{To: word.Draw(t, "name")}, Phone: &domain.Change{To: number.Draw(t, "value")}})
+		return foldtest.Event(s, customer.Edited{Name: &domain.Change{To: word.Draw(t, "name")}, Phone: &domain.Change{To: number.Draw(t, "value")}})
 	case 3:
-		return foldtest.Fact(s, customer.Edited{Sector: &domain.Change{To: word.Draw(t, "sector")}})
+		return foldtest.Event(s, customer.Edited{Sector: &domain.Change{To: word.Draw(t, "sector")}})
 	case 4:
-		return foldtest.Fact(s, customer.Reassigned{To: uuid.UUID{0: byte(rapid.IntRange(0, 3).Draw(t, "owner"))}})
+		return foldtest.Event(s, customer.Reassigned{To: uuid.UUID{0: byte(rapid.IntRange(0, 3).Draw(t, "owner"))}})
 	case 5:
-		return foldtest.Fact(s, customer.Archived{})
+		return foldtest.Event(s, customer.Archived{})
 	}
-	return foldtest.Fact(s, customer.Restored{})
+	return foldtest.Event(s, customer.Restored{})
 }

@@ -303,7 +303,7 @@ func stream(n int) eventlog.Stream {
 }
 
 func registered(n int, name string) eventlog.Event {
-	return foldtest.Fact(stream(n), customer.Registered{Name: name, Sector: "retail"})
+	return foldtest.Event(stream(n), customer.Registered{Name: name, Sector: "retail"})
 }
 
 var errTrouble = errors.New("trouble")

@@ -27,12 +27,12 @@ func TestRowsFollowTheLog(t *testing.T) {
 	h.run(e)
 	ada := uuid.UUID{1}
 	head := h.append(
-		foldtest.Fact(stream(1), customer.Registered{Name: "Acme", Sector: "retail", Website: "acme.example", Phone: "10.50"}),
-		foldtest.Fact(stream(2), customer.Registered{Name: "Umbrella", Sector: "retail"}),
-		foldtest.Fact(stream(1), customer.Edited{Name: &domain.Change{From: "Acme", To: "Acme, \"Ltd\" {}"}, Sector: &domain.Change{From: "retail", To: "medical"}}),
-		foldtest.Fact(stream(1), customer.Reassigned{To: ada}),
-		foldtest.Fact(stream(1), customer.Archived{}),
-		foldtest.Fact(stream(2), customer.Restored{}),
+		foldtest.Event(stream(1), customer.Registered{Name: "Acme", Sector: "retail", Website: "acme.example", Phone: "10.50"}),
+		foldtest.Event(stream(2), customer.Registered{Name: "Umbrella", Sector: "retail"}),
+		foldtest.Event(stream(1), customer.Edited{Name: &domain.Change{From: "Acme", To: "Acme, \"Ltd\" {}"}, Sector: &domain.Change{From: "retail", To: "medical"}}),
+		foldtest.Event(stream(1), customer.Reassigned{To: ada}),
+		foldtest.Event(stream(1), customer.Archived{}),
+		foldtest.Event(stream(2), customer.Restored{}),
 	)
 	if err := e.Wait(t.Context(), head); err != nil {
 		t.Fatal(err)
@@ -244,8 +244,8 @@ func TestCommitsThatACrashTookAwayAreMadeAgain(t *testing.T) {
 	e := h.engine(engine.Config{Logger: slog.New(slog.DiscardHandler)}, l.model(1))
 	h.run(e)
 	head := h.append(
-		foldtest.Fact(stream(1), customer.Registered{Name: "Acme", Sector: "retail"}),
-		foldtest.Fact(stream(2), customer.Registered{Name: "Umbrella", Sector: "retail"}),
+		foldtest.Event(stream(1), customer.Registered{Name: "Acme", Sector: "retail"}),
+		foldtest.Event(stream(2), customer.Registered{Name: "Umbrella", Sector: "retail"}),
 	)
 	if err := e.Wait(t.Context(), head); err != nil {
 		t.Fatal(err)

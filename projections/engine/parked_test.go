@@ -21,7 +21,7 @@ import (
 )
 
 func renamed(n int, name string) eventlog.Event {
-	return foldtest.Fact(stream(n), customer.Edited{Name: &domain.Change{To: name}})
+	return foldtest.Event(stream(n), customer.Edited{Name: &domain.Change{To: name}})
 }
 
 func (h *house) parked(e *engine.Engine) (parked []engine.Parked) {
@@ -175,7 +175,7 @@ func TestASkippedEventStaysOutAndTheRestOfItsStreamGoesOn(t *testing.T) {
 // in a rebuild, which keeps thousands of events in hand before it writes.
 func TestWhatCannotBeStoredOrReadIsParked(t *testing.T) {
 	t.Parallel()
-	unreadable := foldtest.Act(stream(3), customer.Registered{Name: "three"}, domain.Metadata{})
+	unreadable := foldtest.EventBy(stream(3), customer.Registered{Name: "three"}, domain.Metadata{})
 	unreadable.Meta = []byte(`{"ip":{"sealed":"x"},"actor":"nobody, but as long as a uuid has to"}`)
 	malformed := registered(3, "three")
 	malformed.Data = []byte(`{"name": 5}`)
@@ -184,8 +184,8 @@ func TestWhatCannotBeStoredOrReadIsParked(t *testing.T) {
 		long[i] = byte('!' + rand.N(90))
 	}
 	for name, bad := range map[string]eventlog.Event{
-		"a zero byte":        foldtest.Fact(stream(3), customer.Registered{Name: "thr\x00ee"}),
-		"a word as a number": foldtest.Fact(stream(3), customer.Registered{Name: "three", Phone: "many"}),
+		"a zero byte":        foldtest.Event(stream(3), customer.Registered{Name: "thr\x00ee"}),
+		"a word as a number": foldtest.Event(stream(3), customer.Registered{Name: "three", Phone: "many"}),
 		"unreadable":         unreadable,
 		"malformed":          malformed,
 	} {
@@ -217,7 +217,7 @@ func TestWhatCannotBeStoredOrReadIsParked(t *testing.T) {
 		t.Parallel()
 		h, l := newHouse(t), newLedger(1)
 		h.append(registered(1, "one"), registered(2, "two"), registered(3, string(long)))
-		head := h.append(registered(4, "four"), foldtest.Fact(stream(3), customer.Reassigned{To: uuid.UUID{1}}))
+		head := h.append(registered(4, "four"), foldtest.Event(stream(3), customer.Reassigned{To: uuid.UUID{1}}))
 		e := h.engine(engine.Config{}, l.model(1))
 		h.run(e)
 		if err := e.Wait(t.Context(), head); err != nil {

@@ -33,8 +33,8 @@ type parkedEvent struct {
 	err   error // nil: waits behind another
 }
 
-// readParking returns what a read model has parked.
-func readParking(ctx context.Context, db DB, s Schema) (*parking, error) {
+// readParkedStreams returns what a read model has parked.
+func readParkedStreams(ctx context.Context, db DB, s Schema) (*parking, error) {
 	p := &parking{streams: make(map[eventlog.Stream]struct{})}
 	rows, err := db.Query(ctx, "select distinct organization, category, stream from projections.parked where name = $1 and version = $2", s.Name, s.Version)
 	if err == nil {

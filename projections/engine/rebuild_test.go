@@ -112,7 +112,7 @@ func TestReadersDoNotNoticeARebuild(t *testing.T) {
 	}
 	work.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
-			at := h.append(foldtest.Fact(stream(n%customers), customer.Edited{Name: &domain.Change{To: fmt.Sprint("edit ", n)}}))
+			at := h.append(foldtest.Event(stream(n%customers), customer.Edited{Name: &domain.Change{To: fmt.Sprint("edit ", n)}}))
 			if err := e.Wait(context.Background(), at); err != nil {
 				t.Error(err)
 				return
@@ -353,7 +353,7 @@ func TestRowsOfReplacedTablesAreNotWrittenToTheNewOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.do = func() {
-		h.append(foldtest.Fact(stream(1), customer.Reassigned{To: uuid.UUID{1}}))
+		h.append(foldtest.Event(stream(1), customer.Reassigned{To: uuid.UUID{1}}))
 		h.eventually("the runner waits for its checkpoint", func() (waits bool) {
 			err := h.pool.QueryRow(context.Background(), "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%projections.move%' and datname = current_database())").Scan(&waits)
 			return err == nil && waits

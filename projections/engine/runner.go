@@ -106,7 +106,7 @@ func (r *runner) enter(ctx context.Context) (*checkpoint, error) {
 			return nil, err
 		}
 	}
-	parking, err := readParking(ctx, e.pool, r.model.Schema)
+	parking, err := readParkedStreams(ctx, e.pool, r.model.Schema)
 	if err != nil {
 		return nil, err
 	}

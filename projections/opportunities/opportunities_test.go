@@ -32,11 +32,11 @@ func day(d int) time.Time { return time.Date(2017, 3, d, 0, 0, 0, 0, time.UTC) }
 func TestFold(t *testing.T) {
 	s, ada, bob, acme := stream(opportunity.Category), uuid.New(), uuid.New(), uuid.New()
 	rows, err := foldtest.Fold(opportunities.Model,
-		foldtest.Fact(s, opportunity.Opened{Reference: "R1", Product: "GTX Pro", Owner: ada, At: day(1)}),
-		foldtest.Fact(s, opportunity.Engaged{At: day(2)}),
-		foldtest.Fact(s, opportunity.Won{Value: "10.5", At: day(3)}),
-		foldtest.Fact(s, opportunity.Reassigned{From: ada, To: bob}),
-		foldtest.Fact(s, opportunity.Edited{Value: &domain.Change{From: "10.5", To: "11.50"}, Customer: &domain.Change{To: acme.String()},
+		foldtest.Event(s, opportunity.Opened{Reference: "R1", Product: "GTX Pro", Owner: ada, At: day(1)}),
+		foldtest.Event(s, opportunity.Engaged{At: day(2)}),
+		foldtest.Event(s, opportunity.Won{Value: "10.5", At: day(3)}),
+		foldtest.Event(s, opportunity.Reassigned{From: ada, To: bob}),
+		foldtest.Event(s, opportunity.Edited{Value: &domain.Change{From: "10.5", To: "11.50"}, Customer: &domain.Change{To: acme.String()},
 			Reference: &domain.Change{From: "R1", To: "R2"}, Product: &domain.Change{From: "GTX Pro"}}),
 	)
 	if err != nil {
@@ -51,11 +51,11 @@ func TestFold(t *testing.T) {
 	}
 
 	rows, err = foldtest.Fold(opportunities.Model,
-		foldtest.Fact(s, opportunity.Opened{Reference: "R1", Customer: acme, Owner: ada, At: day(1)}),
-		foldtest.Fact(s, opportunity.Engaged{At: day(2)}),
-		foldtest.Fact(s, opportunity.Won{Value: "10.5", At: day(3)}),
-		foldtest.Fact(s, opportunity.Reopened{At: day(4)}),
-		foldtest.Fact(s, opportunity.Edited{Customer: &domain.Change{From: acme.String()}}),
+		foldtest.Event(s, opportunity.Opened{Reference: "R1", Customer: acme, Owner: ada, At: day(1)}),
+		foldtest.Event(s, opportunity.Engaged{At: day(2)}),
+		foldtest.Event(s, opportunity.Won{Value: "10.5", At: day(3)}),
+		foldtest.Event(s, opportunity.Reopened{At: day(4)}),
+		foldtest.Event(s, opportunity.Edited{Customer: &domain.Change{From: acme.String()}}),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -43,14 +43,14 @@ func TestFold(t *testing.T) {
 	created := specimen(record.Values{"price": "12.5 EUR", "rare": "true", "order": "-7", "gone": "x"}, record.Values{"name": "Ácme", "bornOn": "1999-12-31"})
 	created.Owner = ada
 	history := []eventlog.Event{
-		foldtest.Fact(s, created),
-		foldtest.Fact(s, record.Edited{Fields: map[string]domain.Change{"customer": {To: acme}, "order": {From: "-7"}}, Personal: map[string]domain.Change{"phone": {To: "+1"}}}),
-		foldtest.Fact(s, record.Moved{From: "found", To: "kept"}),
-		foldtest.Fact(s, record.Reassigned{From: ada, To: bob}),
-		foldtest.Fact(s, record.Archived{}),
-		foldtest.Fact(s, record.Restored{}),
-		foldtest.Fact(s, record.Archived{}),
-		foldtest.Fact(s, record.Erased{}),
+		foldtest.Event(s, created),
+		foldtest.Event(s, record.Edited{Fields: map[string]domain.Change{"customer": {To: acme}, "order": {From: "-7"}}, Personal: map[string]domain.Change{"phone": {To: "+1"}}}),
+		foldtest.Event(s, record.Moved{From: "found", To: "kept"}),
+		foldtest.Event(s, record.Reassigned{From: ada, To: bob}),
+		foldtest.Event(s, record.Archived{}),
+		foldtest.Event(s, record.Restored{}),
+		foldtest.Event(s, record.Archived{}),
+		foldtest.Event(s, record.Erased{}),
 	}
 	look := func(n int) records.Row {
 		t.Helper()
@@ -85,7 +85,7 @@ func TestAValueThatIsNone(t *testing.T) {
 	for name, value := range map[string]string{
 		"order": "many", "weight": "1,5", "price": "x EUR", "seenAt": "yesterday", "rare": "perhaps", "customer": "acme", "website": "a\x00b",
 	} {
-		if _, err := foldtest.Fold(specimens.Model(), foldtest.Fact(stream("specimen"), specimen(record.Values{name: value}, nil))); err == nil {
+		if _, err := foldtest.Fold(specimens.Model(), foldtest.Event(stream("specimen"), specimen(record.Values{name: value}, nil))); err == nil {
 			t.Errorf("%s takes %q", name, value)
 		}
 	}

@@ -63,9 +63,9 @@ func TestADealCountsWhileItIsClosed(t *testing.T) {
 		"edited": {[]any{engaged, won, opportunity.Reassigned{To: bob}, opportunity.Edited{Value: &domain.Change{To: "12"}, Product: &domain.Change{To: "MG"}, Customer: &domain.Change{To: bob.String()}}},
 			with(sold, func(d *sales.Deal) { d.Value, d.Product, d.Customer, d.Owner = "12", "MG", bob, bob })},
 	} {
-		history := []eventlog.Event{foldtest.Fact(s, opened)}
+		history := []eventlog.Event{foldtest.Event(s, opened)}
 		for _, e := range c.history {
-			history = append(history, foldtest.Fact(s, e))
+			history = append(history, foldtest.Event(s, e))
 		}
 		rows, err := foldtest.Fold(sales.Model, history...)
 		if err != nil {
@@ -90,7 +90,7 @@ func TestADealCountsWhileItIsClosed(t *testing.T) {
 func TestACustomerIsTouched(t *testing.T) {
 	s, deal, ada, bob := stream(customer.Category), stream(opportunity.Category), uuid.New(), uuid.New()
 	at := func(d time.Time, s eventlog.Stream, e any) eventlog.Event {
-		f := foldtest.Fact(s, e)
+		f := foldtest.Event(s, e)
 		f.OccurredAt = d
 		return f
 	}

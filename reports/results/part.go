@@ -43,10 +43,10 @@ func (p Part) Takes(e *eventlog.Event) bool {
 	return err == nil && slices.Contains(p.Actors, actor)
 }
 
-// Past returns a past as reports take it: what had been recorded by then, and the test whether it had happened. What an import tells
+// Bounds returns a past as reports take it: what had been recorded by then, and the test whether it had happened. What an import tells
 // of teams and of who is in which has no time but that of the import, and is taken as if it had always been so; what people change
 // about them happens when they do it.
-func Past(at eventlog.AsOf) (recorded eventlog.AsOf, happened func(*eventlog.Event) bool) {
+func Bounds(at eventlog.AsOf) (recorded eventlog.AsOf, happened func(*eventlog.Event) bool) {
 	by := eventlog.AsOf{HappenedBy: at.HappenedBy}
 	at.HappenedBy = time.Time{}
 	return at, func(e *eventlog.Event) bool {

@@ -106,13 +106,13 @@ type State struct {
 
 // Takes tells whether an event of its organization belongs to the part of the log that it was folded from.
 func (s *State) Takes(e *eventlog.Event) bool {
-	recorded, _ := Past(s.AsOf)
+	recorded, _ := Bounds(s.AsOf)
 	return e.Position <= s.Position && recorded.Takes(e) && s.Wish.takes(e)
 }
 
 // takes tells whether an event belongs to its part of the log and had happened.
 func (w *Wish) takes(e *eventlog.Event) bool {
-	_, happened := Past(w.AsOf)
+	_, happened := Bounds(w.AsOf)
 	return happened(e) && w.Under.Takes(e) && w.Part.Takes(e)
 }
 
@@ -217,7 +217,7 @@ func (r *Results) fold(ctx context.Context, s State, record func(context.Context
 			err = ErrDropped
 		}
 	}()
-	recorded, _ := Past(s.AsOf)
+	recorded, _ := Bounds(s.AsOf)
 	result, err := r.folds.Fold(ctx, s.Model, s.Schema, engine.ResultOptions{
 		AsOf: recorded, Organization: s.Organization, Only: s.Wish.takes, Progress: func(p engine.Progress) { progress.Store(&p) },
 	})

@@ -72,7 +72,7 @@ func TestTeamsOfAnImportedPast(t *testing.T) {
 		"a team that people made": {"organization.team_created", `{"name":"West"}`, time.Hour, false},
 		"moved by people by then": {"account.moved_to_team", `{}`, 0, true},
 	} {
-		recorded, happened := Past(eventlog.AsOf{HappenedBy: then, Position: 7})
+		recorded, happened := Bounds(eventlog.AsOf{HappenedBy: then, Position: 7})
 		if got := happened(&eventlog.Event{NewEvent: eventlog.NewEvent{Type: c.kind, Data: []byte(c.data), OccurredAt: then.Add(c.late)}}); got != c.want || recorded != (eventlog.AsOf{Position: 7}) {
 			t.Errorf("%s: %t, %+v", name, got, recorded)
 		}

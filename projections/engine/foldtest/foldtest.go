@@ -21,12 +21,12 @@ import (
 // Start is when the first fact of a history has occurred; each next one occurs a minute later.
 var Start = time.Date(2026, 1, 2, 15, 4, 0, 0, time.UTC)
 
-// Fact returns an event of the domain as the log would hold it, in clear. [Fold] gives it its position, version and time,
+// Event returns an event of the domain as the log would hold it, in clear. [Fold] gives it its position, version and time,
 // unless they are set. It panics if e is not an event.
-func Fact(s eventlog.Stream, e any) eventlog.Event { return Act(s, e, domain.Metadata{}) }
+func Event(s eventlog.Stream, e any) eventlog.Event { return EventBy(s, e, domain.Metadata{}) }
 
-// Act is [Fact] with what is known about the act.
-func Act(s eventlog.Stream, e any, meta domain.Metadata) eventlog.Event {
+// EventBy is [Event] with what is known about the act.
+func EventBy(s eventlog.Stream, e any, meta domain.Metadata) eventlog.Event {
 	kind, _ := kinds.Of(s.Category)
 	name, schema, data, err := kind.Types.Encode(e.(domain.Event))
 	if err != nil {
