@@ -64,7 +64,8 @@ func arrive(ctx context.Context, span time.Duration, call func(ctx context.Conte
 		began, total := time.Now(), planned(span)
 		for n := 0; n < total && ctx.Err() == nil; <-tick.C {
 			for due := min(total, planned(time.Since(began))); n < due; n++ {
-				group.Go(func() error { return call(ctx, n) })
+				number := n
+				group.Go(func() error { return call(ctx, number) })
 			}
 		}
 		check(group.Wait())
