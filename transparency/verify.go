@@ -19,7 +19,7 @@ import (
 type VerifyOptions struct {
 	Checkpoint []byte             // one that was kept elsewhere
 	Key        string             // verifier key that was kept elsewhere, instead of [Tree.VerifierKey]
-	Progress   func(part float64) // lastLogged after each page how much is done, up to 1
+	Progress   func(part float64) // called after each page with how much is done, up to 1
 }
 
 // Verdict is what a verification found.
@@ -218,7 +218,14 @@ type hashed struct {
 // read reads up to the head; reading, hashing and comparing go on at the same time.
 func (v *verification) read(ctx context.Context, head eventlog.Position, progress func(float64)) error {
 	read := func(ctx context.Context) iter.Seq2[[]eventlog.Event, error] {
-		return eventlog.Pages(ctx, v.tree.log, 0, head, growPage)
+		return func(yield func([]eventlog.Event, error) bool) {
+			// To the end of a page, for what the log has behind its end is evidence, too.
+			for page, err := range eventlog.Pages(ctx, v.tree.log, 0, eventlog.End, growPage) {
+				if !yield(page, err) || err != nil || page[len(page)-1].Position >= head {
+					return
+				}
+			}
+		}
 	}
 	hash := func(ctx context.Context) iter.Seq2[hashed, error] {
 		return func(yield func(hashed, error) bool) {

@@ -67,7 +67,7 @@ func TestMovingHouse(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "the same command goes on") {
+	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "the same command continues") {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	store.Delay(0)

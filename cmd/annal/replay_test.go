@@ -52,7 +52,7 @@ func TestALifeIsReplayedHereAndFromAfar(t *testing.T) {
 		if out := run("customer", id, "--json", "--type", "customer.archived"); out != "no events\n" {
 			t.Errorf("%q", out)
 		}
-		if out := run("customer", id); strings.Contains(out, "no events") || !strings.Contains(out, "it was "+self+" (admin)") || !strings.Contains(out, " UTC  customer.registered ") {
+		if out := run("customer", id); strings.Contains(out, "no events") || !strings.Contains(out, "no longer assigned to "+self+" (admin)") || !strings.Contains(out, " UTC  customer.registered ") {
 			t.Errorf("%q", out)
 		}
 	}

@@ -85,7 +85,10 @@ func (k Kind[R]) AsOf(ctx context.Context, r Reader, v engine.Viewer, id uuid.UU
 		return row, false, err
 	}
 	row, there, err = k.fold(id, history, nil)
-	return k.shown(row, v), there, unfoldable(err)
+	if err != nil || !there {
+		return row, false, unfoldable(err)
+	}
+	return k.shown(row, v), true, nil
 }
 
 func (k Kind[R]) explain(ctx context.Context, r Reader, v engine.Viewer, id uuid.UUID, at eventlog.AsOf) (explained, error) {
