@@ -44,7 +44,8 @@ func TestFold(t *testing.T) {
 	}
 	want := opportunities.Opportunity{
 		ID: s.ID, Organization: org, Reference: "R2", Stage: opportunity.StageWon, Value: "11.50", Customer: acme, Owner: bob,
-		OpenedAt: day(1), EngagedAt: day(2), ClosedAt: day(3), Version: 5, Position: 5,
+		OpenedAt: day(1), EngagedAt: day(2), ClosedAt: day(3),
+		CreatedAt: foldtest.Start, UpdatedAt: foldtest.Start.Add(4 * time.Minute), Version: 5, Position: 5,
 	}
 	if got := rows.All()["opportunities"]; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
@@ -60,7 +61,7 @@ func TestFold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = opportunities.Opportunity{ID: s.ID, Organization: org, Reference: "R1", Stage: opportunity.Engaging, Owner: ada, OpenedAt: day(1), EngagedAt: day(2), Version: 5, Position: 5}
+	want = opportunities.Opportunity{ID: s.ID, Organization: org, Reference: "R1", Stage: opportunity.Engaging, Owner: ada, OpenedAt: day(1), EngagedAt: day(2), CreatedAt: foldtest.Start, UpdatedAt: foldtest.Start.Add(4 * time.Minute), Version: 5, Position: 5}
 	if got := rows.All()["opportunities"]; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
