@@ -102,14 +102,14 @@ func list(t *testing.T) (packages []listed) {
 	}
 }
 
-// ours tells whether a package is in one of our rooms; without rooms: in any.
+// ours reports whether a package is in one of our rooms; without rooms: in any.
 func ours(path string, room ...string) bool {
 	return within(path, strings.Join(append([]string{module}, room...), "/"))
 }
 
 func within(path, room string) bool { return path == room || strings.HasPrefix(path, room+"/") }
 
-// standard tells whether a package is the standard library's: it has no dot in the first part of its path.
+// standard reports whether a package is the standard library's: it has no dot in the first part of its path.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")

@@ -126,7 +126,7 @@ func (o *office) member(login, name, email string, roles ...string) uuid.UUID {
 	return made.ID
 }
 
-// second makes another administrator, if there is none.
+// second makes another administrator, if there is not one.
 func (o *office) second() {
 	o.Helper()
 	if o.grace == nil {

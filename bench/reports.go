@@ -9,7 +9,7 @@ import (
 	"github.com/annal-crm/annal/projections/sales"
 )
 
-// analysts measures what analysts wait for: a report folded anew for a question, and the log written into a Parquet file.
+// analysts measures what analysts wait for: a report folded again for a question, and the log written into a Parquet file.
 func analysts(ctx context.Context, b *bench) {
 	w := b.long(ctx)
 	memory := &Figure{

@@ -107,7 +107,7 @@ func (p *Principal) checkRole(bad domain.Invalid, field, role string) {
 	}
 }
 
-// checkTeam tells whether an account may be put into a team: it is there, and in the principal's scope.
+// checkTeam reports whether an account may be put into a team: it is there, and in the principal's scope.
 func (p *Principal) checkTeam(bad domain.Invalid, field string, team uuid.UUID) {
 	_, ok := p.organization.Teams[team]
 	if p.Scope(organization.ManageAccounts) != organization.All {

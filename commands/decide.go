@@ -107,7 +107,7 @@ const attempts = 20
 // writer got in between, it starts over from the new state. A command whose events the stream already holds answers with
 // them and their receipt, and choose is not asked. Nothing chosen is nothing written.
 //
-// allow, if there is one, tells whether the actor may touch an object in this state; it is asked before a conflict tells
+// allow, if there is one, reports whether the actor may touch an object in this state; it is asked before a conflict tells
 // anything about the object. What choose notes in act.meta is stored with the events that it returns.
 func decide[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], s eventlog.Stream, act *action, allow func(S) error, choose func(S) ([]E, error)) (outcome[E], error) {
 	var current eventlog.Version

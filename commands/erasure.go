@@ -98,7 +98,7 @@ func (c *Commands) onErasure(p *Principal, permission organization.Permission, c
 	return c.begin(p, cmd)
 }
 
-// erasable tells whether a subject is there, and the principal's to ask or decide about.
+// erasable reports whether a subject is there, and the principal's to ask or decide about.
 func (c *Commands) erasable(ctx context.Context, p *Principal, permission organization.Permission, category string, id uuid.UUID) error {
 	if category == account.Category {
 		of, err := c.accounts.load(ctx, c, c.accounts.stream(p.Organization, id))
@@ -303,7 +303,7 @@ func (c *Commands) FinishErasure(ctx context.Context, p *Principal, request uuid
 	return Result{ID: request, Receipt: done.receipt}, err
 }
 
-// IsErased tells whether a subject is erased, in its stream and in the vault. It is the program's own.
+// IsErased reports whether a subject is erased, in its stream and in the vault. It is the program's own.
 func (c *Commands) IsErased(ctx context.Context, p *Principal, category string, subject uuid.UUID) (bool, error) {
 	if !p.system {
 		return false, ErrForbidden

@@ -133,7 +133,7 @@ func (c *Commands) CheckAccount(ctx context.Context, p *Principal, id uuid.UUID,
 	return bad.Err()
 }
 
-// there tells whether a row may refer to an object. A stream never goes away, so one that was seen is not read again.
+// there reports whether a row may refer to an object. A stream never goes away, so one that was seen is not read again.
 func there[S, E any](ctx context.Context, c *Commands, a *aggregate[S, E], p *Principal, field string, id uuid.UUID) error {
 	s := a.stream(p.Organization, id)
 	if id == uuid.Nil || a.cache.Contains(s) {

@@ -33,7 +33,7 @@ func newLimiter(size int) *limiter {
 	return &limiter{size: float64(size), buckets: buckets}
 }
 
-// take counts an attempt in advance, so that attempts at once cannot slip through together. It tells whether one was left.
+// take counts an attempt in advance, so that attempts at once cannot slip through together. It reports whether one was left.
 func (l *limiter) take(source string, now time.Time) bool { return l.add(source, now, -1) }
 
 // giveBack undoes a take: the attempt did not fail.

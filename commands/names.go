@@ -28,7 +28,7 @@ func (c *Commands) reservation(kind reservation.Kind, name string) eventlog.Stre
 	return c.reservations.stream(uuid.Nil, c.vault.NameID(string(kind), name))
 }
 
-// claim gives a name to an account that is about to be invited. claimed tells whether it did not hold the name before. If
+// claim gives a name to an account that is about to be invited. claimed reports whether it did not hold the name before. If
 // another account has it, that is wrong with the field.
 func (c *Commands) claim(ctx context.Context, p *Principal, by *action, kind reservation.Kind, field, name string, holder uuid.UUID) (claimed bool, err error) {
 	wish := reservation.Claimed{Kind: kind, Organization: p.Organization, Holder: holder, At: c.now()}

@@ -219,7 +219,7 @@ func (c *Commands) categoryOf(ctx context.Context, p *Principal, id uuid.UUID) (
 	return c.categories[i], nil
 }
 
-// refer tells whether a principal may make a record refer to another: it is there, and the principal may see it. The answer
+// refer reports whether a principal may make a record refer to another: it is there, and the principal may see it. The answer
 // is the same for one out of reach and one that does not exist.
 func (c *Commands) refer(ctx context.Context, p *Principal, field, category string, id uuid.UUID) error {
 	if id == uuid.Nil {

@@ -187,7 +187,7 @@ func read(events []eventlog.Event) iter.Seq2[eventlog.Event, error] {
 	}
 }
 
-// may tells whether the principal may use a permission at all: [ErrForbidden] if not.
+// may reports whether the principal may use a permission at all: [ErrForbidden] if not.
 func (p *Principal) may(permission organization.Permission) error {
 	if p.Scope(permission) == organization.None {
 		return ErrForbidden
@@ -195,7 +195,7 @@ func (p *Principal) may(permission organization.Permission) error {
 	return nil
 }
 
-// reaches tells whether a record of an owner lies in the principal's scope of a permission: [ErrNotFound] if not, for a
+// reaches reports whether a record of an owner lies in the principal's scope of a permission: [ErrNotFound] if not, for a
 // record out of reach is not told apart from one that does not exist. The owner's team is read from the owner's stream.
 func (c *Commands) reaches(ctx context.Context, p *Principal, permission organization.Permission, owner uuid.UUID) error {
 	if err := p.may(permission); err != nil {
@@ -216,7 +216,7 @@ func (c *Commands) reaches(ctx context.Context, p *Principal, permission organiz
 	return ErrNotFound
 }
 
-// outranks tells whether the principal itself has every right that some roles give: nobody hands out, takes away or takes over
+// outranks reports whether the principal itself has every right that some roles give: nobody hands out, takes away or takes over
 // what is above him.
 func (p *Principal) outranks(roles []string) bool {
 	for permission, scope := range p.organization.Scopes(roles) {
@@ -227,7 +227,7 @@ func (p *Principal) outranks(roles []string) bool {
 	return true
 }
 
-// assignable tells whether an account may be given a record: it is there and not deactivated, and in the principal's scope. What
+// assignable reports whether an account may be given a record: it is there and not deactivated, and in the principal's scope. What
 // is wrong is told of a field, and is the same for an account out of reach and one that does not exist.
 func (c *Commands) assignable(ctx context.Context, p *Principal, permission organization.Permission, field string, owner uuid.UUID) error {
 	to, err := c.accounts.load(ctx, c, c.accounts.stream(p.Organization, owner))

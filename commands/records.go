@@ -124,7 +124,7 @@ func (c *Commands) ImportRecord(ctx context.Context, p *Principal, cmd Command, 
 	})
 }
 
-// importedRef tells whether the row of an import may refer to a record. A stream never goes away, so one that was seen is not
+// importedRef reports whether the row of an import may refer to a record. A stream never goes away, so one that was seen is not
 // read again.
 func (c *Commands) importedRef(ctx context.Context, p *Principal, f *record.Field, id uuid.UUID) error {
 	if f.Of == account.Category {

@@ -118,7 +118,7 @@ func (c *Commands) onRule(p *Principal, cmd Command, any ...organization.Permiss
 	return c.begin(p, cmd)
 }
 
-// forAll tells whether the principal has any of some permissions for the whole organization.
+// forAll reports whether the principal has any of some permissions for the whole organization.
 func (p *Principal) forAll(any ...organization.Permission) error {
 	widest := organization.None
 	for _, permission := range any {
@@ -133,7 +133,7 @@ func (p *Principal) forAll(any ...organization.Permission) error {
 	return ErrWholeOrganization
 }
 
-// aboveAll tells whether the principal has every right that any role gives: a rule asks nobody again whose account it erases.
+// aboveAll reports whether the principal has every right that any role gives: a rule asks nobody again whose account it erases.
 func (p *Principal) aboveAll() error {
 	for role := range p.organization.Roles {
 		if !p.outranks([]string{role}) {
@@ -143,7 +143,7 @@ func (p *Principal) aboveAll() error {
 	return nil
 }
 
-// MaySeeRetention tells whether the principal may look at rules: [ErrForbidden] or [ErrWholeOrganization] if not. It needs
+// MaySeeRetention reports whether the principal may look at rules: [ErrForbidden] or [ErrWholeOrganization] if not. It needs
 // erasure.request or erasure.approve for all.
 func (c *Commands) MaySeeRetention(p *Principal) error {
 	return p.forAll(organization.RequestErasure, organization.ApproveErasure)
@@ -285,7 +285,7 @@ func tally[E any](ctx context.Context, c *Commands, count *retention.Count, type
 	return nil
 }
 
-// managed tells whether one of the candidate's managers can sign in and manage the organization.
+// managed reports whether one of the candidate's managers can sign in and manage the organization.
 func (c *Commands) managed(ctx context.Context, p *Principal, managing []string, one RetentionCandidate) (bool, error) {
 	for _, id := range one.Managers {
 		if id == one.Subject {

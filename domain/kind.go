@@ -9,7 +9,7 @@ type Kind struct {
 	// Types are its events.
 	Types EventTypes[Event]
 
-	// View is the permission to see its records, or "" if there is none of its own.
+	// View is the permission to see its records, or "" if there is not one of its own.
 	View string
 
 	// Owned says that each of its records belongs to an account: who may see a record depends on its owner.

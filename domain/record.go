@@ -19,7 +19,7 @@ type Record map[string]Field
 // Value returns what a field is now.
 func (r Record) Value(name string) string { return r[name].Value }
 
-// With returns r after the event that made version has set fields; imported tells whether an import said so.
+// With returns r after the event that made version has set fields; imported reports whether an import said so.
 func (r Record) With(version int, imported bool, values map[string]string) Record {
 	next := make(Record, max(len(r), len(values)))
 	maps.Copy(next, r)

@@ -18,16 +18,16 @@ type AsOf struct {
 	HappenedBy time.Time
 }
 
-// IsZero tells whether everything is taken.
+// IsZero reports whether everything is taken.
 func (a AsOf) IsZero() bool { return a.KnownAt.IsZero() && a.Position == 0 && a.HappenedBy.IsZero() }
 
-// Takes tells whether an event belongs to that past.
+// Takes reports whether an event belongs to that past.
 func (a AsOf) Takes(e *Event) bool {
 	return (a.KnownAt.IsZero() || !e.RecordedAt.After(a.KnownAt)) && (a.Position == 0 || e.Position <= a.Position) &&
 		(a.HappenedBy.IsZero() || !e.OccurredAt.After(a.HappenedBy))
 }
 
-// Validate tells whether that past has come: no instant is after now, no position behind the head of the log. The error wraps
+// Validate reports whether that past has come: no instant is after now, no position behind the head of the log. The error wraps
 // [ErrFuture].
 func (a AsOf) Validate(now time.Time, head Position) error {
 	switch {

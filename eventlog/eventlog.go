@@ -105,7 +105,7 @@ type Log interface {
 	ReadAll(ctx context.Context, after Position, limit int) ([]Event, error)
 	// Wait blocks until the log has grown past a position, or ctx ends (then its error).
 	Wait(ctx context.Context, after Position) error
-	// Head returns the position of the newest event, 0 if there is none.
+	// Head returns the position of the newest event, 0 if there is not one.
 	Head(ctx context.Context) (Position, error)
 	// Identity names this log among all logs: made once, when the log was made, and copied nowhere.
 	Identity(ctx context.Context) (uuid.UUID, error)
@@ -138,7 +138,7 @@ const (
 // machine's memory, whatever is in the log. A page of 2000 usual events has a twentieth of it.
 const MaxPageSize = 16 << 20
 
-// Validate tells whether any log would take these events: a stream with a category, at least one and at most [MaxEvents]
+// Validate reports whether any log would take these events: a stream with a category, at least one and at most [MaxEvents]
 // events, each with an ID that differs from the others', a type, a schema version from 1, valid JSON of at most
 // [MaxEventSize] ([MaxAppendSize] together) and a time in the years 1–9999. Categories and types are printable UTF-8 of at
 // most [MaxNameSize]. The error wraps [ErrInvalid].
@@ -177,7 +177,7 @@ func Validate(s Stream, events []NewEvent) error {
 	return nil
 }
 
-// ValidName tells whether every log can store s as a category or a type: printable UTF-8 of at most [MaxNameSize] bytes.
+// ValidName reports whether every log can store s as a category or a type: printable UTF-8 of at most [MaxNameSize] bytes.
 func ValidName(s string) bool {
 	return s != "" && len(s) <= MaxNameSize && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

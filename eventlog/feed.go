@@ -220,7 +220,7 @@ func (s *subscriber) run(ctx context.Context, messages chan<- *message.Message) 
 	}
 }
 
-// deliver sends a page and tells whether the consumer has taken it. While it works a full page's successor is read.
+// deliver sends a page and reports whether the consumer has taken it. While it works a full page's successor is read.
 func (s *subscriber) deliver(ctx context.Context, page *Page, messages chan<- *message.Message) bool {
 	payload, err := json.Marshal(place{page.After, page.Last})
 	if err != nil {

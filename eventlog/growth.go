@@ -82,7 +82,7 @@ func (g *Growth) Want() {
 	}
 }
 
-// Watched tells whether somebody waits, or did within the time given.
+// Watched reports whether somebody waits, or did within the time given.
 func (g *Growth) Watched(linger time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

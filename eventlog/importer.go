@@ -22,7 +22,7 @@ type Importer interface {
 	Import(ctx context.Context, events []Event) error
 }
 
-// CheckImport tells whether any log could hold these events: see [Importer]. It is [Validate] without the limits of size,
+// CheckImport reports whether any log could hold these events: see [Importer]. It is [Validate] without the limits of size,
 // which keep commands small and not a log. The error wraps [ErrInvalid], or [ErrConflict] where a stream skips a version.
 func CheckImport(events []Event) error {
 	versions := make(map[Stream]Version)

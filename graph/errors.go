@@ -140,7 +140,7 @@ func (presenter) recovered(_ context.Context, cause any) error {
 	return fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 }
 
-// argumentsRefused tells whether the error is about the arguments of the field being resolved: gqlgen has not set them yet.
+// argumentsRefused reports whether the error is about the arguments of the field being resolved: gqlgen has not set them yet.
 func argumentsRefused(ctx context.Context) bool {
 	fc := graphql.GetFieldContext(ctx)
 	return fc != nil && fc.Args == nil && fc.Field.Definition != nil && len(fc.Field.Definition.Arguments) > 0

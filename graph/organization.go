@@ -59,7 +59,7 @@ func (r *resolver) teams(p *commands.Principal) *teams {
 	return &teams{p.OrganizationState().Teams, make(map[uuid.UUID]*model.Team), r.people(p)}
 }
 
-// get returns a team, nil if there is none of this id. It is not for concurrent use: pages are made by one goroutine.
+// get returns a team, nil if it does not exist of this id. It is not for concurrent use: pages are made by one goroutine.
 func (t *teams) get(id uuid.UUID) *model.Team {
 	if team, ok := t.made[id]; ok {
 		return team

@@ -40,7 +40,7 @@ type sockets struct {
 	stop  context.CancelFunc
 }
 
-// enter takes a place for a connection, which leave gives back. ok is false if there is none.
+// enter takes a place for a connection, which leave gives back. ok is false if there is not one.
 func (s *sockets) enter() (ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -213,7 +213,7 @@ func (c *client) ask(query string, variables vars) map[string]any {
 	return a.Data
 }
 
-// refused returns the code and extensions of the first error; it fails the test if there is none.
+// refused returns the code and extensions of the first error; it fails the test if there is not one.
 func (c *client) refused(query string, variables vars) (code string, extensions map[string]any) {
 	c.Helper()
 	a := c.raw(query, variables)

@@ -22,7 +22,7 @@ var Reports = []*report.Report{closed, funnel, forecast, ageing, actions, signin
 // ErrBuiltIn reports a name that a built-in report has.
 var ErrBuiltIn = domain.Refuse(domain.CodeConflict, "a built-in report has this name: take another")
 
-// BuiltIn returns a built-in report by its name, nil if there is none.
+// BuiltIn returns a built-in report by its name, nil if it does not exist.
 func BuiltIn(name string) *report.Report {
 	if i := slices.IndexFunc(Reports, func(r *report.Report) bool { return r.Name == name }); i >= 0 {
 		return Reports[i]
@@ -96,7 +96,7 @@ func Own(name string, d reporting.Definition) (*report.Report, error) {
 	return base.Derive(name, d)
 }
 
-// Check tells whether a definition, as [reporting.Define] takes it, makes a report under a name; the database knows time zones.
+// Check reports whether a definition, as [reporting.Define] takes it, makes a report under a name; the database knows time zones.
 // Errors: [ErrBuiltIn], a [domain.Invalid] by its field.
 func Check(ctx context.Context, db engine.DB, name string, d reporting.Definition) error {
 	if BuiltIn(name) != nil {

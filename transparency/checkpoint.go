@@ -188,7 +188,7 @@ func (t *Tree) previousKeys(ctx context.Context, keys chain, key string, remembe
 	return c, nil
 }
 
-// Latest returns the newest checkpoint in the database, one of size 0 without a note if there is none.
+// Latest returns the newest checkpoint in the database, one of size 0 without a note if there is not one.
 func (t *Tree) Latest(ctx context.Context) (Checkpoint, error) {
 	keys, with, err := t.refresh(ctx)
 	if err != nil {

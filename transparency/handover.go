@@ -37,7 +37,7 @@ func (h Handover) text(origin string) string {
 		h.Size, base64.StdEncoding.EncodeToString(h.Root[:]), h.At.UTC().Format(time.RFC3339), h.Reason)
 }
 
-// reasonable tells whether a reason can stand in a statement.
+// reasonable reports whether a reason can stand in a statement.
 func reasonable(reason string) bool {
 	return strings.TrimSpace(reason) != "" && len(reason) <= 500 && utf8.ValidString(reason) && !strings.ContainsFunc(reason, unicode.IsControl)
 }
@@ -96,7 +96,7 @@ func (c chain) current() string {
 	return c.first
 }
 
-// has tells whether a key is or was one of the log's.
+// has reports whether a key is or was one of the log's.
 func (c chain) has(key string) bool {
 	for _, h := range c.handovers {
 		if h.New == key {

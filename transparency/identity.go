@@ -113,7 +113,7 @@ func (t *Tree) continuesOthers(ctx context.Context, c Checkpoint, last eventlog.
 }
 
 // renamed returns the identity under which this very log has been signed in this database, if it is not the one that it has now:
-// a database holds one log without gaps. It is Nil if there is none.
+// a database holds one log without gaps. It is Nil if there is not one.
 func (t *Tree) renamed(ctx context.Context) (was uuid.UUID, err error) {
 	if _, gapless := t.log.(eventlog.Counter); !gapless {
 		return uuid.Nil, nil

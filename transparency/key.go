@@ -31,7 +31,7 @@ func NewKey() string {
 	return base64.StdEncoding.EncodeToString(seed)
 }
 
-// load reads the key; fs.ErrNotExist if there is none.
+// load reads the key; fs.ErrNotExist if there is not one.
 func (s KeySource) load() (ed25519.PrivateKey, error) {
 	value, from := s.Value, "the environment"
 	if value == "" {

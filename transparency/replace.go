@@ -213,7 +213,7 @@ func (t *Tree) handOver(ctx context.Context, keys chain, old, next pair, r Repla
 	return h, err
 }
 
-// interrupted tells whether the newest handover is to a key that has not been put into its place.
+// interrupted reports whether the newest handover is to a key that has not been put into its place.
 func (t *Tree) interrupted(keys chain) (h Handover, is bool) {
 	if t.source.File == "" || len(keys.handovers) == 0 {
 		return h, false

@@ -42,7 +42,7 @@ func (t *Tree) Failures() map[Step]uint64 {
 // Status is how far the checkpoints of a log are.
 type Status struct {
 	Signed   uint64        // events under the newest checkpoint in the database, whose signature is not looked at
-	Age      time.Duration // of that checkpoint, by the database's clock; 0 if there is none
+	Age      time.Duration // of that checkpoint, by the database's clock; 0 if there is not one
 	Unsigned uint64        // events that are not under it; of a log that cannot count, those that are in the tree
 }
 

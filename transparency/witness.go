@@ -33,7 +33,7 @@ type Witness struct {
 	seen memory
 }
 
-// NewWitness returns a witness of the logs with the given verifier keys. Its own key, made if there is none, signs under
+// NewWitness returns a witness of the logs with the given verifier keys. Its own key, made if there is not one, signs under
 // name; what it has seen it keeps in dir.
 func NewWitness(name string, source KeySource, dir string, logs []string) (*Witness, error) {
 	if name == "" || strings.ContainsAny(name, " +\n\t") {

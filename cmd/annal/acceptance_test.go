@@ -22,7 +22,7 @@ import (
 )
 
 // The acceptance is one long story of a sales organization: its files are imported and compared with what is served, records
-// are edited, accounts locked and unlocked, rights taken away, read models folded anew and tampered with, the program killed.
+// are edited, accounts locked and unlocked, rights taken away, read models folded again and tampered with, the program killed.
 // It is the same on every log.
 func TestAcceptance(t *testing.T) {
 	t.Parallel()

@@ -255,7 +255,7 @@ func (a *api) ask(query string, v vars) value {
 	return data
 }
 
-// refused returns the error that is wanted; the test ends if there is none.
+// refused returns the error that is wanted; the test ends if there is not one.
 func (a *api) refused(query string, v vars) *refusal {
 	a.t.Helper()
 	data, err := a.try(a.t.Context(), query, v)
@@ -314,7 +314,7 @@ func (a *api) settle() {
 // value is a part of an answer.
 type value struct{ v any }
 
-// at is what lies at a path like "customers.nodes.0.name"; nothing if there is none.
+// at is what lies at a path like "customers.nodes.0.name"; nothing if there is not one.
 func (v value) at(path string) value {
 	for name := range strings.SplitSeq(path, ".") {
 		switch in := v.v.(type) {

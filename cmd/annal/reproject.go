@@ -19,7 +19,7 @@ type reprojectCmd struct {
 // differed is the exit status when the live rows were not what the log says.
 const differed = 3
 
-// Run folds the read models anew and switches to them; so rows that differed are corrected.
+// Run folds the read models again and switches to them; so rows that differed are corrected.
 func (c reprojectCmd) Run(ctx context.Context) error {
 	if (c.Name == "") != c.All {
 		return errors.New("name one read model, or say --all")

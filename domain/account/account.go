@@ -79,7 +79,7 @@ type Session struct {
 	Opened    time.Time
 }
 
-// Expired tells whether a session has ended by itself: unused for [SessionIdle], or [SessionMax] old. A last use before
+// Expired reports whether a session has ended by itself: unused for [SessionIdle], or [SessionMax] old. A last use before
 // its opening counts as its opening.
 func (s Session) Expired(lastUse, now time.Time) bool {
 	if lastUse.Before(s.Opened) {
@@ -88,7 +88,7 @@ func (s Session) Expired(lastUse, now time.Time) bool {
 	return now.Sub(lastUse) >= SessionIdle || now.Sub(s.Opened) >= SessionMax
 }
 
-// Locked tells whether a lock holds.
+// Locked reports whether a lock holds.
 func (s State) Locked(now time.Time) bool { return now.Before(s.LockedUntil) }
 
 // Status sums the state up. A lock that has run out no longer shows, even before its event.

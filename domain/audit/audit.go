@@ -3,7 +3,7 @@
 //
 // Each reader has a stream, so that reading never waits for another's decision.
 // [Evolve] folds it into a [State]; [RecordRead] returns the event of a look, [Check] that
-// of a check of the log, [Rebuild] that of a report folded anew, [ReadReport] that of a
+// of a check of the log, [Rebuild] that of a report folded again, [ReadReport] that of a
 // look by way of a report, [ExportLog] that of an export. What they were about is for
 // people to read: no rule remembers it.
 package audit

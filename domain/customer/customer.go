@@ -39,7 +39,7 @@ func (s State) Exists() bool { return s.Version > 0 }
 // Owner returns the account that owns the customer; zero: none.
 func (s State) Owner() uuid.UUID { return domain.ParseRef(s.Value("owner")) }
 
-// Archived tells whether the customer is put away.
+// Archived reports whether the customer is put away.
 func (s State) Archived() bool { return s.Value("archived") == "true" }
 
 // Evolve returns s as e leaves it. It never refuses: an event has happened.
@@ -196,7 +196,7 @@ func Erase(s State, certificate domain.Erased) ([]Event, error) {
 	return []Event{Erased(certificate)}, nil
 }
 
-// checkAttributes tells whether changes would leave too many attributes.
+// checkAttributes reports whether changes would leave too many attributes.
 func (s State) checkAttributes(changes map[string]domain.Change) error {
 	n := 0
 	for name, f := range s.Record {

@@ -11,7 +11,7 @@ var Kinds = []*record.Kind{
 	&contract.Kind,
 }
 
-// Kind returns a declared kind by its category, nil if there is none.
+// Kind returns a declared kind by its category, nil if it does not exist.
 func Kind(category string) *record.Kind {
 	for _, k := range Kinds {
 		if k.Category == category {

@@ -119,7 +119,7 @@ func Import(s State, row Row, now time.Time) ([]Event, error) {
 	return events, nil
 }
 
-// restates tells whether a row has news that takes the opportunity through its stages: another stage than the source has
+// restates reports whether a row has news that takes the opportunity through its stages: another stage than the source has
 // named before and than it has, or another date of the stage that it has.
 func (s State) restates(row Row) bool {
 	changes, _ := s.Merge(row.fields())

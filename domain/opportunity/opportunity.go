@@ -37,7 +37,7 @@ const (
 	StageLost   Stage = "lost"
 )
 
-// Closed tells whether a stage is an end.
+// Closed reports whether a stage is an end.
 func (s Stage) Closed() bool { return s == StageWon || s == StageLost }
 
 // State is an opportunity as the rules need it. The Record has the fields reference, product, customer, owner, stage,

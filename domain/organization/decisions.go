@@ -134,13 +134,13 @@ func MoveTeam(s State, team, parent uuid.UUID) ([]Event, error) {
 	return []Event{TeamMoved{Team: team, Parent: parent}}, nil
 }
 
-// hasTeam tells whether a team may stand below parent: it is there, or zero.
+// hasTeam reports whether a team may stand below parent: it is there, or zero.
 func (s State) hasTeam(parent uuid.UUID) bool {
 	_, exists := s.Teams[parent]
 	return exists || parent == uuid.Nil
 }
 
-// below tells whether a team is another or stands somewhere below it.
+// below reports whether a team is another or stands somewhere below it.
 func (s State) below(team, other uuid.UUID) bool {
 	for above := range s.upwards(team) {
 		if above == other {

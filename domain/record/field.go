@@ -143,7 +143,7 @@ func money(s string) (value, problem string) {
 	return string(n) + " " + code, ""
 }
 
-// Amount returns the parts of a [Money] value; both are empty if there is none.
+// Amount returns the parts of a [Money] value; both are empty if there is not one.
 func Amount(value string) (amount domain.Decimal, currency string) {
 	n, code, _ := strings.Cut(value, " ")
 	return domain.Decimal(n), code

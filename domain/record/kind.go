@@ -103,7 +103,7 @@ func (k *Kind) Personal() bool {
 	return slices.ContainsFunc(k.Fields, func(f Field) bool { return f.Personal })
 }
 
-// Field returns a field by its name, nil if there is none.
+// Field returns a field by its name, nil if it does not exist.
 func (k *Kind) Field(name string) *Field {
 	for i := range k.Fields {
 		if k.Fields[i].Name == name {
@@ -113,7 +113,7 @@ func (k *Kind) Field(name string) *Field {
 	return nil
 }
 
-// stage returns a stage by its name, nil if there is none.
+// stage returns a stage by its name, nil if it does not exist.
 func (k *Kind) stage(name string) *Stage {
 	for i := range k.Stages {
 		if k.Stages[i].Name == name {

@@ -74,7 +74,7 @@ type Events struct {
 	To      time.Time   `json:"to,omitzero"`
 }
 
-// IsZero tells whether these are all events.
+// IsZero reports whether these are all events.
 func (e Events) IsZero() bool {
 	return len(e.Types)+len(e.Without)+len(e.Actors)+len(e.Streams) == 0 && e.From.IsZero() && e.To.IsZero()
 }

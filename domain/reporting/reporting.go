@@ -162,7 +162,7 @@ func Retire(s State, name string) ([]Event, error) {
 	return []Event{Retired{name}}, nil
 }
 
-// same tells whether two definitions are stored alike.
+// same reports whether two definitions are stored alike.
 func same(a, b Definition) bool {
 	x, failed := json.Marshal(a)
 	y, err := json.Marshal(b)

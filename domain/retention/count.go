@@ -92,7 +92,7 @@ func (c Count) From(basis Basis) (from Mark, counts bool) {
 	return c.Put, c.Put != Mark{}
 }
 
-// Due tells whether a rule's days are over at a time.
+// Due reports whether a rule's days are over at a time.
 func (s State) Due(c Count, now time.Time) bool {
 	from, counts := c.From(s.Basis)
 	return counts && !from.At.After(Cut(s.Days, now)) && !c.Recorded.After(now.Add(-Rest))
@@ -120,7 +120,7 @@ const (
 	KeptApprover Kept = "approver"
 )
 
-// Keeps tells whether a rule leaves an account out; managed tells whether somebody else can sign in and manage the organization.
+// Keeps reports whether a rule leaves an account out; managed reports whether somebody else can sign in and manage the organization.
 func (s State) Keeps(id uuid.UUID, roles []string, managing []string, managed bool) (why Kept, keeps bool) {
 	switch {
 	case id == s.ApprovedBy:

@@ -170,7 +170,7 @@ func (s State) Left(now time.Time) int {
 	return max(0, left)
 }
 
-// May tells whether the rule has set out to erase a subject within the last [Window].
+// May reports whether the rule has set out to erase a subject within the last [Window].
 func (s State) May(subject uuid.UUID, now time.Time) bool {
 	return s.Status == StatusApproved && slices.ContainsFunc(s.Applied, func(a Applied) bool {
 		return a.At.After(now.Add(-Window)) && slices.Contains(a.Subjects, subject)

@@ -105,7 +105,7 @@ func encodeMeta(e eventlog.NewEvent, recorded time.Time) ([]byte, error) {
 
 var errForm = errors.New("eventstoredb: metadata of another form")
 
-// decodeMeta is the inverse of encodeMeta, which leaves RecordedAt alone if there is none. It writes into b, which becomes
+// decodeMeta is the inverse of encodeMeta, which leaves RecordedAt alone if there is not one. It writes into b, which becomes
 // the event's.
 func decodeMeta(b []byte, e *eventlog.Event) error {
 	rest, ok := bytes.CutPrefix(b, []byte(metaFront))

@@ -150,7 +150,7 @@ func (l *Log) birth(ctx context.Context, client *esdb.Client) (birth, error) {
 	return birth{made.Event.EventID, eventlog.Position(made.Event.Position.Commit)}, nil
 }
 
-// begin finds out which log this is, and makes it if there is none, and where it ends.
+// begin finds out which log this is, and makes it if there is not one, and where it ends.
 func (l *Log) begin(ctx context.Context) error {
 	for l.identity == uuid.Nil {
 		found, err := do(ctx, l.client, func(ctx context.Context, s *session) (birth, error) {
@@ -176,7 +176,7 @@ func (l *Log) begin(ctx context.Context) error {
 	return err
 }
 
-// newest returns the position of the log's newest event, 0 if there is none. It goes backwards from the end of the
+// newest returns the position of the log's newest event, 0 if there is not one. It goes backwards from the end of the
 // database, where the newest event is unless others write there too, and needs no filter, for which the client offers none.
 func (l *Log) newest(ctx context.Context) (eventlog.Position, error) {
 	const stride = 5000 // events of others before a new call is made, each with its own time
@@ -223,5 +223,5 @@ func (l *Log) newest(ctx context.Context) (eventlog.Position, error) {
 	}
 }
 
-// known tells whether a revision can be one at all: the server counts to 2⁶³-1.
+// known reports whether a revision can be one at all: the server counts to 2⁶³-1.
 func known(v eventlog.Version) bool { return v < math.MaxInt64 }

@@ -138,7 +138,7 @@ func (p *Page) timeline(ctx context.Context, r *RecordFields, first *int, after 
 	return p.source.Timeline(ctx, p.category, r, first, after, types)
 }
 
-// edge returns the record of a category that a record of the page refers to, nil if there is none or it may not be seen.
+// edge returns the record of a category that a record of the page refers to, nil if it does not exist or it may not be seen.
 func edge[T Node](ctx context.Context, p *Page, category string, id uuid.UUID) (object T, err error) {
 	if id == uuid.Nil {
 		return object, nil
@@ -160,7 +160,7 @@ type Money struct {
 	Currency string
 }
 
-// money reads the stored form; nil if there is none.
+// money reads the stored form; nil if it does not exist.
 func money(value string) *Money {
 	if value == "" {
 		return nil

@@ -33,13 +33,13 @@ func ParseIP(s string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// Personal tells whether the filter asks for personal data.
+// Personal reports whether the filter asks for personal data.
 func (f Filter) Personal() bool { return f.IP.IsValid() || f.Device != "" }
 
-// Opened tells whether an event has to be opened to know if it passes.
+// Opened reports whether an event has to be opened to know if it passes.
 func (f Filter) Opened() bool { return f.Personal() || f.Session != uuid.Nil || f.Request != uuid.Nil }
 
-// Takes tells whether an event passes, of which the metadata are open.
+// Takes reports whether an event passes, of which the metadata are open.
 func (f Filter) Takes(eventType string, occurredAt time.Time, meta domain.Metadata) bool {
 	return (f.Types == nil || slices.Contains(f.Types, eventType)) &&
 		(f.From.IsZero() || !occurredAt.Before(f.From)) && (f.To.IsZero() || occurredAt.Before(f.To)) &&

@@ -42,7 +42,7 @@ type Page struct {
 
 // Bounds of a page.
 const (
-	ahead    = 500                    // events opened at once where only that tells whether they pass
+	ahead    = 500                    // events opened at once where only that reports whether they pass
 	budget   = 20_000                 // events looked at for one page; it may be short then
 	patience = 200 * time.Millisecond // for the index to come to the head of the log, which it is behind by some 20 ms
 	near     = 16                     // positions between two events that are read in one go
@@ -257,7 +257,7 @@ func (w *walk) tail(ctx context.Context, from, head eventlog.Position) error {
 	return nil
 }
 
-// about tells whether an event belongs to the life, as [activity.Filter] does of a row.
+// about reports whether an event belongs to the life, as [activity.Filter] does of a row.
 func (w *walk) about(e *eventlog.Event) (bool, error) {
 	actor, err := (&eventcodec.Event{Event: *e}).Actor()
 	if err != nil {

@@ -77,7 +77,7 @@ func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
 	return p.encode(password), nil
 }
 
-// Verify tells whether a password fits a hash made by [Passwords.Hash]. Errors: [ErrBusy], that of ctx, or a hash that is
+// Verify reports whether a password fits a hash made by [Passwords.Hash]. Errors: [ErrBusy], that of ctx, or a hash that is
 // none.
 func (p *Passwords) Verify(ctx context.Context, hash, password string) (bool, error) {
 	parts := strings.Split(hash, "$")

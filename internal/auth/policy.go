@@ -66,7 +66,7 @@ var commonWords = sync.OnceValue(func() map[string]bool {
 
 const longest = 40 // code points of a word looked up
 
-// common tells whether a password consists of nothing but known words, with anything that is no letter between them. Digits
+// common reports whether a password consists of nothing but known words, with anything that is no letter between them. Digits
 // alone are judged by known runs of digits only: a random number is no word.
 func common(password []rune, known map[string]bool) bool {
 	letters := false
@@ -94,7 +94,7 @@ func common(password []rune, known map[string]bool) bool {
 	return reached[len(password)]
 }
 
-// repeats tells whether a password is one short piece (at most a third of it) again and again.
+// repeats reports whether a password is one short piece (at most a third of it) again and again.
 func repeats(password []rune) bool {
 	for period := 1; period <= len(password)/3; period++ {
 		same := true
@@ -108,7 +108,7 @@ func repeats(password []rune) bool {
 	return false
 }
 
-// runs tells whether a password only counts: abcdefg…, 98765….
+// runs reports whether a password only counts: abcdefg…, 98765….
 func runs(password []rune) bool {
 	steps := 0
 	for i := 1; i < len(password); i++ {

@@ -68,7 +68,7 @@ func DefaultDataDir() string {
 	return ".annal"
 }
 
-// Exists tells whether a data directory has been started in before.
+// Exists reports whether a data directory has been started in before.
 func Exists(dataDir string) bool {
 	_, err := os.Lstat(cluster{dir: dataDir}.data("PG_VERSION"))
 	return !errors.Is(err, os.ErrNotExist)

@@ -58,7 +58,7 @@ func parseMasterKey(s, from string) (k masterKey, err error) {
 	return k, nil
 }
 
-// load reads the key; fs.ErrNotExist if there is none.
+// load reads the key; fs.ErrNotExist if there is not one.
 func (s KeySource) load() (masterKey, error) {
 	if s.Value != "" {
 		return parseMasterKey(s.Value, "the environment")

@@ -43,7 +43,7 @@ func (p Place) appendTo(b []byte) []byte {
 // Key seals and opens the personal fields of one subject. It is safe for concurrent use.
 type Key struct{ aead cipher.AEAD }
 
-// Erased tells whether the key is gone, for good.
+// Erased reports whether the key is gone, for good.
 func (k *Key) Erased() bool { return k.aead == nil }
 
 const nonceSize = 12 // of AES-GCM; random: a subject has far fewer than 2^32 fields (NIST SP 800-38D, 8.3)
@@ -97,7 +97,7 @@ func (v *Vault) PutCredential(ctx context.Context, account uuid.UUID, hash strin
 	return id, nil
 }
 
-// Credential returns a password hash: [ErrNoCredential] if there is none of this id.
+// Credential returns a password hash: [ErrNoCredential] if there is not one of this id.
 func (v *Vault) Credential(ctx context.Context, id uuid.UUID) (string, error) {
 	var account uuid.UUID
 	var wrapped []byte

@@ -314,7 +314,7 @@ func TestAPageIsReadAlongAnIndex(t *testing.T) {
 	}
 }
 
-// removed tells whether a plan threw more than a few rows away.
+// removed reports whether a plan threw more than a few rows away.
 func removed(plan string) bool {
 	for line := range strings.Lines(plan) {
 		var n int

@@ -180,7 +180,7 @@ func (f Filter) ways(c *where.Clause) []string {
 	return []string{"true"}
 }
 
-// typesAreWays tells whether a page is read along the index on types: not if another one narrows more, nor for so many types
+// typesAreWays reports whether a page is read along the index on types: not if another one narrows more, nor for so many types
 // that most of what is read would be for nothing.
 func (f Filter) typesAreWays() bool {
 	return f.Account == uuid.Nil && f.Customer == uuid.Nil && len(f.Types) > 0 && len(f.Types) <= 10 &&
@@ -255,7 +255,7 @@ func (e Event) Stored() eventlog.Event {
 	}
 }
 
-// Is tells whether the row is that of an event of the log, to the last byte.
+// Is reports whether the row is that of an event of the log, to the last byte.
 func (e Event) Is(of *eventlog.Event) bool {
 	s := e.Stored()
 	return s.ID == of.ID && s.Type == of.Type && s.Schema == of.Schema && s.Stream == of.Stream && s.Version == of.Version && s.Position == of.Position &&

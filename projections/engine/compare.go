@@ -12,7 +12,7 @@ import (
 // Difference is a value that a rebuild has found otherwise than it was.
 type Difference struct {
 	Table, Key, Column string
-	Live, Rebuilt      string // "(no row)" if there is none, then Column is empty
+	Live, Rebuilt      string // "(no row)" if there is not one, then Column is empty
 }
 
 const (

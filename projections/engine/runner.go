@@ -74,7 +74,7 @@ func (r *runner) start(ctx context.Context) (eventlog.Position, error) {
 // misfit reports whether a read model cannot go on because log, vault and checkpoint do not belong together.
 func misfit(err error) bool { return errors.Is(err, ErrForeign) || errors.Is(err, vault.ErrNoKey) }
 
-// enter makes at the place to go on from. It returns nil if there is none yet.
+// enter makes at the place to go on from. It returns nil if it does not exist yet.
 func (r *runner) enter(ctx context.Context) (*checkpoint, error) {
 	e := r.engine
 	at, err := readCheckpoint(ctx, e.pool, r.model.Schema, "")

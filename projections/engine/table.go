@@ -117,7 +117,7 @@ func (t *Table[K, R]) Put(rows *Rows, row R) {
 	s.put(s.at(key), row)
 }
 
-// Update changes the row with a key; it does nothing, and returns false, if there is none.
+// Update changes the row with a key; it does nothing, and returns false, if there is not one.
 func (t *Table[K, R]) Update(rows *Rows, key K, change func(*R)) bool {
 	s := t.of(rows)
 	e := s.at(key)

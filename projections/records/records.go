@@ -192,7 +192,7 @@ func (k *Kind) Columns() (columns []Column) {
 	return columns
 }
 
-// field returns a field of the kind by its name, nil if there is none.
+// field returns a field of the kind by its name, nil if it does not exist.
 func (k *Kind) field(name string) *field {
 	for i := range k.fields {
 		if k.fields[i].Name == name {

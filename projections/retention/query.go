@@ -126,7 +126,7 @@ func (s Source) Ask(ctx context.Context, organization uuid.UUID, rule retention.
 	return q, nil
 }
 
-// whole tells whether any opportunity of an organization is parked. A customer that is parked itself cannot be judged, and stays.
+// whole reports whether any opportunity of an organization is parked. A customer that is parked itself cannot be judged, and stays.
 func (s Source) whole(ctx context.Context, organization uuid.UUID) error {
 	for f := (engine.ParkedFilter{Model: Model.Name, Organization: organization}); ; {
 		parked, err := s.Engine.Parked(ctx, f)

@@ -66,7 +66,7 @@ func (t *Table) Compare(other *Table) (all []Difference) {
 	return all
 }
 
-// same tells whether two values are equal: 1.50 is 1.5.
+// same reports whether two values are equal: 1.50 is 1.5.
 func same(a, b any) bool {
 	switch x := a.(type) {
 	case time.Time:

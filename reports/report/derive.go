@@ -62,12 +62,12 @@ func terms(columns []Column) (n int) {
 	return n
 }
 
-// takes tells whether a column stands under a name: people and customers have a second column, of their ids.
+// takes reports whether a column stands under a name: people and customers have a second column, of their ids.
 func (c Column) takes(name string) bool {
 	return name == c.Name || (c.Kind == Account || c.Kind == Customer) && name == c.Name+"Id"
 }
 
-// average tells whether a measure is one, so that a sum with it means nothing.
+// average reports whether a measure is one, so that a sum with it means nothing.
 func (c Column) average() bool {
 	return strings.Contains(c.SQL, "avg(") || slices.ContainsFunc(c.of, Column.average)
 }

@@ -22,12 +22,12 @@ type Part struct {
 	From, To time.Time   // by when it happened, From <= t < To; zero: no bound
 }
 
-// IsZero tells whether it is all of the log.
+// IsZero reports whether it is all of the log.
 func (p Part) IsZero() bool {
 	return len(p.Types)+len(p.Without)+len(p.Actors)+len(p.Streams) == 0 && p.From.IsZero() && p.To.IsZero()
 }
 
-// Takes tells whether an event is in it.
+// Takes reports whether an event is in it.
 func (p Part) Takes(e *eventlog.Event) bool {
 	switch {
 	case slices.Contains(members.TreeEvents, e.Type):
@@ -54,7 +54,7 @@ func Bounds(at eventlog.AsOf) (recorded eventlog.AsOf, happened func(*eventlog.E
 	}
 }
 
-// imported tells whether an event names the import that it is of.
+// imported reports whether an event names the import that it is of.
 func imported(e *eventlog.Event) bool {
 	var of struct {
 		Source string `json:"source"`

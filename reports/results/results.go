@@ -104,13 +104,13 @@ type State struct {
 	EndedAt  time.Time // zero: it runs
 }
 
-// Takes tells whether an event of its organization belongs to the part of the log that it was folded from.
+// Takes reports whether an event of its organization belongs to the part of the log that it was folded from.
 func (s *State) Takes(e *eventlog.Event) bool {
 	recorded, _ := Bounds(s.AsOf)
 	return e.Position <= s.Position && recorded.Takes(e) && s.Wish.takes(e)
 }
 
-// takes tells whether an event belongs to its part of the log and had happened.
+// takes reports whether an event belongs to its part of the log and had happened.
 func (w *Wish) takes(e *eventlog.Event) bool {
 	_, happened := Bounds(w.AsOf)
 	return happened(e) && w.Under.Takes(e) && w.Part.Takes(e)

@@ -50,7 +50,7 @@ type source struct {
 	model   engine.Schema
 	table   string
 	columns string // "id, organization"
-	whose   string // "" organizations; else what tells whether a row may be seen
+	whose   string // "" organizations; else what reports whether a row may be seen
 }
 
 // live is the table that is read, passage the table that it is read through.
@@ -119,7 +119,7 @@ func Migrate(ctx context.Context, owner *pgx.Conn, serving string, readable bool
 }
 
 // Show makes the views of this program, as the owner of the database, over tables that belong to the role serving, or to the
-// owner if there is none; and it puts right what an older program's rebuild has left out. A view is left as it is while it shows a read
+// owner if there is not one; and it puts right what an older program's rebuild has left out. A view is left as it is while it shows a read
 // model's version that this program's has not caught up with, or a newer one, or somebody reads it: then all is false, and it is worth another
 // try. readable says whether there are the roles [Reader] and [Owner], else nobody but the owner can read them.
 func Show(ctx context.Context, owner *pgx.Conn, serving string, readable bool) (all bool, err error) {

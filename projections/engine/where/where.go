@@ -85,5 +85,5 @@ func (c *Clause) Text(column string, f *Text) {
 	}
 }
 
-// Storable tells whether Postgres takes a text.
+// Storable reports whether Postgres takes a text.
 func Storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
