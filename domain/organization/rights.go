@@ -1,10 +1,6 @@
 package organization
 
-import (
-	"maps"
-
-	"github.com/annal-crm/annal/domain/declared"
-)
+import "github.com/annal-crm/annal/domain/declared"
 
 // Permission names what a role allows.
 type Permission string
@@ -63,37 +59,31 @@ func Wider(a, b Scope) Scope {
 // BuiltIn are the roles that every organization starts with.
 func BuiltIn() []RoleDefined {
 	return []RoleDefined{
-		{"administrator", and(records(All, All), map[Permission]Scope{
+		{"administrator", withRecords(All, All, map[Permission]Scope{
 			Manage: All, ViewAccounts: All, ManageAccounts: All, ViewCustomers: All, EditCustomers: All,
 			ViewOpportunity: All, EditOpportunity: All, ViewReports: All, DefineReports: All, ViewActivity: All, ViewPersonal: All,
 			RequestErasure: All, ApproveErasure: All, VerifyLog: All,
 		})},
-		{"manager", and(records(Team, Team), map[Permission]Scope{
+		{"manager", withRecords(Team, Team, map[Permission]Scope{
 			ViewAccounts: Team, ViewCustomers: All, EditCustomers: Team, ViewOpportunity: Team, EditOpportunity: Team,
 			ViewReports: Team, ViewPersonal: All,
 		})},
-		{"sales", and(records(Own, Own), map[Permission]Scope{
+		{"sales", withRecords(Own, Own, map[Permission]Scope{
 			ViewAccounts: Own, ViewCustomers: All, EditCustomers: Own, ViewOpportunity: Own, EditOpportunity: Own,
 			ViewReports: Own, ViewPersonal: All,
 		})},
-		{"auditor", and(records(All, None), map[Permission]Scope{
+		{"auditor", withRecords(All, None, map[Permission]Scope{
 			ViewAccounts: All, ViewCustomers: All, ViewOpportunity: All, ViewReports: All, ViewActivity: All, ViewPersonal: All,
 			VerifyLog: All,
 		})},
-		{"analyst", and(records(All, None), map[Permission]Scope{
+		{"analyst", withRecords(All, None, map[Permission]Scope{
 			ViewCustomers: All, ViewOpportunity: All, ViewReports: All, DefineReports: All,
 		})},
 	}
 }
 
-func and(scopes, more map[Permission]Scope) map[Permission]Scope {
-	maps.Copy(scopes, more)
-	return scopes
-}
-
-// records gives the permissions of every declared kind.
-func records(view, edit Scope) map[Permission]Scope {
-	scopes := make(map[Permission]Scope)
+// withRecords adds the permissions of every declared kind.
+func withRecords(view, edit Scope, scopes map[Permission]Scope) map[Permission]Scope {
 	for _, k := range declared.Kinds {
 		scopes[Permission(k.ViewPermission())] = view
 		if edit != None {

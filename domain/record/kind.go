@@ -146,6 +146,9 @@ func (k *Kind) validate() error {
 		if (f.Type == Ref) != (f.Of != "") || (f.Type == Choice) != (f.Options != nil) {
 			return fmt.Errorf("record: %s.%s says Of or Options, and its type does not, or the other way round", k.Category, f.Name)
 		}
+		if f.Required && f.Personal && f.Type != Text { // where it may not be shown a text stands in for it
+			return fmt.Errorf("record: %s.%s is personal and required, so it must be a Text", k.Category, f.Name)
+		}
 		seen[f.Name] = true
 	}
 	for _, s := range k.Stages {

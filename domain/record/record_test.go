@@ -194,12 +194,13 @@ func TestValues(t *testing.T) {
 
 func TestADeclarationThatContradictsItselfPanics(t *testing.T) {
 	for name, k := range map[string]Kind{
-		"no name":              {Category: "Two Words"},
-		"a field of every one": {Category: "x", Fields: []Field{{Name: "owner"}}},
-		"a field twice":        {Category: "x", Fields: []Field{{Name: "a"}, {Name: "a"}}},
-		"refers to nothing":    {Category: "x", Fields: []Field{{Name: "a", Type: Ref}}},
-		"no options":           {Category: "x", Fields: []Field{{Name: "a", Type: Choice}}},
-		"no such stage":        {Category: "x", Stages: []Stage{{"a", []string{"b"}}}},
+		"no name":               {Category: "Two Words"},
+		"a field of every one":  {Category: "x", Fields: []Field{{Name: "owner"}}},
+		"a field twice":         {Category: "x", Fields: []Field{{Name: "a"}, {Name: "a"}}},
+		"refers to nothing":     {Category: "x", Fields: []Field{{Name: "a", Type: Ref}}},
+		"no options":            {Category: "x", Fields: []Field{{Name: "a", Type: Choice}}},
+		"nothing to hide it by": {Category: "x", Fields: []Field{{Name: "a", Type: Day, Required: true, Personal: true}}},
+		"no such stage":         {Category: "x", Stages: []Stage{{"a", []string{"b"}}}},
 	} {
 		func() {
 			defer func() {
