@@ -103,11 +103,18 @@ func newWorld(t testing.TB, config graph.Config) *world {
 	w.stopEngine = func() { stop(); <-done }
 	t.Cleanup(w.stopEngine)
 	head, err := i.Log.Head(t.Context())
-	if err == nil {
-		err = i.Engine.Wait(t.Context(), head, accounts.Model.Name) // a server is not ready before, either
-	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	// A server is not ready before, either. Each wait ends after a second, and a busy machine may need more.
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := i.Engine.Wait(t.Context(), head, accounts.Model.Name)
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 
 	traced, err := pgxpool.ParseConfig(i.Address)
