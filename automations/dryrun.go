@@ -16,8 +16,8 @@ import (
 var ErrDryRunTime = errors.New("retention: a dry run is of now or later, and within 100 years")
 
 // DryRun asks whom a rule of the principal's organization would erase at a time (zero: now), and how many they are. A rule that there
-// is, is named by its id and found however new it is: [commands.ErrNotFound]; else trial is tried. Nothing is erased. Whoever shows
-// the answer puts it on record before, with [commands.Commands.TryRetention].
+// is, is named by its id and found however new it is: [commands.ErrNotFound]; else trial is tried. Nothing is erased. A caller that shows
+// the answer puts that on record first, with [commands.Commands.TryRetention].
 func DryRun(ctx context.Context, c *commands.Commands, source retention.Source, p *commands.Principal, id uuid.UUID, trial domainretention.State, at time.Time) (q retention.Question, due int, err error) {
 	now := c.Now()
 	if at.IsZero() {

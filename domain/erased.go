@@ -12,7 +12,7 @@ type Erased struct {
 	RequestedBy uuid.UUID `json:"requestedBy"`
 	ApprovedBy  uuid.UUID `json:"approvedBy"`
 	Reason      string    `json:"reason"`
-	// Key is the SHA-256 of the key that was deleted: whoever finds a key in a backup can say whether it is that one. Zero: there
+	// Key is the SHA-256 of the key that was deleted: a key found in a backup can be compared with it. Zero: there
 	// was none, or it was gone already.
 	Key Hash `json:"key,omitzero"`
 	// Freed are the streams of the names that nobody holds any more. Their ids are keyed hashes; the names themselves are gone.

@@ -116,7 +116,7 @@ func TestFoldingOutlivesLostConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer killer.Release()
-	failures := func() int { // there is none before the first
+	failures := func() int { // zero before the first
 		t.Helper()
 		failed, err := testutil.GatherAndCount(registry, "annal_projection_failures_total")
 		if err != nil {
